@@ -1,5 +1,5 @@
 """
-Use cases of deployments: request, take up, report, review, cancel.
+Use cases of deployments: request, take up, report, review, hold, cancel.
 
 The stream of a deployment and its environment's queue change together: the append that ends a deployment also closes it
 in the queue and admits the next one. Each function returns its subject's stream, so that it can be the work of
@@ -18,6 +18,7 @@ from domain.deployment import plan as plans
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
 from domain.deployment.gate import ApproveStage, RejectStage, Review
+from domain.deployment.hold import HoldCommand
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan
 from domain.deployment.queue import (
@@ -231,6 +232,20 @@ async def review(
         admitted = (await transaction.load(queues.decider, queues.stream(loaded.state.environment))).state.admitted
         is_requester = admitted is not None and (admitted.deployment, admitted.actor) == (deployment, actor)
         command = ApproveStage(stage=stage, actor=actor, is_requester=is_requester, at=at)
+    await _do(transaction, deployment, command)
+    return deployment
+
+
+async def hold(
+    transaction: Transaction, deployment: DeploymentId, command: HoldCommand, expected: int | None = None
+) -> DeploymentId:
+    """Hold or release *deployment*; *expected* is the expected version of the deployment.
+
+    Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
+    """
+    loaded = await _load(transaction, deployment)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
     await _do(transaction, deployment, command)
     return deployment
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from cli import run
 from cli.change import VERSIONED, VersionedChangeOptions, mutation
 from cli.client import Client, Document
+from cli.deployment import Running
 from cli.errors import Failed, Misused
 from cli.output import Output
 from cli.policy import ApprovalJson, StagePolicyJson
@@ -100,14 +101,6 @@ class ReviewOptions(VersionedChangeOptions):
     ] = None
 
 
-Number = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[NUMBER]", help="The deployment's number or id. Default: the running one.", show_default=False
-    ),
-]
-
-
 def _mutation(field: str) -> Document:
     fragments = run.DEPLOYMENT + run.SNAPSHOT
     return mutation(field, "DeploymentPayload", run.SUBJECT, fragments, deployment="ID!", stage="ID!", **VERSIONED)
@@ -117,12 +110,12 @@ APPROVE = _mutation("approveStage")
 REJECT = _mutation("rejectStage")
 
 
-def approve(scope: Scope, change: ReviewOptions, output: Output, number: Number = None) -> None:
+def approve(scope: Scope, change: ReviewOptions, output: Output, number: Running = None) -> None:
     """Approve the stage that the deployment waits with. It starts as soon as it has enough approvals."""
     _review(APPROVE, "approved", scope, change, output, number)
 
 
-def reject(scope: Scope, change: ReviewOptions, output: Output, number: Number = None) -> None:
+def reject(scope: Scope, change: ReviewOptions, output: Output, number: Running = None) -> None:
     """Reject the stage that the deployment waits with. The stage fails, and with it the deployment."""
     _review(REJECT, "rejected", scope, change, output, number)
 
@@ -131,10 +124,7 @@ def _review(
     document: Document, done: str, scope: Scope, change: ReviewOptions, output: Output, number: str | None
 ) -> None:
     with Client.known() as client:
-        environment = scope.find(client).id
-        chosen = (
-            run.current(client, environment, "review").id if number is None else run.find(client, environment, number)
-        )
+        chosen = run.open_(client, scope.find(client).id, number)
         deployment = run.get(client, chosen)
         stage = next((each for each in deployment.stages if each.gate and each.gate.reason == "APPROVAL"), None)
         if stage is None:

@@ -23,7 +23,7 @@ from cli.text import plain
 CANCELLED = "CANCELLATION_REQUESTED"
 """The type of the event that says who cancelled a deployment, and why."""
 
-BY_PEOPLE = frozenset({CANCELLED, "STAGE_APPROVED", "STAGE_REJECTED"})
+BY_PEOPLE = frozenset({CANCELLED, "STAGE_APPROVED", "STAGE_REJECTED", "DEPLOYMENT_HELD", "DEPLOYMENT_RELEASED"})
 """The types of the events that people cause while a deployment runs."""
 
 EVENT = """
@@ -54,6 +54,10 @@ query DeploymentEvents($deployment: ID!, $first: Int, $after: String) {
 """,
     EVENT,
 )
+
+
+OWN = {"APPROVAL": "STAGE_APPROVAL_REQUESTED", "HOLD": "DEPLOYMENT_HELD"}
+"""The type of the event with which a wait of its own kind begins, by the reason of the wait."""
 
 
 class DeploymentEventJson(Struct, rename="camel"):
@@ -95,8 +99,8 @@ def read(data: Data) -> DeploymentEventJson:
 
 def says(event: DeploymentEventJson, wait: WaitJson) -> bool:
     """Return whether *event* says what *wait* does, but for the time that it has lasted."""
-    if wait.reason == "APPROVAL":
-        return event.deployment_event_type == "STAGE_APPROVAL_REQUESTED"
+    if wait.reason in OWN:
+        return event.deployment_event_type == OWN[wait.reason]
     is_same = event.deployment_event_type == "WAIT_STARTED" and event.wait_reason == wait.reason
     return is_same and (wait.reason == "MACHINE" or event.message.endswith(wait.message))
 

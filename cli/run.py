@@ -125,6 +125,7 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     cancellation: str | None
+    is_held: bool
     timeout_seconds: float | None
     has_timed_out: bool
     failure: FailureJson | None
@@ -181,7 +182,7 @@ class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation
+  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation isHeld
   timeoutSeconds hasTimedOut
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
@@ -200,7 +201,7 @@ fragment SnapshotFields on DeploymentSnapshot {
 SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation
+  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation isHeld
   timeoutSeconds hasTimedOut
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
@@ -318,6 +319,11 @@ def current(client: Client, environment: str, what: str = "cancel") -> Deploymen
     if not open_:
         raise Failed(f"There is no deployment to {what}: none is running or queued.", code="DEPLOYMENT_OVER")
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
+
+
+def open_(client: Client, environment: str, ref: str | None) -> str:
+    """Return the id of the deployment with that number or id, or of the running one. Raise `Failed` without one."""
+    return current(client, environment, "change").id if ref is None else find(client, environment, ref)
 
 
 def described(deployment: DeploymentJson, notes: Sequence[str] = ()) -> str:

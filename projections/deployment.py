@@ -114,6 +114,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     cancellation: Cancellation | None = None
     cancelled_by: str | None = None
+    is_held: bool = False
     timeout: float | None = None
     has_timed_out: bool = False
     rolls_back: bool = False
@@ -148,6 +149,7 @@ def fold(view: DeploymentView | None, recorded: RecordedEvent) -> DeploymentView
         started_at=at if isinstance(event, DeploymentStarted) else view.started_at,
         finished_at=at if after.status.is_final else None,
         cancellation=after.cancellation,
+        is_held=after.is_held,
         cancelled_by=recorded.by.actor if isinstance(event, CancellationRequested) else view.cancelled_by,
         has_timed_out=after.has_timed_out,
         rolls_back=after.rolls_back,
@@ -179,7 +181,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 15, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 16, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -264,6 +266,7 @@ def _with_stages(
         places=places,
         failure=view.failure,
         cancellation=view.cancellation,
+        is_held=view.is_held,
         has_timed_out=view.has_timed_out,
     )
 

@@ -22,6 +22,7 @@ from domain.access import ENGINE
 from domain.deployment import queue as queues
 from domain.deployment.converge import known_before
 from domain.deployment.gate import StageApproved, StageGate, StageRejected, limit
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -44,7 +45,9 @@ T = TypeVar("T")
 
 CONCERNING: Collection[type[Event]] = {
     CancellationRequested,
+    DeploymentHeld,
     DeploymentPlanned,
+    DeploymentReleased,
     DeploymentTakenUp,
     StageApproved,
     StageRejected,

@@ -14,6 +14,7 @@ from domain.deployment.gate import (
     StageApproved,
     StageRejected,
 )
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.plan import Plan, PlannedStage
 from domain.deployment.state import (
     Cancellation,
@@ -94,6 +95,10 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_stage(deployment, stage, Status.FAILED)
         case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
             return _with_gate(deployment, event)
+        case DeploymentHeld():
+            return replace(deployment, is_held=True)
+        case DeploymentReleased():
+            return replace(deployment, is_held=False)
         case CancellationRequested(forced=forced):
             return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
         case TimeoutReached():

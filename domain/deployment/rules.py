@@ -11,6 +11,14 @@ from domain.deployment import wait as waits
 from domain.deployment.converge import known_before, replaced, unchanged_jobs
 from domain.deployment.fold import evolve, fold
 from domain.deployment.gate import ApproveStage, GateEvent, RejectStage, Review
+from domain.deployment.hold import (
+    DeploymentHeld,
+    DeploymentReleased,
+    HoldCommand,
+    HoldDeployment,
+    HoldEvent,
+    ReleaseDeployment,
+)
 from domain.deployment.instance import Instance
 from domain.deployment.queue import Action
 from domain.deployment.state import (
@@ -147,7 +155,8 @@ def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
 
 
 def _decide(
-    deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment | RecordWait | Review
+    deployment: Deployment,
+    command: TakeUpDeployment | StepCommand | CancelDeployment | RecordWait | Review | HoldCommand,
 ) -> list[DeploymentEvent]:
     match command:
         case TakeUpDeployment(worker=worker, instances=instances, at=at):
@@ -168,12 +177,27 @@ def _decide(
             return [CancellationRequested(forced=forced)]
         case RecordWait(cause=cause):
             return [] if deployment.status.is_final else [*waits.decide(deployment.wait, cause)]
+        case HoldDeployment() | ReleaseDeployment():
+            return [*_hold(deployment, command)]
         case ApproveStage() | RejectStage():
             return [*reviews.decide(deployment, command)]
         case StartStep() | SucceedStep() | KeepStep() | FailStep() | AbortStep():
             if deployment.worker not in (None, command.worker):
                 raise Fenced(worker=deployment.worker)
             return _decide_step(deployment, command)
+        case _:
+            assert_never(command)
+
+
+def _hold(deployment: Deployment, command: HoldCommand) -> list[HoldEvent]:
+    """Return the event of *command*, none if nothing new starts anyway; raises `DeploymentOver`."""
+    if deployment.status.is_final:
+        raise DeploymentOver(status=deployment.status.value.lower())
+    match command:
+        case HoldDeployment():
+            return [] if deployment.is_held or deployment.ending else [DeploymentHeld()]
+        case ReleaseDeployment():
+            return [DeploymentReleased()] if deployment.is_held else []
         case _:
             assert_never(command)
 
@@ -282,7 +306,7 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     elif deployment.ending:
         if not deployment.running:
             yield _end(deployment, DeploymentCancelled())
-    elif is_between and deployment.gate is None:
+    elif is_between and deployment.gate is None and not deployment.is_held:
         yield StageStarted(stage=waiting[0].stage.id)
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from domain import name as names
 from domain.deployment.gate import GateEvent, GateRun, Review, StageGate
+from domain.deployment.hold import HoldCommand, HoldEvent
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Endpoint, Plan, PlannedStage
 from domain.deployment.queue import Action
@@ -128,6 +129,7 @@ WholeEvent = (
     | DeploymentTimedOut
     | DeploymentCancelled
     | GateEvent
+    | HoldEvent
 )
 """The events that concern no single service."""
 
@@ -173,7 +175,14 @@ class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
 
 
 DeploymentCommand = (
-    PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment | RecordWait | Review
+    PlanDeployment
+    | TakeUpDeployment
+    | StepCommand
+    | AdvanceDeployment
+    | CancelDeployment
+    | RecordWait
+    | Review
+    | HoldCommand
 )
 
 
@@ -246,7 +255,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     `inherited` has the instances at the start by the service's id, as an integer. `places` maps each service's id, as
     an integer, to the indexes of its stage and of itself in that stage. `needed` are the services to which others
     refer, by the keys of their names. It times out at its `deadline`, and `has_timed_out` then. If it
-    `rolls_back`, another deployment brings back the services that it renewed.
+    `rolls_back`, another deployment brings back the services that it renewed. Nothing new starts while it `is_held`.
     """
 
     environment: EnvironmentId | None = None
@@ -261,6 +270,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     needed: Mapping[str, ServiceId] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
+    is_held: bool = False
     deadline: datetime | None = None
     has_timed_out: bool = False
     rolls_back: bool = False
@@ -308,11 +318,13 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def is_gate_closed(self) -> bool:
         """Whether the gate in front of the next stage opens now."""
         run = self.next_stage
-        return run is not None and run.gate.open is None and run.gate.ahead(run.stage) is not None
+        return run is not None and not self.is_held and run.gate.open is None and run.gate.ahead(run.stage) is not None
 
     @property
     def cause(self) -> WaitCause | None:
         """The cause for which the deployment does not go on, although a worker carries it out."""
+        if self.is_held and not (self.ending or self.status.is_final):
+            return WaitCause(reason=WaitReason.HOLD)
         run = self.next_stage
         return None if run is None else run.cause
 
@@ -354,7 +366,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         stage = self.current
         if stage is None or self.ending is Cancellation.FORCED:
             return []
-        if self.is_stopping:
+        if self.is_stopping or self.is_held:
             return [run for run in stage.services if run.is_busy]
         begun = [run for run in stage.services if run.status is Status.RUNNING]
         queued = [run for run in stage.services if run.status is Status.QUEUED]
@@ -370,7 +382,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def before(self, service: ServiceId) -> StageRun | ServiceRun | None:
         """Return the stage or the service that must end before *service* starts; None if it waits for neither."""
         place, stage = self.places.get(service.int), self.current
-        if place is None or stage is None or self.is_stopping:
+        if place is None or stage is None or self.is_stopping or self.is_held:
             return None
         own = self.stages[place[0]]
         run, due = own.services[place[1]], self._due

@@ -15,6 +15,7 @@ class WaitReason(StrEnum):
 
     APPROVAL = "APPROVAL"
     DEPLOYMENT = "DEPLOYMENT"
+    HOLD = "HOLD"
     MACHINE = "MACHINE"
     WORKER = "WORKER"
 
@@ -24,7 +25,7 @@ class WaitCause(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True)
 
     A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent. The
     APPROVAL of the stage with the name *stage* lacks *missing* actors, and *needs_others* than its requester. It
-    ends at *deadline*, if there is one. No event has this cause: the request of the approval is one.
+    ends at *deadline*, if there is one. No wait is recorded for an APPROVAL or a HOLD, which have their own events.
     """
 
     reason: WaitReason

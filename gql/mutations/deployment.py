@@ -11,6 +11,7 @@ from strawberry import ID
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
+from domain.deployment.hold import HoldCommand, HoldDeployment, ReleaseDeployment
 from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
 from domain.deployment.selection import Selection
@@ -199,6 +200,25 @@ async def _review(write: Write, deployment: str, stage: str, *, approves: bool) 
         approves=approves,
         comment=write.reason,
     )
+    return await _answer(write, await write.transact(use_case, deployments.decider))
+
+
+@mutation(
+    "Hold a deployment: no stage and no step starts any more, and running steps are finished, until it is released.",
+    of="deployment",
+)
+async def hold_deployment(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
+    return await _hold(write, deployment, HoldDeployment())
+
+
+@mutation("Release a deployment that is held.", of="deployment")
+async def release_deployment(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
+    return await _hold(write, deployment, ReleaseDeployment())
+
+
+async def _hold(write: Write, deployment: str, command: HoldCommand) -> DeploymentPayload:
+    own = await _existing(write, deployment)
+    use_case = partial(use_cases.hold, deployment=own, command=command, expected=write.expected_version)
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 

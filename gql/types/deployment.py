@@ -87,6 +87,7 @@ class DeploymentFields:
     cancellation: Cancellation | None = strawberry.field(
         description="The kind of cancellation that was requested, if any."
     )
+    is_held: bool = strawberry.field(description="Whether nothing new starts until it is released.")
     timeout_seconds: float | None = strawberry.field(
         description="Maximum duration from the start, with all waits; then the deployment fails. Null for no limit."
     )
@@ -192,6 +193,7 @@ def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> De
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
+        is_held=view.is_held,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=None if run is None else failure_of(run),

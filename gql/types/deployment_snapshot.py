@@ -67,6 +67,7 @@ async def snapshot_of(
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
+        is_held=view.is_held,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=failure_of(view),

@@ -11,6 +11,7 @@ from strawberry import ID, Private
 
 from domain import pipeline as pipelines
 from domain.deployment import gate as gates
+from domain.deployment import hold as holds
 from domain.deployment import queue as queues
 from domain.deployment import state as deployments
 from domain.deployment import step as steps
@@ -69,6 +70,8 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     steps.ServiceUnchanged: "A service has the planned specification and revision already, and was left as it is.",
     steps.OldInstanceRestarted: "The old instance of a service, which was stopped first, runs again.",
     steps.OldInstanceLost: "The old instance of a service, which was stopped first, did not become healthy again.",
+    holds.DeploymentHeld: "The deployment is held: nothing new starts until it is released.",
+    holds.DeploymentReleased: "The deployment goes on where it was held.",
     deployments.CancellationRequested: "The cancellation of the deployment was requested.",
     deployments.TimeoutReached: "The deployment had not ended after its timeout, so its running steps are stopped.",
     deployments.DeploymentSucceeded: "The deployment ended: everything is deployed.",

@@ -7,6 +7,7 @@ import strawberry
 
 from domain.deployment.state import StageRun
 from domain.deployment.step import DONE, ServiceRun, Status
+from domain.deployment.wait import WaitCause
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context
 from gql.contract import enum
@@ -19,12 +20,14 @@ from gql.types.environment import environments_of
 from gql.types.service import Service
 from gql.types.step import Phase, Step
 from projections.deployment import DeploymentView, state_of
+from projections.words.deployment import cause_words
 
 
 class ServiceWaitReason(StrEnum):
     """The kind of thing that is in front of a service."""
 
     APPROVAL = "APPROVAL"
+    HOLD = "HOLD"
     STAGE = "STAGE"
     SERVICE = "SERVICE"
     DEPLOYMENT = "DEPLOYMENT"
@@ -33,6 +36,7 @@ class ServiceWaitReason(StrEnum):
 enum.describe(
     ServiceWaitReason,
     "The kind of thing that a service waits for.",
+    HOLD="Its deployment is held.",
     APPROVAL="Its stage waits for people to approve it.",
     STAGE="The stage that runs, or starts next, must end first.",
     SERVICE="Another service of the stage must end first: no more of them run at once.",
@@ -53,7 +57,7 @@ class ServiceWait:
     message: str = strawberry.field(description="The thing in words.")
     deployment: Deployment = strawberry.field(description="The deployment that the service waits in.")
     stage: DeploymentStage | None = strawberry.field(
-        description="The stage that must end first, or that waits for approval, if any."
+        description="The stage that must end first, or that does not start or go on, if any."
     )
     service: DeploymentService | None = strawberry.field(description="A service that must end first, if any.")
     before: Deployment | None = strawberry.field(description="The deployment that must end first, if any.")
@@ -134,9 +138,9 @@ def _wait_within(view: DeploymentView, run: Deployment, found: dict[str, Service
     state = state_of(view)
     stages = {stage.stage_id: stage for stage in run.stages}
     services = {service.service_id: service for stage in run.stages for service in stage.services}
-    gated = next((stage for stage in run.stages if stage.gate is not None), None)
-    if gated is not None:
-        _wait_before(run, gated, found)
+    cause, halted = state.cause, state.current or state.next_stage
+    if cause is not None and halted is not None:
+        _wait_because(run, cause, stages[global_id("stage", halted.stage.id)], found)
     for id_, service in services.items():
         if service.status is Status.RUNNING:
             found.pop(id_, None)
@@ -149,14 +153,13 @@ def _wait_within(view: DeploymentView, run: Deployment, found: dict[str, Service
                 found[id_] = _inside(run, ServiceWaitReason.SERVICE, f"service {other.name}", None, ahead)
 
 
-def _wait_before(run: Deployment, gated: DeploymentStage, found: dict[str, ServiceWait]) -> None:
-    """Set what the services of *gated* wait for, and that those of later stages wait for it."""
-    assert gated.gate is not None, "the stage waits at a gate"
-    later = _inside(run, ServiceWaitReason.STAGE, f"stage {gated.name}", gated, None)
-    for stage in run.stages[gated.position :]:
+def _wait_because(run: Deployment, cause: WaitCause, front: DeploymentStage, found: dict[str, ServiceWait]) -> None:
+    """Set that the services of the stage in *front* wait because of *cause*, and those of later stages for that one."""
+    later = _inside(run, ServiceWaitReason.STAGE, f"stage {front.name}", front, None)
+    for stage in run.stages[front.position :]:
         found |= {str(each.service_id): later for each in stage.services if each.status is Status.QUEUED}
-    own = replace(later, reason=ServiceWaitReason(gated.gate.reason), message=gated.gate.message)
-    found |= {str(each.service_id): own for each in gated.services if each.status is Status.QUEUED}
+    own = replace(later, reason=ServiceWaitReason(cause.reason), message=cause_words(cause))
+    found |= {str(each.service_id): own for each in front.services if each.status is Status.QUEUED}
 
 
 def _inside(

@@ -44,6 +44,7 @@ enum.describe(
     "The reason why an open deployment does not go on.",
     APPROVAL="A stage waits for people to approve it.",
     DEPLOYMENT="Another deployment of the environment comes before it.",
+    HOLD="It is held until somebody releases it.",
     MACHINE="The workers of the machine that its environment is bound to are silent.",
     WORKER="No worker runs.",
 )

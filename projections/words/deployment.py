@@ -10,6 +10,7 @@ from domain.deployment.gate import (
     StageApproved,
     StageRejected,
 )
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import Action
 from domain.deployment.state import (
     Cancellation,
@@ -83,6 +84,10 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return _stage_run_words(deployment, event.stage, "failed")
         case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
             return _gate_words(deployment, event)
+        case DeploymentHeld():
+            return EventWords("held: nothing new starts", EventSubject(wait_reason=WaitReason.HOLD))
+        case DeploymentReleased():
+            return EventWords("released", EventSubject(wait_reason=WaitReason.HOLD))
         case CancellationRequested(forced=True):
             return EventWords("cancellation requested, by force", EventSubject(cancellation=Cancellation.FORCED))
         case CancellationRequested():
@@ -114,6 +119,8 @@ def cause_words(cause: WaitCause) -> str:
         case WaitReason.DEPLOYMENT:
             more = f" and {cause.more} more" if cause.more else ""
             return f"deployment {cause.number}{more} of the environment must end first"
+        case WaitReason.HOLD:
+            return "it is held, until somebody releases it"
         case WaitReason.MACHINE:
             return f"the workers of machine {cause.machine} are silent"
         case WaitReason.WORKER:

@@ -18,7 +18,7 @@ def ask(shell: Shell, *options: str) -> None:
 
 def test_a_stage_is_approved_with_a_comment(staging: Shell) -> None:
     refused = staging("approve")
-    assert refused.err.startswith("Error: There is no deployment to review: none is running or queued.")
+    assert refused.err.startswith("Error: There is no deployment to change: none is running or queued.")
     ask(staging, "--approvals", "2")
     assert "  waits: stage JOB DEFAULT needs 2 approvals" in staging.done("deployment", "show").lines
     answer = staging.done("approve", "--comment", "tried it")
@@ -50,3 +50,15 @@ def test_a_stage_is_rejected_and_the_watched_deployment_fails(staging: Shell) ->
     assert watched.err.startswith("Error: Deployment 1 failed: stage JOB DEFAULT: rejected: too late\n")
     refused = staging("reject", "1", "--json")
     assert (refused.code, refused.error["code"]) == (1, "STAGE_NOT_WAITING")
+
+
+def test_a_deployment_is_held_and_released(staging: Shell) -> None:
+    ask(staging)
+    assert staging.done("deployment", "hold", "--reason", "slow").out == "Deployment 1 is held\n"
+    assert staging.done("deployment", "hold", "1").out == "Nothing changed: it is already so\n"
+    assert "  waits: it is held, until somebody releases it" in staging.done("deployment", "show").lines
+    assert staging.done("deployment", "events").lines[-1].endswith("held: nothing new starts by admin: slow")
+    assert staging.done("approve").code == 0
+    assert staging.done("deployment", "show", "--json").json["stages"][1]["status"] == "QUEUED"
+    assert staging.done("deployment", "release").out == "Deployment 1 goes on\n"
+    assert staging.done("deployment", "watch").lines[-1].startswith("Deployment 1 of staging succeeded")

@@ -20,6 +20,7 @@ from domain.deployment.gate import (
     StageApproved,
     StageRejected,
 )
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased, HoldDeployment, ReleaseDeployment
 from domain.deployment.instance import Instance, digest
 from domain.deployment.plan import PlannedService, PlannedStage
 from domain.deployment.queue import Action, DeploymentId
@@ -35,6 +36,7 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTimedOut,
+    StageStarted,
     TakeUpDeployment,
     TimeoutReached,
 )
@@ -145,7 +147,7 @@ class Witness:
         self.approvals: dict[StageId, set[str]] = {each.id: set() for each in stages}
         self.approved: set[StageId] = {each.id for each in stages if each.approval is None}
         self.first_failure: BuildFailed | ServiceDeployFailed | StageRejected | StageApprovalTimedOut | None = None
-        self.is_cancelled = self.is_overdue = False
+        self.is_cancelled = self.is_overdue = self.is_held = False
         self.ended = False
 
     @property
@@ -244,6 +246,14 @@ class Witness:
                 assert not self.may_go_on(self.place(id_))
                 self.cancelled.add(id_)
                 self.busy.discard(id_)
+            case DeploymentHeld():
+                assert not self.is_held
+                self.is_held = True
+            case DeploymentReleased():
+                assert self.is_held
+                self.is_held = False
+            case StageStarted():
+                assert not self.is_held
             case CancellationRequested():
                 assert not self.is_overdue
                 self.is_cancelled = True
@@ -258,6 +268,7 @@ class Witness:
     def start(self, id_: ServiceId, phase: Phase, attempt: int) -> None:
         place = self.place(id_)
         assert self.may_go_on(place)
+        assert not self.is_held
         assert not is_left_out(self.service[id_])
         assert id_ not in self.over
         assert (id_, phase, attempt) not in self.started
@@ -331,9 +342,12 @@ class Story:
             if self.happens(self.cancellation):
                 self.random.choice([self.cancel, self.let_time_pass])()
             elif self.happens(self.noise):
-                self.random.choice([self.take_up, self.start_again, self.repeat, self.intrude, self.review_again])()
+                noises = self.take_up, self.start_again, self.repeat, self.intrude, self.review_again, self.hold
+                self.random.choice(noises)()
             elif self.run.state.status is Status.QUEUED:
                 self.take_up()
+            elif self.run.state.is_held and not (self.run.state.running and self.happens(0.7)):
+                assert self.tell(ReleaseDeployment())
             else:
                 turns += 1
                 self.go_on()
@@ -347,10 +361,17 @@ class Story:
         if self.run.state.worker is not None:
             self.tell(AdvanceDeployment(worker=self.worker, is_overdue=True))
 
+    def hold(self) -> None:
+        """The deployment is held; a second time changes nothing."""
+        nothing = self.run.state.is_held or self.run.state.ending
+        assert self.tell(HoldDeployment()) == ([] if nothing else [DeploymentHeld()])
+        assert self.tell(HoldDeployment()) == []
+        assert set(self.run.state.due()) <= set(self.run.state.running)
+
     def go_on(self) -> None:
         """A step that is due starts, or one that runs comes to its end: one of them there always is."""
         running = self.run.state.running
-        if self.run.state.gate is not None:
+        if self.run.state.gate is not None and not self.run.state.is_held:
             self.meet_gate()
             return
         if self.happens(0.3):
