@@ -1,5 +1,5 @@
 """
-Use cases of deployments: request, take up, report, cancel.
+Use cases of deployments: request, take up, report, review, hold, cancel.
 
 The stream of a deployment and its environment's queue change together: the append that ends a deployment also closes it
 in the queue and admits the next one. Each function returns its subject's stream, so that it can be the work of
@@ -17,6 +17,8 @@ from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
+from domain.deployment.gate import ApproveStage, RejectStage, Review
+from domain.deployment.hold import HoldCommand
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan
 from domain.deployment.queue import (
@@ -45,6 +47,7 @@ from domain.errors import (
     EnvironmentNotFound,
 )
 from domain.pipeline.environment import OnRequest
+from domain.pipeline.ref import StageRef
 from domain.project import EnvironmentId
 
 
@@ -220,6 +223,48 @@ async def cancel(
     if expected is not None and expected != loaded.version:
         raise mismatch(deployment, expected, loaded.version)
     await _do(transaction, deployment, CancelDeployment(forced=forced))
+    return deployment
+
+
+async def review(
+    transaction: Transaction,
+    deployment: DeploymentId,
+    stage: StageRef,
+    actor: str,
+    at: datetime,
+    expected: int | None = None,
+    *,
+    approves: bool,
+    comment: str | None = None,
+) -> DeploymentId:
+    """Approve or reject *stage* of *deployment*; *expected* is the expected version of the deployment.
+
+    Raises `DeploymentNotFound`, `VersionMismatch`, and the refusals of `domain.deployment.review`.
+    """
+    loaded = await _load(transaction, deployment)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
+    command: Review = RejectStage(stage=stage, actor=actor, at=at, comment=comment)
+    if approves:
+        assert loaded.state.environment is not None
+        admitted = (await transaction.load(queues.decider, queues.stream(loaded.state.environment))).state.admitted
+        is_requester = admitted is not None and (admitted.deployment, admitted.actor) == (deployment, actor)
+        command = ApproveStage(stage=stage, actor=actor, is_requester=is_requester, at=at)
+    await _do(transaction, deployment, command)
+    return deployment
+
+
+async def hold(
+    transaction: Transaction, deployment: DeploymentId, command: HoldCommand, expected: int | None = None
+) -> DeploymentId:
+    """Hold or release *deployment*; *expected* is the expected version of the deployment.
+
+    Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
+    """
+    loaded = await _load(transaction, deployment)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
+    await _do(transaction, deployment, command)
     return deployment
 
 

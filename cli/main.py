@@ -21,6 +21,7 @@ from cli import (
     environment,
     execution,
     explain,
+    gate,
     history,
     lazy,
     project,
@@ -145,6 +146,8 @@ command(app, "plan", "stageline plan", 'stageline plan --revision "$(git rev-par
 command(app, "redeploy", "stageline redeploy --watch", "stageline redeploy --service Backend --watch")(
     environment.redeploy
 )
+command(app, "approve", "stageline approve", "stageline approve 12 --comment 'looks good'")(gate.approve)
+command(app, "reject", "stageline reject --comment 'not on a Friday'")(gate.reject)
 command(app, "retry", "stageline retry --watch", "stageline retry 12 --dry-run")(repeat.retry)
 command(
     app,

@@ -211,6 +211,14 @@ class TargetUnavailable(Conflict):
     message = "This server does not offer target {target}; it offers {available}."
 
 
+class StageNotWaiting(Conflict):
+    message = "Stage {stage!r} of deployment {number} does not wait for an approval: {why}."
+
+
+class SelfApproval(Conflict):
+    message = "Stage {stage!r} must be approved by another actor than {actor!r}, who requested the deployment."
+
+
 class EnvironmentBusy(Conflict):
     message = "Deployment {number} of the environment has not ended: wait for its end, or cancel it."
 

@@ -21,6 +21,8 @@ from domain import deployment as deployments
 from domain.access import ENGINE
 from domain.deployment import queue as queues
 from domain.deployment.converge import known_before
+from domain.deployment.gate import StageApproved, StageGate, StageRejected, limit
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -43,8 +45,12 @@ T = TypeVar("T")
 
 CONCERNING: Collection[type[Event]] = {
     CancellationRequested,
+    DeploymentHeld,
     DeploymentPlanned,
+    DeploymentReleased,
     DeploymentTakenUp,
+    StageApproved,
+    StageRejected,
     WaitEnded,
     WaitStarted,
     *queues.decider.events,
@@ -101,8 +107,8 @@ class DeploymentExecution:
         self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
-        self._waits: dict[Step, asyncio.TimerHandle] = {}  # attempts that wait after a failed one
-        self._waited: set[Step] = set()  # attempts whose wait is over
+        self._waits: dict[Step | StageGate, asyncio.TimerHandle] = {}  # attempts and gates that wait
+        self._waited: set[Step | StageGate] = set()  # those whose wait is over
         self._deadline: asyncio.TimerHandle | None = None
         self._is_overdue = False
 
@@ -144,8 +150,7 @@ class DeploymentExecution:
             if self._newest > self._now.version:
                 await self._load()
             state = self._now.state
-            is_ready = any(step in self._waited or not state.retry_at(step) for step in state.startable)
-            if not (is_ready or (self._is_overdue and not state.has_timed_out)):
+            if not self._is_due(state):
                 return state
         await self._transact(partial(self._report, tuple(ended.values())))
         for tasks_of in (self._watches, self._aborts):
@@ -153,10 +158,16 @@ class DeploymentExecution:
                 tasks_of.pop(step).cancel()
         return self._now.state
 
-    def _wait(self, deployment: Deployment) -> None:
-        """Start a timer for the deadline, and for each step that waits for its retry, also if another worker began it.
+    def _is_due(self, state: Deployment) -> bool:
+        """Return whether a step starts now, a gate opens or ends, or the deployment times out."""
+        if state.is_gate_closed or state.gate in self._waited or (self._is_overdue and not state.has_timed_out):
+            return True
+        return any(step in self._waited or not state.retry_at(step) for step in state.startable)
 
-        The clock may have been set back since: no wait is longer than the longest of the policy.
+    def _wait(self, deployment: Deployment) -> None:
+        """Start a timer for each step that waits for its retry, and for the gate that has a deadline.
+
+        They may have begun to wait on another worker.
         """
         now, plan, deadline = datetime.now(UTC), deployment.plan, deployment.deadline
         if self._deadline is None and deadline is not None and plan is not None and plan.timeout is not None:
@@ -164,14 +175,21 @@ class DeploymentExecution:
             self._deadline = asyncio.get_running_loop().call_later(left, self._end_time)
         for step in deployment.startable:
             retry_at, run = deployment.retry_at(step), deployment.run_of(step.service)
-            if retry_at is None or run is None or step in self._waits or step in self._waited:
-                continue
-            left = min((retry_at - now).total_seconds(), run.service.spec.backoff.max)
-            self._waits[step] = asyncio.get_running_loop().call_later(left, self._end_wait, step)
+            if retry_at is not None and run is not None:
+                self._wait_until(step, retry_at, run.service.spec.backoff.max)
+        gate, stage = deployment.gate, deployment.next_stage
+        if gate is not None and stage is not None and stage.gate.deadline is not None:
+            self._wait_until(gate, stage.gate.deadline, limit(stage.stage, gate.kind))
 
-    def _end_wait(self, step: Step) -> None:
-        del self._waits[step]
-        self._waited.add(step)
+    def _wait_until(self, waiting: Step | StageGate, deadline: datetime, most: float) -> None:
+        """Start a timer, for at most *most* seconds: the clock may have been set back since *deadline* was set."""
+        if waiting not in self._waits and waiting not in self._waited:
+            left = min((deadline - datetime.now(UTC)).total_seconds(), most)
+            self._waits[waiting] = asyncio.get_running_loop().call_later(left, self._end_wait, waiting)
+
+    def _end_wait(self, waiting: Step | StageGate) -> None:
+        del self._waits[waiting]
+        self._waited.add(waiting)
         self._woken.set()
 
     def _end_time(self) -> None:
@@ -190,7 +208,11 @@ class DeploymentExecution:
 
     async def _report(self, outcomes: tuple[StepCommand, ...], transaction: Transaction) -> DeploymentId:
         advance = AdvanceDeployment(
-            worker=self._runner.worker, outcomes=outcomes, waited=tuple(self._waited), is_overdue=self._is_overdue
+            worker=self._runner.worker,
+            outcomes=outcomes,
+            waited=tuple(self._waited),
+            is_overdue=self._is_overdue,
+            at=datetime.now(UTC),
         )
         return await writing.report(transaction, self._id, advance)
 

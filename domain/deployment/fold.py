@@ -5,7 +5,16 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from domain.deployment import gate as gates
 from domain.deployment import step as steps
+from domain.deployment.gate import (
+    GateEvent,
+    StageApprovalRequested,
+    StageApprovalTimedOut,
+    StageApproved,
+    StageRejected,
+)
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.plan import Plan, PlannedStage
 from domain.deployment.state import (
     Cancellation,
@@ -85,6 +94,12 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_stage(deployment, stage, Status.SUCCEEDED)
         case StageFailed(stage=stage):
             return _with_stage(deployment, stage, Status.FAILED)
+        case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
+            return _with_gate(deployment, event)
+        case DeploymentHeld():
+            return replace(deployment, is_held=True)
+        case DeploymentReleased():
+            return replace(deployment, is_held=False)
         case CancellationRequested(forced=forced):
             return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
         case DeploymentSuperseded():
@@ -127,6 +142,19 @@ def _failed(deployment: Deployment, event: StepFailed) -> Deployment:
         return deployment
     stage, phase = deployment.current.stage.id, Phase.BUILD if isinstance(event, BuildFailed) else Phase.DEPLOY
     return replace(deployment, failure=Failure(stage=stage, service=event.service, phase=phase, reason=event.reason))
+
+
+def _with_gate(deployment: Deployment, event: GateEvent) -> Deployment:
+    """Return the deployment after *event*; a rejection is its failure."""
+    stages = list(deployment.stages)
+    place = next(place for place, run in enumerate(stages) if run.stage.id == event.stage)
+    run = stages[place]
+    gate = gates.evolve(run.gate, run.stage, event)
+    stages[place] = replace(run, gate=gate)
+    failure = deployment.failure
+    if failure is None and gate.problem is not None:
+        failure = Failure(stage=event.stage, reason=gate.problem)
+    return replace(deployment, stages=tuple(stages), failure=failure)
 
 
 def _over(deployment: Deployment, status: Status) -> Deployment:

@@ -9,6 +9,7 @@ from domain.deployment.selection import WHOLE, Selection
 from domain.errors import InvalidArgument, InvalidReference, NothingToDeploy, NotRunnable
 from domain.pipeline import need as needs
 from domain.pipeline.environment import Target
+from domain.pipeline.gate import Approval, GateKind
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure
@@ -80,6 +81,12 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
     services: tuple[PlannedService, ...] = ()
     on_failure: OnFailure = OnFailure.STOP
     always: bool = False
+    approval: Approval | None = None
+
+    @property
+    def gates(self) -> tuple[GateKind, ...]:
+        """The gates before the stage, in order."""
+        return () if self.approval is None else (GateKind.APPROVAL,)
 
     @property
     def is_skipped(self) -> bool:
@@ -179,6 +186,7 @@ def _stages(pipeline: Pipeline, due: Collection[Service], selection: Selection) 
             concurrency=min(stage.policy.concurrency or pipeline.concurrency, pipeline.concurrency),
             on_failure=stage.policy.on_failure or pipeline.policy.on_failure,
             always=stage.policy.always,
+            approval=stage.policy.approval,
             services=tuple(
                 PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.id.int not in own)
                 for s in stage.services

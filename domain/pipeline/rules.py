@@ -18,6 +18,7 @@ from domain.errors import (
     OwnDestination,
     StageNotEmpty,
 )
+from domain.pipeline import gate as gates
 from domain.pipeline import need as needs
 from domain.pipeline.environment import (
     MAX_CONCURRENCY,
@@ -77,6 +78,7 @@ from domain.pipeline.stage import (
     StageDescribed,
     StageHomeChanged,
     StageMoved,
+    StagePolicy,
     StagePolicyChanged,
     StageRenamed,
 )
@@ -141,6 +143,14 @@ def checked_concurrency(concurrency: int) -> int:
     return concurrency
 
 
+def check_policy(policy: StagePolicy) -> None:
+    """Raise `InvalidConcurrency` or `InvalidPolicy` unless *policy* is valid."""
+    if policy.concurrency is not None:
+        checked_concurrency(policy.concurrency)
+    if policy.approval is not None:
+        gates.check_approval(policy.approval)
+
+
 def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:
     events: list[PipelineEvent] = []
     if command.name is not None and names.checked(command.name) != pipeline.name:
@@ -196,8 +206,7 @@ def _edit_stage(pipeline: Pipeline, command: EditStage) -> list[PipelineEvent]:
     if description is not None and names.checked_description(description) != stage.description:
         events.append(StageDescribed(stage=stage.id, description=names.checked_description(description)))
     if command.policy is not None and command.policy != stage.policy:
-        if command.policy.concurrency is not None:
-            checked_concurrency(command.policy.concurrency)
+        check_policy(command.policy)
         events.append(StagePolicyChanged(stage=stage.id, policy=command.policy))
     return events
 

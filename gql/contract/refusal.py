@@ -18,7 +18,7 @@ REFUSALS = {
     "INVALID_POSITION": "The pipeline has no such position.",
     "INVALID_SPEC": "The specification of the service is not valid.",
     "INVALID_CONCURRENCY": "The concurrency is not between 1 and 100.",
-    "INVALID_POLICY": "The policy of the environment is not valid; the message names the field.",
+    "INVALID_POLICY": "A policy is not valid; the message names the field.",
     "INVALID_VARIABLE": "The name or the value of a variable is not valid.",
     "INVALID_REFERENCE": "A text of a specification has `${{` that is no reference; the message names the place.",
     "INVALID_ARGUMENT": "An argument is not valid; the message names it.",
@@ -52,6 +52,9 @@ REFUSALS = {
     " remedy.",
     "NOT_RUNNABLE": "The target of the environment can't run a service with its specification.",
     "TARGET_UNAVAILABLE": "The server does not offer the target.",
+    "STAGE_NOT_WAITING": "The stage does not wait for an approval; the message says why.",
+    "SELF_APPROVAL": "The policy of the stage wants the approval of another actor than the one who requested the"
+    " deployment.",
     "ENVIRONMENT_BUSY": "A deployment of the environment has not ended.",
     "DEPLOYMENT_OVER": "The deployment has already ended.",
     "VERSION_MISMATCH": "expectedVersion differs from the current version, which is in currentVersion; events has the"

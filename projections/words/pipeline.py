@@ -16,6 +16,7 @@ from domain.pipeline.environment import (
     OnRequest,
     TargetChanged,
 )
+from domain.pipeline.gate import Approval, OnTimeout
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import (
     Service,
@@ -127,7 +128,19 @@ def _policy_words(policy: StagePolicy) -> str:
         words.append(f"on failure {policy.on_failure}")
     if policy.always:
         words.append("always runs")
+    if policy.approval is not None:
+        words.append(_approval_words(policy.approval))
     return ", ".join(words)
+
+
+def _approval_words(approval: Approval) -> str:
+    text = "an approval" if approval.count == 1 else f"{approval.count} approvals"
+    if not approval.self_approval:
+        text += ", not by the requester of the deployment"
+    if approval.timeout is not None:
+        end = "approved" if approval.on_timeout is OnTimeout.APPROVE else "rejected"
+        text += f", and is {end} after {approval.timeout:g} s without"
+    return f"needs {text}"
 
 
 def _service_event_words(before: Pipeline, event: ServiceEvent) -> EventWords:

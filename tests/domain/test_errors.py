@@ -166,6 +166,18 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.StageNotWaiting(stage="Ship", number=3, why="it needs none"),
+        "STAGE_NOT_WAITING",
+        "Stage 'Ship' of deployment 3 does not wait for an approval: it needs none.",
+    ),
+    (
+        Conflict,
+        errors.SelfApproval(stage="Ship", actor="ann"),
+        "SELF_APPROVAL",
+        "Stage 'Ship' must be approved by another actor than 'ann', who requested the deployment.",
+    ),
+    (
+        Conflict,
         errors.EnvironmentBusy(number=3),
         "ENVIRONMENT_BUSY",
         "Deployment 3 of the environment has not ended: wait for its end, or cancel it.",

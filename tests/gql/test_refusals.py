@@ -54,6 +54,14 @@ def _of_an_image(environment: Environment) -> Asked:
     return _in("deploy")(environment)
 
 
+def _of_another_stage(environment: Environment) -> Asked:
+    return "approveStage", {"deployment": environment.ask()["id"], "stage": JOB}
+
+
+def _of_an_own_deployment(environment: Environment) -> Asked:
+    return "approveStage", {"deployment": environment.ask(selfApproval=False)["id"], "stage": APPLICATION}
+
+
 def _while_it_deploys(environment: Environment) -> Asked:
     environment.block()
     return _in("deleteEnvironment")(environment)
@@ -280,6 +288,21 @@ CASES: list[tuple[str, Wrong, str]] = [
         "CHANGE_NOT_FOUND",
         _in("undoPipelineChange", change="event_1"),
         "The pipeline has no change with the event 'event_1'.",
+    ),
+    (
+        "INVALID_POLICY",
+        _in("editStage", stage=JOB, policy={"approval": {"count": 21}}),
+        "Invalid policy: approval.count: 21 is not between 1 and 20.",
+    ),
+    (
+        "STAGE_NOT_WAITING",
+        _of_another_stage,
+        "Stage 'JOB DEFAULT' of deployment 1 does not wait for an approval: it needs none.",
+    ),
+    (
+        "SELF_APPROVAL",
+        _of_an_own_deployment,
+        "Stage 'APPLICATION DEFAULT' must be approved by another actor than 'admin', who requested the deployment.",
     ),
     ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment has already ended: succeeded."),
     (
