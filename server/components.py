@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.secret import Vault
 from application.worker import Roster
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
@@ -104,6 +105,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         stack.push_async_callback(aside.stop)
         application = _application(stores, roster, threaded.targets, signing_key, pages)
         await application.profiles.forget_all()
+        await application.vault.forget_all()
         await projector.start()
         stack.push_async_callback(projector.stop)
 
@@ -225,6 +227,7 @@ def _application(
         running=RunningHash(views),
         signing_key=signing_key,
         profiles=Profiles(handler.states, stores.keys),
+        vault=Vault(handler.states, stores.keys),
         roster=roster,
         unfinished=RowList(views, standing.unfinished),
     )
