@@ -198,7 +198,8 @@ async def _rotate(transaction: Transaction, owner: Owner, vault: Vault, *, is_ke
             raise EnvironmentBusy(number=queue.open[0].number)
     known = _secrets((await _load(transaction, owner)).state)
     number = known.key + 1
-    key, opened = await vault.key(owner, number, is_kept=is_kept), await vault.open(owner, known.entries)
+    opened = await vault.open(owner, known.entries)
+    key = await vault.key(owner, number, is_kept=is_kept and bool(opened))
     again = tuple(
         replace(each, sealed=seal(key, owner, each.name, opened[each.name]), key=number)
         if each.name in opened
