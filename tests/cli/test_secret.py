@@ -35,6 +35,15 @@ def test_a_secret_is_set_from_stdin_listed_and_deleted(staging: Shell, give: Cal
     assert [each["name"] for each in staging.done("secret", "list", "--json").json["secrets"]] == ["NPM"]
 
 
+def test_a_value_is_asked_for_on_a_terminal_and_not_shown_there(staging: Shell) -> None:
+    with staging.terminal("secret", "set", "KEY") as terminal:
+        terminal.wait_for("Value of KEY:")
+        terminal.type(VALUE)
+        assert terminal.end() == 0
+        assert "Secret set successfully" in terminal.seen
+        assert VALUE not in terminal.seen
+
+
 def test_the_answer_in_json_has_no_value(staging: Shell, give: Callable[..., Answer]) -> None:
     answer = give(VALUE, "secret", "set", "KEY", "--json")
     (secret,) = answer.json["secrets"]

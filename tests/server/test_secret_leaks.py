@@ -189,7 +189,7 @@ def prepared(node: Node) -> None:
     health = ("--health-http", "/?token=${{ secrets.TOKEN }}")
     told(node, *add, "-n", "web", "-t", "application", "--run", serve, "--port", "0", *health)
     check = ("--health-command", "test '${{ secrets.TOKEN }}' = shared-t0ken-of-the-'project'")
-    told(node, *add, "-n", "checked", "-t", "application", "--run", "sleep 600", *check)
+    told(node, *add, "-n", "checked", "-t", "application", "--run", "sleep 600 # ${{ secrets.KEY }}", *check)
     told(node, *add, "-n", "failing", "-t", "container", "--run", "sleep 600", "--build", "exit 3 # ${{ secrets.KEY }}")
 
 
