@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from datetime import datetime
+from getpass import getpass
 from typing import Annotated
 
 import typer
@@ -194,7 +195,7 @@ def rotate(scope: Scope, change: VersionedChangeOptions, output: Output, shared:
 def _value(name: str) -> str:
     """Return the value on stdin without the line break at its end, or ask for it."""
     if sys.stdin.isatty():
-        return str(typer.prompt(f"Value of {name}", hide_input=True, err=True))
+        return getpass(f"Value of {name}: ", sys.stderr)  # typer asks before it turns the echo off
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:

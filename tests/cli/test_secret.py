@@ -86,3 +86,14 @@ def test_a_dry_run_sets_and_destroys_nothing(staging: Shell, give: Callable[...,
     give(VALUE, "secret", "set", "KEY")
     assert staging("secret", "delete", "KEY", "--dry-run").out == "without KEY\n"
     assert len(staging.done("secret", "list").lines) == 2
+
+
+def test_the_history_of_a_project_has_its_variables_and_secrets(staging: Shell, give: Callable[..., Answer]) -> None:
+    staging.done("variable", "set", "--shared", "REGION=eu")
+    give(VALUE, "secret", "set", "--shared", "NPM", "--reason", "for builds")
+    project = staging.done("project", "list", "--json").json["projects"][-1]["id"]
+    lines = staging.done("project", "history", "-n", project).lines
+    assert "variable REGION: – → eu" in lines[-2]
+    assert "secret NPM set" in lines[-1]
+    assert lines[-1].endswith("for builds")
+    assert staging.done("project", "history", "-n", project, "--json").json["events"][-1]["version"] == len(lines) - 1
