@@ -27,6 +27,7 @@ from cli import (
     project,
     repeat,
     restore,
+    secret,
     serve,
     service,
     status,
@@ -113,6 +114,8 @@ app.add_typer(project.app, name="project")
 app.add_typer(environment.app, name="environment")
 app.add_typer(service.app, name="service")
 app.add_typer(variable.app, name="variable")
+app.add_typer(secret.app, name="secret")
+app.add_typer(secret.key, name="key")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(document.app, name="pipeline")
 command(

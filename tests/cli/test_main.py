@@ -65,7 +65,10 @@ def test_a_misuse_says_what_is_wrong_on_stderr(shell: Shell, words: tuple[str, .
         (("cancel",), "Try: stageline environment cancel"),
         (("apply",), "Try: stageline pipeline apply"),
         (("deployment", "nothing"), "Try: stageline deployment --help"),
-        (("set",), "Try: stageline context set or stageline variable set or stageline actor set"),
+        (
+            ("set",),
+            "Try: stageline context set or stageline variable set or stageline secret set or stageline actor set",
+        ),
     ],
 )
 def test_a_command_that_stands_elsewhere_is_named(shell: Shell, words: tuple[str, ...], hint: str) -> None:
