@@ -91,6 +91,9 @@ QUEUE_EVENTS: dict[type[queues.QueueEvent], str] = {
     queues.DeploymentRequested: "A deployment was queued.",
     queues.DeploymentMerged: "A request was merged into a waiting deployment that does the same.",
     queues.DeploymentAdmitted: "It is the turn of a deployment.",
+    queues.DeploymentFrozen: "A deployment waits for the end of a freeze.",
+    queues.DeploymentThawed: "The freeze for which a deployment waited is over.",
+    queues.FreezeIgnored: "A deployment was requested in spite of a freeze.",
     queues.DeploymentClosed: "A deployment ended, or was cancelled while it waited. It is the turn of the next one.",
 }
 """A description of each event of a queue."""

@@ -135,6 +135,8 @@ def cause_words(cause: WaitCause) -> str:
             return f"stage {cause.stage} waits for its check of {cause.url}{_until(cause.deadline)}"
         case WaitReason.HOLD:
             return "it is held, until somebody releases it"
+        case WaitReason.FREEZE:
+            return f"the environment is frozen until {cause.deadline:%Y-%m-%d %H:%M} UTC"
         case WaitReason.MACHINE:
             return f"the workers of machine {cause.machine} are silent"
         case WaitReason.WORKER:

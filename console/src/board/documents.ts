@@ -6,7 +6,7 @@ export const BOARD = graphql(`
       id
       version
       cursor
-      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest } }
+      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest freezes { cron durationSeconds timeZone action } } }
       stages {
         id
         position
