@@ -36,6 +36,7 @@ from domain.deployment.selection import WHOLE, Selection
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
+    CancelServices,
     DeploymentCommand,
     PlanDeployment,
     SupersedeDeployment,
@@ -55,7 +56,7 @@ from domain.pipeline import freeze as freezes
 from domain.pipeline import need as needs
 from domain.pipeline.environment import EnvironmentPolicy
 from domain.pipeline.freeze import OnFreeze
-from domain.pipeline.ref import StageRef
+from domain.pipeline.ref import ServiceRef, StageRef
 from domain.project import EnvironmentId
 
 DEFAULT_POLICY = EnvironmentPolicy()
@@ -264,16 +265,21 @@ async def report(
 
 
 async def cancel(
-    transaction: Transaction, deployment: DeploymentId, forced: bool = False, expected: int | None = None
+    transaction: Transaction,
+    deployment: DeploymentId,
+    forced: bool = False,
+    expected: int | None = None,
+    services: tuple[ServiceRef, ...] = (),
 ) -> DeploymentId:
-    """Cancel *deployment*, waiting or running; *expected* is the expected version of the deployment.
+    """Cancel *deployment*, waiting or running, or only *services* of it; *expected* is its expected version.
 
-    Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
+    Raises `DeploymentNotFound`, `VersionMismatch`, `DeploymentOver` or `ServiceNotFound`.
     """
     loaded = await transaction.load(deployments.decider, deployment)
     if expected is not None and expected != loaded.version:
         raise mismatch(deployment, expected, loaded.version)
-    await _do(transaction, deployment, CancelDeployment(forced=forced))
+    command = CancelServices(services=services, forced=forced) if services else CancelDeployment(forced=forced)
+    await _do(transaction, deployment, command)
     return deployment
 
 

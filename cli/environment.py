@@ -111,6 +111,7 @@ CANCEL = mutation(
     run.DEPLOYMENT + run.SNAPSHOT,
     deployment="ID!",
     force="Boolean!",
+    services="[ID!]",
     **VERSIONED,
 )
 
@@ -369,6 +370,16 @@ def cancel(
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Stop running steps, too. Otherwise they finish.")
     ] = False,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--service",
+            metavar="SERVICE",
+            autocompletion=pipeline.complete_service,
+            help="Cancel only this service; the others go on. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Cancel the environment's deployment. Steps that have not started don't start any more.
 
@@ -380,11 +391,12 @@ def cancel(
             chosen = run.find(client, environment.id, number)
         else:
             chosen = run.current(client, environment.id).id
-        variables = {"deployment": chosen, "force": force, **change.variables}
+        variables = {"deployment": chosen, "force": force, "services": service or None, **change.variables}
         deployment = run.read(client.change(CANCEL, variables))
         if change.dry_run or not watching.is_wanted:
-            requested = f"Cancellation of deployment {deployment.number} requested"
+            what = f"{', '.join(service)} in deployment" if service else "deployment"
+            requested = plain(f"Cancellation of {what} {deployment.number} requested")
             described = run.described(deployment, [f"cancellation requested{', by force' if force else ''}"])
             output.answer(deployment, change.text(deployment, requested, described))
             return
-        watch.follow(client, deployment, output, watching.timeout, wanted="CANCELLED")
+        watch.follow(client, deployment, output, watching.timeout, wanted="SUCCEEDED" if service else "CANCELLED")

@@ -14,6 +14,7 @@ from domain.deployment.step import (
     BuildSucceeded,
     OldInstanceLost,
     OldInstanceRestarted,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -135,7 +136,13 @@ def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
         case BuildFailed() | ServiceDeployFailed() | StepRetried():
             # A failed build cancels its deploy, which keeps its own reason.
             return step.reason if after.status is Status.CANCELLED else event.reason
-        case BuildStarted() | ServiceDeployStarted() | BuildSkipped() | ServiceCancelled():
+        case (
+            BuildStarted()
+            | ServiceDeployStarted()
+            | BuildSkipped()
+            | ServiceCancelled()
+            | ServiceCancellationRequested()
+        ):
             return step.reason
         case OldInstanceRestarted() | OldInstanceLost():
             return step.reason

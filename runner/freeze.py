@@ -61,9 +61,7 @@ class FreezeEnds:
             if environment is None:
                 continue
             queue = (await self._handler.states.load(queues.decider, queues.stream(environment))).state
-            self._held |= {
-                each.deployment: each.frozen_until for each in queue.waiting if each.frozen_until is not None
-            }
+            self._held |= _held(queue)
 
     async def _release(self, deployment: DeploymentId, now: datetime) -> None:
         environment = await self._environment(deployment)

@@ -148,8 +148,8 @@ class DeploymentExecution:
         for step in unwanted:
             if step not in self._aborts:
                 self._aborts[step] = self._task(self._abort(deployment, step, self._watches.get(step)))
-        for step in deployment.running if not unwanted else ():
-            if step not in self._watches:
+        for step in deployment.running:
+            if step not in self._watches and step not in unwanted:
                 self._watches[step] = self._task(self._watch(deployment, step))
         self._check(deployment)
         return deployment

@@ -26,7 +26,7 @@ from domain.deployment.step import (
 from domain.deployment.value import Known, Lookup, SecretVersion
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.gate import Approval, GateKind
-from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.ref import ServiceId, ServiceRef, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
 from domain.spec import ServiceSpec
@@ -187,6 +187,13 @@ class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool = False
 
 
+class CancelServices(Struct, frozen=True, kw_only=True, gc=False):
+    """Cancel *services*, by their ids or the names in the plan; the others go on."""
+
+    services: tuple[ServiceRef, ...]
+    forced: bool = False
+
+
 class SupersedeDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Cancel the deployment, which waits, because that with *number* makes it needless."""
 
@@ -199,6 +206,7 @@ DeploymentCommand = (
     | StepCommand
     | AdvanceDeployment
     | CancelDeployment
+    | CancelServices
     | SupersedeDeployment
     | RecordWait
     | Review
@@ -235,8 +243,13 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every service succeeded, was skipped, or failed as it may."""
-        return all(run.status in DONE or (run.status is Status.FAILED and run.is_allowed) for run in self.services)
+        """Whether every service succeeded, was skipped, failed as it may, or was cancelled by somebody."""
+        return all(
+            run.status in DONE
+            or (run.status is Status.FAILED and run.is_allowed)
+            or (run.status is Status.CANCELLED and run.is_cancelled)
+            for run in self.services
+        )
 
     @property
     def is_over(self) -> bool:
@@ -360,9 +373,12 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
             [
                 each
                 for run in self.stages
-                if self.ending or run.is_halted or (is_halted and run.status is Status.QUEUED and not run.stage.always)
                 for each in run.services
                 if not (each.status.is_final or each.is_busy)
+                if each.is_cancelled
+                or self.ending
+                or run.is_halted
+                or (is_halted and run.status is Status.QUEUED and not run.stage.always)
             ]
         )
 
@@ -417,7 +433,9 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def unwanted(self) -> tuple[Step, ...]:
         """The steps that are running but no longer due."""
-        return self.running if self.ending is Cancellation.FORCED else ()
+        services = () if self.current is None else self.current.services
+        is_forced = self.ending is Cancellation.FORCED
+        return tuple([step for run in services if run.is_busy and (is_forced or run.is_stopped) and (step := run.next)])
 
     def retry_at(self, step: Step) -> datetime | None:
         """Return the time until which *step* waits for its retry, if it does."""

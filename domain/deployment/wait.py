@@ -30,8 +30,8 @@ QUEUED = WaitReason.DEPLOYMENT, WaitReason.FREEZE
 class WaitCause(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The thing that a deployment waits for.
 
-    A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent. A FREEZE
-    ends at *deadline*.
+    A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent. A
+    FREEZE ends at *deadline*.
 
     An APPROVAL, a TIME or a CHECK is in front of the stage with the name *stage*, and ends at *deadline*, if there is
     one. The approval lacks *missing* actors, and *needs_others* than the requester if so; the check asks *url*. No wait

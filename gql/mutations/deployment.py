@@ -246,16 +246,25 @@ async def _hold(write: Write, deployment: str, command: HoldCommand) -> Deployme
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
-@mutation("Cancel a deployment.", of="deployment")
+@mutation("Cancel a deployment, or some of its services.", of="deployment")
 async def cancel_deployment(
     write: Write,
     deployment: DeploymentArgument,
     force: Annotated[
         bool, strawberry.argument(description="Stop running steps, too; otherwise they are finished.")
     ] = False,
+    services: Annotated[
+        list[ID] | None,
+        strawberry.argument(
+            description="Ids or names of services in the plan: only these are cancelled, and the others go on. Null for"
+            " the whole deployment."
+        ),
+    ] = None,
 ) -> DeploymentResult:
+    check_list("services", services or ())
+    chosen = tuple(map(to_service, services or ()))
     own = await _existing(write, deployment)
-    use_case = partial(use_cases.cancel, deployment=own, forced=force, expected=write.expected_version)
+    use_case = partial(use_cases.cancel, deployment=own, forced=force, expected=write.expected_version, services=chosen)
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 

@@ -71,6 +71,7 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     steps.ServiceDeployed: "A service is up, or a job has finished.",
     steps.ServiceDeployFailed: "The deployment of a service failed.",
     steps.StepRetried: "A step failed and will be retried.",
+    steps.ServiceCancellationRequested: "The cancellation of one service of the deployment was requested.",
     steps.ServiceCancelled: "A service was left unchanged, because the deployment was cancelled.",
     steps.ServiceUnchanged: "A service has the planned specification and revision already, and was left as it is.",
     steps.OldInstanceRestarted: "The old instance of a service, which was stopped first, runs again.",

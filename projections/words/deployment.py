@@ -44,6 +44,7 @@ from domain.deployment.step import (
     OldInstanceLost,
     OldInstanceRestarted,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -224,6 +225,8 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
         case StepRetried(phase=phase, attempt=attempt, reason=reason):
             text = f"{_lower(phase)} attempt {attempt} failed and will be tried again: {reason}"
             return text, subject(phase, attempt, reason)
+        case ServiceCancellationRequested(forced=forced):
+            return f"cancellation requested{', by force' if forced else ''}", subject()
         case ServiceCancelled():
             return "cancelled", subject()
         case ServiceUnchanged(number=number):

@@ -95,3 +95,16 @@ def test_a_freeze_refuses_or_holds_a_deployment_unless_it_is_ignored_with_a_reas
     assert "waits: the environment is frozen until " in staging.done("deployment", "show", "2").out
     staging.done("environment", "edit", "--freeze", "")
     assert staging("environment", "cancel", "2", "--watch").code == 0
+
+
+def test_one_service_of_a_deployment_is_cancelled(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Stuck", "-t", "job", "--run", "exec sleep 60")
+    staging.done("service", "add", "-n", "Quick", "-t", "job", "--run", "true")
+    staging.done("environment", "deploy")
+    assert staging("environment", "cancel", "--service", "nothing").code == 1
+    cancelled = staging.done("environment", "cancel", "--service", "stuck", "--force")
+    assert cancelled.out == "Cancellation of stuck in deployment 1 requested\n"
+    assert staging("deployment", "watch", "1").code == 0
+    shown = staging.done("deployment", "show", "1", "--json").json
+    services = {each["name"]: each["status"] for stage in shown["stages"] for each in stage["services"]}
+    assert (shown["status"], services) == ("SUCCEEDED", {"Stuck": "CANCELLED", "Quick": "SUCCEEDED"})

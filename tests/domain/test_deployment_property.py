@@ -34,8 +34,8 @@ from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
-    Cancellation,
     CancellationRequested,
+    CancelServices,
     DeploymentCancelled,
     DeploymentCommand,
     DeploymentEvent,
@@ -60,6 +60,7 @@ from domain.deployment.step import (
     OldInstanceLost,
     OldInstanceRestarted,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -151,6 +152,7 @@ class Witness:
         self.failed: set[ServiceId] = set()
         self.cancelled: set[ServiceId] = set()
         self.lost: set[ServiceId] = set()
+        self.unneeded: set[ServiceId] = set()  # somebody cancelled them
         self.unchanged: set[ServiceId] = set()  # those that are reported to be
         self.halted: set[int] = set()
         self.rejected: set[int] = set()
@@ -270,10 +272,11 @@ class Witness:
                         self.halted.add(self.place(id_))
             case StepRetried(service=id_, retry_at=retry_at):
                 assert self.may_go_on(self.place(id_))
+                assert id_ not in self.unneeded
                 assert retry_at is not None
             case ServiceCancelled(service=id_):
                 assert id_ not in self.over
-                assert not self.may_go_on(self.place(id_))
+                assert id_ in self.unneeded or not self.may_go_on(self.place(id_))
                 self.cancelled.add(id_)
                 self.busy.discard(id_)
             case DeploymentHeld():
@@ -284,6 +287,9 @@ class Witness:
                 self.is_held = False
             case StageStarted():
                 assert not self.is_held
+            case ServiceCancellationRequested(service=id_):
+                assert id_ not in self.over
+                self.unneeded.add(id_)
             case CancellationRequested():
                 assert not self.is_overdue
                 self.is_cancelled = True
@@ -298,6 +304,7 @@ class Witness:
     def start(self, id_: ServiceId, phase: Phase, attempt: int) -> None:
         place = self.place(id_)
         assert self.may_go_on(place)
+        assert id_ not in self.unneeded
         assert not self.is_held
         assert not is_left_out(self.service[id_])
         assert id_ not in self.over
@@ -317,7 +324,8 @@ class Witness:
 
     def is_done(self, planned: PlannedService) -> bool:
         is_allowed = planned.id in self.failed and planned.spec.allow_failure
-        return is_left_out(planned) or planned.id in self.deployed or is_allowed
+        is_unneeded = planned.id in self.unneeded & self.cancelled
+        return is_left_out(planned) or planned.id in self.deployed or is_allowed or is_unneeded
 
 
 class Story:
@@ -370,7 +378,7 @@ class Story:
         turns = 0
         while not self.run.state.status.is_final:
             if self.happens(self.cancellation):
-                self.random.choice([self.cancel, self.let_time_pass])()
+                self.random.choice([self.cancel, self.cancel_some, self.let_time_pass])()
             elif self.happens(self.noise):
                 noises = self.take_up, self.start_again, self.repeat, self.intrude, self.review_again, self.hold
                 self.random.choice(noises)()
@@ -385,6 +393,11 @@ class Story:
 
     def cancel(self) -> None:
         self.tell(CancelDeployment(forced=self.happens(0.3)))
+
+    def cancel_some(self) -> None:
+        services = tuple(self.witness.service)
+        if services:
+            self.tell(CancelServices(services=(self.random.choice(services),), forced=self.happens(0.5)))
 
     def let_time_pass(self) -> None:
         """The deadline passes, if the deployment has started."""
@@ -477,7 +490,7 @@ class Story:
         if self.happens(self.failure):
             at, chance, reason = NOW, self.random.random(), f"attempt {step.attempt}"
             return FailStep(worker=self.worker, step=step, reason=reason, at=at, chance=chance, old=old)
-        if self.run.state.ending is Cancellation.FORCED:
+        if step in self.run.state.unwanted:
             return AbortStep(worker=self.worker, step=step, old=old)
         if known_before(self.run.state, step) and self.happens(0.5):
             self.witness.unchanged.add(step.service)
@@ -543,7 +556,7 @@ def check_the_end(run: Run, witness: Witness) -> None:
         match stage_run.status:
             case Status.SUCCEEDED:
                 assert all(witness.is_done(each.service) for each in stage_run.services)
-                assert statuses & {Status.SUCCEEDED, Status.FAILED, Status.UNCHANGED}
+                assert statuses & {Status.SUCCEEDED, Status.FAILED, Status.UNCHANGED, Status.CANCELLED}
             case Status.SKIPPED:
                 assert statuses <= {Status.SKIPPED}
             case Status.FAILED:
