@@ -40,6 +40,10 @@ class Action(StrEnum):
     REDEPLOY = "REDEPLOY"
     RETRY = "RETRY"
     ROLLBACK = "ROLLBACK"
+    RESTART = "RESTART"
+    START = "START"
+    STOP = "STOP"
+    DELETE = "DELETE"
 
 
 COVERED = {

@@ -6,9 +6,12 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from domain.deployment import wait as waits
+from domain.deployment.action import omissions, since
 from domain.deployment.converge import known_before, replaced, unchanged_jobs
+from domain.deployment.effect import Effect
 from domain.deployment.fold import evolve, fold
 from domain.deployment.instance import Instance
+from domain.deployment.plan import Output
 from domain.deployment.queue import Action
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -42,15 +45,21 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    InstanceDeleted,
     KeepStep,
     OldInstanceLost,
     OldInstanceRestarted,
+    Omission,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceOmitted,
     ServiceRun,
+    ServiceStopFailed,
+    ServiceStopped,
+    ServiceStopStarted,
     ServiceUnchanged,
     StartStep,
     Status,
@@ -126,9 +135,11 @@ def _overdue(deployment: Deployment) -> list[DeploymentEvent]:
 
 def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
     """Return the start of *step*, with the values of the references of its service."""
+    if step.phase is Phase.STOP:
+        return ServiceStopStarted(service=step.service, attempt=step.attempt)
     started = BuildStarted if step.phase is Phase.BUILD else ServiceDeployStarted
     run = deployment.run_of(step.service)
-    values = () if run is None else deployment.lookup.values(run.service.spec)
+    values = () if run is None else deployment.values(run)
     return started(service=step.service, attempt=step.attempt, values=values)
 
 
@@ -137,7 +148,7 @@ def _decide(
     command: TakeUpDeployment | StepCommand | CancelDeployment | SupersedeDeployment | RecordWait,
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker, instances=instances, at=at):
+        case TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, at=at):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
@@ -145,8 +156,8 @@ def _decide(
             taken = DeploymentTakenUp(worker=worker)
             if deployment.status is Status.RUNNING:
                 return [taken]
-            started = DeploymentStarted(instances=_relevant(deployment, instances), deadline=_deadline(deployment, at))
-            return [started, taken]
+            relevant, deadline = _relevant(deployment, instances), _deadline(deployment, at)
+            return [DeploymentStarted(instances=relevant, last_runs=last_runs, deadline=deadline), taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
@@ -172,7 +183,6 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
     if run is None or step != run.next or not (run.is_busy or step in deployment.due()):
         raise _not_due(step, run)
     is_running = run.step(step.phase).status is Status.RUNNING
-    is_build = step.phase is Phase.BUILD
     service, attempt = step.service, step.attempt
     match command:
         case StartStep():
@@ -182,13 +192,13 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
         case _ if not is_running:
             raise _not_due(step, run)
         case SucceedStep(ports=ports, outputs=outputs):
-            if is_build:
-                return [BuildSucceeded(service=service, attempt=attempt)]
-            return [ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs)]
+            return [_succeeded(deployment, step, ports, outputs)]
         case KeepStep():
             unchanged = known_before(deployment, step)
             if unchanged is None:
                 raise _not_due(step, run)
+            if deployment.plan is not None and deployment.plan.effect is Effect.START:
+                return [ServiceOmitted(service=service, cause=Omission.RUNNING, number=unchanged.number)]
             return [ServiceUnchanged(service=service, number=unchanged.number)]
         case FailStep():
             reason, old = _storable(command.reason), _old_instance(command)
@@ -196,7 +206,9 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
                 at = retry_at(run.service.spec, command)
                 again = StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)
                 return [again, *old]
-            failed = BuildFailed if is_build else ServiceDeployFailed
+            if step.phase is Phase.STOP:
+                return [ServiceStopFailed(service=service, attempt=attempt, reason=reason)]
+            failed = BuildFailed if step.phase is Phase.BUILD else ServiceDeployFailed
             is_allowed = run.service.spec.allow_failure
             return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed), *old]
         case AbortStep():
@@ -210,6 +222,22 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
 def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:
     timeout = None if deployment.plan is None else deployment.plan.timeout
     return None if timeout is None or at is None else at + timedelta(seconds=timeout)
+
+
+def _succeeded(
+    deployment: Deployment, step: Step, ports: tuple[int, ...], outputs: tuple[Output, ...]
+) -> DeploymentEvent:
+    service, attempt = step.service, step.attempt
+    match step.phase:
+        case Phase.BUILD:
+            return BuildSucceeded(service=service, attempt=attempt)
+        case Phase.DEPLOY:
+            return ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs)
+        case Phase.STOP:
+            is_delete = deployment.plan is not None and deployment.plan.effect is Effect.DELETE
+            return (InstanceDeleted if is_delete else ServiceStopped)(service=service, attempt=attempt)
+        case _:
+            assert_never(step.phase)
 
 
 def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
@@ -255,6 +283,8 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     is_between = stage is None and deployment.status is Status.RUNNING
     if doomed := deployment.doomed:
         yield from (ServiceCancelled(service=run.service.id) for run in doomed)
+    elif left := omissions(deployment):
+        yield from (_omitted(deployment, run, cause) for run, cause in left)
     elif jobs := unchanged_jobs(deployment):
         yield from (ServiceUnchanged(service=job.service, number=job.number) for job in jobs)
     elif stage and stage.is_complete:
@@ -270,6 +300,11 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
             yield _end(deployment, DeploymentCancelled())
     elif is_between:
         yield StageStarted(stage=waiting[0].stage.id)
+
+
+def _omitted(deployment: Deployment, run: ServiceRun, cause: Omission) -> ServiceOmitted:
+    id_ = run.service.id
+    return ServiceOmitted(service=id_, cause=cause, number=since(cause, deployment.inherited.get(id_.int)))
 
 
 def _end(deployment: Deployment, otherwise: DeploymentSucceeded | DeploymentCancelled) -> DeploymentEvent:
@@ -294,9 +329,10 @@ def _rolls_back(deployment: Deployment) -> bool:
 
     A rollback that fails is not rolled back, and neither is a deployment that somebody cancelled.
     """
-    if deployment.action not in UNDOABLE or deployment.cancellation is not None:
+    plan = deployment.plan
+    if deployment.action not in UNDOABLE or plan is None or plan.effect is not Effect.DEPLOY or deployment.cancellation:
         return False
     failed = [run.stage.on_failure for run in deployment.stages if run.has_failed]
-    if deployment.has_timed_out and deployment.plan is not None:
-        failed.append(deployment.plan.on_failure)
+    if deployment.has_timed_out:
+        failed.append(plan.on_failure)
     return OnFailure.ROLL_BACK in failed and bool(replaced(deployment))

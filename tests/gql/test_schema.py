@@ -15,6 +15,7 @@ from graphql import (
     validate,
 )
 
+from domain.deployment.instance import InstanceStatus
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
@@ -50,6 +51,7 @@ ENUMS: dict[str, type[Enum]] = {
     "OnRequest": OnRequest,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
+    "InstanceStatus": InstanceStatus,
     "PlannedAction": PlannedAction,
     "StepPhase": Phase,
     "PipelineEventType": PipelineEventType,
