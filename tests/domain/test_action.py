@@ -1,9 +1,13 @@
 """Actions on what runs: restart, start, stop and delete."""
 
 from collections.abc import Mapping
+from random import Random
 from uuid import UUID
 
 import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import deployment, pipeline
@@ -37,6 +41,7 @@ from domain.deployment.step import (
     FailStep,
     InstanceDeleted,
     KeepStep,
+    OldInstance,
     Omission,
     Phase,
     ServiceCancelled,
@@ -48,18 +53,21 @@ from domain.deployment.step import (
     StartStep,
     Status,
     Step,
+    StepCommand,
     SucceedStep,
 )
 from domain.deployment.value import Value
 from domain.errors import NothingToDo, NothingToRetry, NothingToRollBackTo, StepNotDue, UnmetReference
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import ServiceRenamed, ServiceSkipped
+from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
 from domain.project import Project
 from domain.spec import ServiceSpec, ServiceType, Variable
 from tests.domain.example import API, BUILD, ORDERS, SHIP, WEB, added, build, created, ship
 from tests.domain.given import Given
 from tests.domain.run import ENVIRONMENT, WORKER
+from tests.examples import examples
 
 given = Given(deployment.decider)
 FIRST, SECOND, THIRD = (DeploymentId(UUID(int=number)) for number in (101, 102, 103))
@@ -414,3 +422,141 @@ def test_a_cancelled_start_leaves_the_service_stopped() -> None:
     state = deployment.advance(state, TakeUpDeployment(worker=WORKER, instances=(stopped,)))[1]
     state = deployment.advance(state, CancelDeployment())[1]
     assert (state.status, converge.instances(state, THIRD)) == (Status.CANCELLED, (stopped,))
+
+
+class Machine:
+    """A target in a few lines: the deployment whose healthy instance runs of each service, if any does."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.running: dict[ServiceId, int] = {}
+        self.stopped: set[ServiceId] = set()  # by request, and not started since
+
+    def carry_out(self, state: Deployment, each: Step) -> StepCommand:
+        """What becomes of a step, by chance."""
+        id_, fate = each.service, self.random.random()
+        run = state.run_of(id_)
+        assert run is not None
+        if each.phase is Phase.DEPLOY and (known := converge.known_before(state, each)):
+            assert known.number == self.running.get(id_, known.number)
+            if id_ in self.running and fate < 0.8:  # else its check fails once
+                return KeepStep(worker=WORKER, step=each)
+        try:
+            state.filled(each)
+        except UnmetReference:
+            fate = 0.7 if each.phase is not Phase.STOP else fate
+        if fate < 0.6:
+            self._done(state, each, run.service.type)
+            return SucceedStep(worker=WORKER, step=each, ports=(9000,))
+        before, old = self.running.get(id_), None
+        if each.phase is Phase.DEPLOY and before is not None and fate > 0.75:  # it was stopped first
+            old = OldInstance(number=before, problem=None if fate < 0.9 else "exit code 1")
+            if old.problem:
+                del self.running[id_]
+        return FailStep(worker=WORKER, step=each, reason="no", old=old)
+
+    def _done(self, state: Deployment, each: Step, type_: ServiceType) -> None:
+        if each.phase is Phase.STOP:
+            self.running.pop(each.service, None)
+            self.stopped.add(each.service)
+        elif each.phase is Phase.DEPLOY and type_ is not ServiceType.JOB:
+            self.running[each.service] = state.number
+            self.stopped.discard(each.service)
+
+
+CHOICES = WHOLE, Selection(services=("api",)), Selection(stages=("Build",)), Selection(services=("DB", "api"))
+
+
+@settings(max_examples=examples(300))
+@for_all(st.lists(st.tuples(st.sampled_from(Effect), st.sampled_from(CHOICES)), min_size=1, max_size=8), st.randoms())
+def test_what_ran_runs_or_is_replaced_by_something_healthy_unless_it_was_stopped(
+    story: list[tuple[Effect, Selection]], random: Random
+) -> None:
+    machine, known, past = Machine(random), tuple[Instance, ...](), dict[DeploymentId, Deployment]()
+    standing = pipeline.decider.replay(HISTORY)
+    for number, (effect, selection) in enumerate(story, 1):
+        own = DeploymentId(UUID(int=number))
+        if effect is Effect.DEPLOY:
+            plan = plans.make(standing, 8, SHOP, "a", selection=selection)
+        else:
+            plan = actions.plan(standing, 8, SHOP, effect, selection, None, {})
+        before = dict(machine.running)
+        last = tuple([run for each in known if (run := actions.last_run(past[each.deployment], each))])
+        chosen = {each.id for each in plan.services if each.is_due}
+        state = given(replace(pinned(plan), number=number)).state
+        take_up = TakeUpDeployment(worker=WORKER, instances=known, last_runs=last if effect.is_start else ())
+        state = deployment.advance(state, take_up)[1]
+        while due := state.due():
+            each = random.choice(due)
+            state = deployment.advance(state, StartStep(worker=WORKER, step=each))[1]
+            state = deployment.advance(state, machine.carry_out(state, each))[1]
+            if random.random() < 0.05 and not state.status.is_final:
+                state = deployment.advance(state, CancelDeployment(forced=False))[1]
+        past[own], known = state, converge.instances(state, own)
+
+        now = {each.service: each for each in known if each.service != ORDERS}
+        assert {id_: each.number for id_, each in now.items() if each.is_running} == machine.running
+        for id_ in before.keys() - machine.running.keys():
+            assert id_ in chosen
+            assert effect.is_end or now[id_].status is InstanceStatus.LOST
+        stopped = {id_ for id_, each in now.items() if each.status is InstanceStatus.STOPPED}
+        assert stopped <= machine.stopped
+        assert not stopped & machine.running.keys()
+        if state.status is Status.SUCCEEDED and effect is Effect.DEPLOY:
+            failed = {run.service.id for stage in state.stages for run in stage.services if run.status is Status.FAILED}
+            assert chosen - {ORDERS} - failed <= machine.running.keys()  # also what was stopped
+        if state.status is Status.SUCCEEDED and effect.is_end:
+            assert not chosen & machine.running.keys()
+
+
+def rolling_back(effect: Effect, *, fails: ServiceId, instances: tuple[Instance, ...]) -> Deployment:
+    """A deployment or the retry of an action, whose stages roll back, after the failure of one service."""
+    made = plans.make(pipeline.decider.replay(HISTORY), 8, SHOP) if effect is Effect.DEPLOY else planned(effect)
+    strict = [replace(each, spec=replace(each.spec, allow_failure=False)) for each in made.services]
+    services = {each.id: each for each in strict}
+    stages = [
+        replace(stage, on_failure=OnFailure.ROLL_BACK, services=tuple([services[each.id] for each in stage.services]))
+        for stage in made.stages
+    ]
+    action = Action.DEPLOY if effect is Effect.DEPLOY else Action.RETRY
+    plan = replace(made, stages=tuple(stages))
+    state = given(DeploymentPlanned(environment=ENVIRONMENT, number=3, action=action, plan=plan)).state
+    state = deployment.advance(state, TakeUpDeployment(worker=WORKER, instances=instances))[1]
+    while due := state.due():
+        state = deployment.advance(state, StartStep(worker=WORKER, step=due[0]))[1]
+        if due[0].service == fails and due[0].phase is not Phase.BUILD:
+            outcome: StepCommand = FailStep(worker=WORKER, step=due[0], reason="no")
+        else:
+            outcome = SucceedStep(worker=WORKER, step=due[0], ports=(1,))
+        state = deployment.advance(state, outcome)[1]
+    assert state.status is Status.FAILED
+    return state
+
+
+def test_a_failed_stop_is_not_rolled_back_and_a_stopped_service_is_not_brought_back() -> None:
+    assert not rolling_back(Effect.STOP, fails=WEB, instances=RUNNING).rolls_back
+    assert rolling_back(Effect.DEPLOY, fails=API, instances=RUNNING).rolls_back
+    stopped = instance(WEB, InstanceStatus.STOPPED)
+    assert not rolling_back(Effect.DEPLOY, fails=API, instances=(instance(API), stopped)).rolls_back
+
+
+def test_a_rollback_after_a_failure_deploys_what_was_restarted_as_it_ran() -> None:
+    first = deployed()
+    known = converge.instances(first, FIRST)
+    last = last_runs(first, *[each for each in known if each.service != ORDERS])
+    edited = actions.plan(pipeline.decider.replay(HISTORY), 9, SHOP, Effect.RESTART, WHOLE, None, {})
+    edited = replace(
+        edited,
+        stages=tuple(
+            replace(
+                stage, services=tuple(replace(each, spec=replace(each.spec, run="./edited")) for each in stage.services)
+            )
+            for stage in edited.stages
+        ),
+    )
+    restarted = carried_out(given(pinned(edited, 2)).state, *known, last=last)
+    now = converge.instances(restarted, SECOND)
+    failed = rolling_back(Effect.DEPLOY, fails=API, instances=now)
+    undo = repeats.undo(failed, pipeline.decider.replay(HISTORY), {SECOND: restarted})
+    assert undo is not None
+    assert (undo.effect, [each.spec.run for each in undo.services if each.is_due]) == (Effect.DEPLOY, ["./db"])
