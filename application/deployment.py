@@ -1,5 +1,5 @@
 """
-Use cases of deployments: request, take up, report, cancel.
+Use cases of deployments: request, take up, report, review, hold, cancel.
 
 The stream of a deployment and its environment's queue change together: the append that ends a deployment also closes it
 in the queue and admits the next one. Each function returns its subject's stream, so that it can be the work of
@@ -20,6 +20,8 @@ from domain.deployment import plan as plans
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
 from domain.deployment.effect import Effect
+from domain.deployment.gate import ApproveStage, RejectStage, Review
+from domain.deployment.hold import HoldCommand
 from domain.deployment.instance import Instance, LastRun
 from domain.deployment.plan import Plan
 from domain.deployment.queue import (
@@ -40,6 +42,7 @@ from domain.deployment.state import (
     TakeUpDeployment,
 )
 from domain.deployment.step import Status, StepCommand
+from domain.deployment.value import SecretVersion
 from domain.deployment.wait import RecordWait, WaitCause, WaitReason
 from domain.errors import (
     DeploymentNotAdmitted,
@@ -47,7 +50,9 @@ from domain.errors import (
     DeploymentOver,
     EnvironmentNotFound,
 )
+from domain.pipeline import need as needs
 from domain.pipeline.environment import OnRequest
+from domain.pipeline.ref import StageRef
 from domain.pipeline.state import Pipeline
 from domain.project import EnvironmentId, Project
 from domain.spec import ServiceType
@@ -80,6 +85,7 @@ async def request(
         selection=selection,
         running=None if selection.is_whole else await _running(transaction, environment),
     )
+    needs.check_secrets(plans.secrets_of(plan), (*pipeline.state.secrets.names, *project.secrets.names))
     return await _enqueue(
         transaction,
         environment,
@@ -185,6 +191,10 @@ async def repeat(
         plan = repeats.retry(loaded.state, pipeline, newest)
     else:
         plan = repeats.roll_back(loaded.state, pipeline)
+    if wanted := plans.secrets_of(plan):
+        assert pipeline.project is not None, "an environment that exists has a project"
+        project = (await transaction.load(projects.decider, pipeline.project)).state
+        needs.check_secrets(wanted, (*pipeline.secrets.names, *project.secrets.names))
     return await _enqueue(
         transaction, environment, deployment, actor, action, plan, on_request=pipeline.policy.on_request
     )
@@ -245,15 +255,35 @@ async def take_up(
     queue = await transaction.load(queues.decider, queues.stream(loaded.state.environment))
     if queue.state.admitted is None or queue.state.admitted.deployment != deployment:
         raise DeploymentNotAdmitted()
-    instances, last_runs = tuple[Instance, ...](), tuple[LastRun, ...]()
+    instances, last_runs, secrets = tuple[Instance, ...](), tuple[LastRun, ...](), tuple[SecretVersion, ...]()
     if loaded.state.status is Status.QUEUED:
-        instances = await _instances(transaction, queue.state)
+        instances, secrets = await _instances(transaction, queue.state), await _secrets(transaction, loaded.state)
         plan = loaded.state.plan
         if plan is not None and plan.effect.is_start:
             due = {service.id.int for service in plan.services if service.is_due}
             last_runs = await _last_runs(transaction, [each for each in instances if each.service.int in due])
-    await _do(transaction, deployment, TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, at=at))
+    command = TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, secrets=secrets, at=at)
+    await _do(transaction, deployment, command)
     return deployment
+
+
+async def _secrets(transaction: Transaction, deployment: deployments.Deployment) -> tuple[SecretVersion, ...]:
+    """Return the present versions of the secrets to which the services of *deployment* refer."""
+    assert deployment.plan is not None, "the deployment was planned"
+    names = dict.fromkeys(reference.name for _, _, reference in plans.secrets_of(deployment.plan))
+    if not names:
+        return ()
+    assert deployment.environment is not None, "the deployment was planned"
+    pipeline = (await transaction.load(pipelines.decider, deployment.environment)).state
+    assert pipeline.project is not None, "a deployment is of an environment that exists"
+    project = (await transaction.load(projects.decider, pipeline.project)).state
+    found = []
+    for name in names:
+        if secret := pipeline.secrets.find(name):
+            found.append(SecretVersion(name=name, version=f"environment {secret.version}"))
+        elif secret := project.secrets.find(name):
+            found.append(SecretVersion(name=name, version=f"project {secret.version}"))
+    return tuple(found)
 
 
 async def report(
@@ -275,6 +305,48 @@ async def cancel(
     if expected is not None and expected != loaded.version:
         raise mismatch(deployment, expected, loaded.version)
     await _do(transaction, deployment, CancelDeployment(forced=forced))
+    return deployment
+
+
+async def review(
+    transaction: Transaction,
+    deployment: DeploymentId,
+    stage: StageRef,
+    actor: str,
+    at: datetime,
+    expected: int | None = None,
+    *,
+    approves: bool,
+    comment: str | None = None,
+) -> DeploymentId:
+    """Approve or reject *stage* of *deployment*; *expected* is the expected version of the deployment.
+
+    Raises `DeploymentNotFound`, `VersionMismatch`, and the refusals of `domain.deployment.review`.
+    """
+    loaded = await _load(transaction, deployment)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
+    command: Review = RejectStage(stage=stage, actor=actor, at=at, comment=comment)
+    if approves:
+        assert loaded.state.environment is not None
+        admitted = (await transaction.load(queues.decider, queues.stream(loaded.state.environment))).state.admitted
+        is_requester = admitted is not None and (admitted.deployment, admitted.actor) == (deployment, actor)
+        command = ApproveStage(stage=stage, actor=actor, is_requester=is_requester, at=at)
+    await _do(transaction, deployment, command)
+    return deployment
+
+
+async def hold(
+    transaction: Transaction, deployment: DeploymentId, command: HoldCommand, expected: int | None = None
+) -> DeploymentId:
+    """Hold or release *deployment*; *expected* is the expected version of the deployment.
+
+    Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
+    """
+    loaded = await _load(transaction, deployment)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
+    await _do(transaction, deployment, command)
     return deployment
 
 

@@ -11,6 +11,7 @@ from msgspec import to_builtins
 
 from cli import log, names, pipeline, progress, run
 from cli import watch as watching
+from cli.change import VERSIONED, VersionedChangeOptions, mutation
 from cli.client import Client, Data, Document
 from cli.command import command, group
 from cli.errors import Interrupted, Misused
@@ -29,6 +30,12 @@ app = group(
     "stageline deployment watch",
 )
 
+Running = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NUMBER]", help="The deployment's number or id. Default: the running one.", show_default=False
+    ),
+]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Print new ones, too, until the deployment is over.")]
 
 TICK = 0.5
@@ -101,6 +108,41 @@ def watch(
     with Client.known() as client:
         deployment = run.get(client, run.find(client, scope.find(client).id, number))
         watching.follow(client, deployment, output, timeout)
+
+
+def _mutation(field: str) -> Document:
+    fragments = run.DEPLOYMENT + run.SNAPSHOT
+    return mutation(field, "DeploymentPayload", run.SUBJECT, fragments, deployment="ID!", **VERSIONED)
+
+
+HOLD = _mutation("holdDeployment")
+RELEASE = _mutation("releaseDeployment")
+
+
+@command(app, "hold", "stageline deployment hold --reason 'the database is slow'", "stageline deployment hold 3")
+def hold(scope: Scope, change: VersionedChangeOptions, output: Output, number: Running = None) -> None:
+    """Hold a deployment: no stage and no step starts any more, and running steps are finished, until its release."""
+    _hold(HOLD, "is held", scope, change, output, number)
+
+
+@command(app, "release", "stageline deployment release")
+def release(scope: Scope, change: VersionedChangeOptions, output: Output, number: Running = None) -> None:
+    """Let a deployment that is held go on."""
+    _hold(RELEASE, "goes on", scope, change, output, number)
+
+
+def _hold(
+    document: Document,
+    done: str,
+    scope: Scope,
+    change: VersionedChangeOptions,
+    output: Output,
+    number: str | None,
+) -> None:
+    with Client.known() as client:
+        chosen = run.open_(client, scope.find(client).id, number)
+        after = run.read(client.change(document, {"deployment": chosen, **change.variables}))
+    output.answer(after, change.text(after, f"Deployment {after.number} {done}", run.described(after)))
 
 
 @command(

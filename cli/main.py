@@ -22,11 +22,13 @@ from cli import (
     environment,
     execution,
     explain,
+    gate,
     history,
     lazy,
     project,
     repeat,
     restore,
+    secret,
     serve,
     service,
     status,
@@ -113,6 +115,8 @@ app.add_typer(project.app, name="project")
 app.add_typer(environment.app, name="environment")
 app.add_typer(service.app, name="service")
 app.add_typer(variable.app, name="variable")
+app.add_typer(secret.app, name="secret")
+app.add_typer(secret.key, name="key")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(document.app, name="pipeline")
 command(
@@ -154,6 +158,8 @@ command(
 )(action.restart)
 command(app, "stop", "stageline stop --watch --reason 'for the night'", "stageline stop --service Backend")(action.stop)
 command(app, "start", "stageline start --watch", 'stageline start --stage "second stage"')(action.start)
+command(app, "approve", "stageline approve", "stageline approve 12 --comment 'looks good'")(gate.approve)
+command(app, "reject", "stageline reject --comment 'not on a Friday'")(gate.reject)
 command(app, "retry", "stageline retry --watch", "stageline retry 12 --dry-run")(repeat.retry)
 command(
     app,

@@ -23,16 +23,33 @@ class EnvironmentPolicyJson(Struct, rename="camel"):
         return "; ".join([*parts, *([f"deployments of at most {timeout:g} s"] if timeout else [])])
 
 
+class ApprovalJson(Struct, rename="camel"):
+    count: int = 1
+    timeout_seconds: float | None = None
+    on_timeout: str = "REJECT"
+    self_approval: bool = True
+
+    @property
+    def words(self) -> str:
+        text = "an approval" if self.count == 1 else f"{self.count} approvals"
+        text += "" if self.self_approval else " by others than the requester"
+        if self.timeout_seconds is None:
+            return text
+        return f"{text} within {self.timeout_seconds:g} s, else {self.on_timeout.lower()}"
+
+
 class StagePolicyJson(Struct, rename="camel"):
     concurrency: int | None
     on_failure: str | None = None
     always: bool = False
+    approval: ApprovalJson | None = None
 
     @property
     def words(self) -> str:
         """The policy, where it is not that of a new stage."""
         parts = [_on_failure(self.on_failure)] if self.on_failure else []
         parts += ["always runs"] if self.always else []
+        parts += [f"needs {self.approval.words}"] if self.approval else []
         return "; ".join([*parts, *([f"{self.concurrency} services at once"] if self.concurrency else [])])
 
 

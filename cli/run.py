@@ -105,6 +105,15 @@ class DeploymentServiceJson(Struct, rename="camel"):
         return f"  {self.instance.state}"
 
 
+class GateJson(Struct, rename="camel"):
+    """What a stage waits for before it starts."""
+
+    reason: str
+    message: str
+    missing_approvals: int | None
+    deadline: datetime | None
+
+
 class DeploymentStageJson(Struct, rename="camel"):
     id: str
     position: int
@@ -112,16 +121,19 @@ class DeploymentStageJson(Struct, rename="camel"):
     status: str
     started_at: datetime | None
     finished_at: datetime | None
+    gate: GateJson | None
     services: list[DeploymentServiceJson]
 
 
 class FailureJson(Struct, rename="camel"):
     stage: RefJson
-    service: ServiceRefJson
-    phase: str
+    service: ServiceRefJson | None
+    phase: str | None
     failure_reason: str
 
     def __str__(self) -> str:
+        if self.service is None or self.phase is None:
+            return plain(f"stage {self.stage.name}: {self.failure_reason}")
         return plain(f"{self.service.name}, {self.phase.lower()}: {self.failure_reason}")
 
 
@@ -143,6 +155,7 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     cancellation: str | None
+    is_held: bool
     timeout_seconds: float | None
     has_timed_out: bool
     superseded_by_number: int | None
@@ -178,6 +191,8 @@ class WaitJson(Struct, rename="camel"):
     machine: str | None
     silent_seconds: float | None
     deployment: "NumberedJson | None"
+    stage: RefJson | None
+    deadline: datetime | None
 
 
 class NumberedJson(Struct, rename="camel"):
@@ -198,11 +213,11 @@ class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation
+  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation isHeld
   timeoutSeconds hasTimedOut supersededByNumber
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
-    id: stageId position name status startedAt finishedAt
+    id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
       id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase }
@@ -220,7 +235,7 @@ fragment SnapshotFields on DeploymentSnapshot {
 SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation
+  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation isHeld
   timeoutSeconds hasTimedOut supersededByNumber
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
@@ -232,7 +247,7 @@ fragment DeploymentFields on Deployment {
   ...SummaryFields
   rollback { id number }
   stages {
-    id: stageId position name status startedAt finishedAt
+    id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
       id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase }
@@ -272,7 +287,11 @@ query ShownDeployment($id: ID!) {
 
 WAIT = document("""
 query DeploymentWait($id: ID!) {
-  deployment(id: $id) { waitsFor { reason message machine silentSeconds deployment { id number } } }
+  deployment(id: $id) {
+    waitsFor {
+      reason message machine silentSeconds deployment { id number } stage { id: stageId name } deadline
+    }
+  }
 }
 """)
 
@@ -340,12 +359,17 @@ def is_number(ref: str) -> bool:
     return ref.isascii() and ref.isdecimal()
 
 
-def current(client: Client, environment: str) -> DeploymentSummaryJson:
+def current(client: Client, environment: str, what: str = "cancel") -> DeploymentSummaryJson:
     """Return the running deployment, or the next one. Raise `Failed` if there is none."""
     open_ = [deployment for deployment in newest(client, environment, limit=NEAR) if not deployment.is_over]
     if not open_:
-        raise Failed("There is no deployment to cancel: none is running or queued.", code="DEPLOYMENT_OVER")
+        raise Failed(f"There is no deployment to {what}: none is running or queued.", code="DEPLOYMENT_OVER")
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
+
+
+def open_(client: Client, environment: str, ref: str | None) -> str:
+    """Return the id of the deployment with that number or id, or of the running one. Raise `Failed` without one."""
+    return current(client, environment, "change").id if ref is None else find(client, environment, ref)
 
 
 def described(deployment: DeploymentJson, notes: Sequence[str] = ()) -> str:
@@ -376,7 +400,7 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
         yield plain(f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}').rstrip()
         for service in stage.services:
             ports = f"  port {', '.join(map(str, service.ports))}" if service.ports else ""
-            if service.plan and deployment.cancellation is None:
+            if service.plan and deployment.cancellation is None and service.status != "CANCELLED":
                 yield from _planned(service, service.plan, size)
                 continue
             ports += service.runs

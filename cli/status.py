@@ -78,11 +78,13 @@ def status(
     for a worker, or no worker runs.
     """
     with Client.known() as client:
-        environment = scope.find(client).id
+        chosen = scope.find(client)
+        if chosen.is_deleted:
+            raise Failed(f"The environment {chosen.name!r} was deleted.", code="ENVIRONMENT_NOT_FOUND")
         if watch:
-            _watch(client, environment, output)
+            _watch(client, chosen.id, output)
             return
-        found = get(client, environment)
+        found = get(client, chosen.id)
     output.answer(found, "\n".join(found.lines()))
     if not found.is_well:
         raise typer.Exit(NOT_WELL)
@@ -148,6 +150,7 @@ def _watch(client: Client, environment: str, output: Output) -> None:
                     found = get(client, environment, latest)
                     latest, read_at = None, time.monotonic()
                 show(found, is_new)
+            show(get(client, environment, latest), True)
     except KeyboardInterrupt:
         raise Interrupted("Stopped watching; nothing was changed.") from None
 

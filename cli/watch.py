@@ -186,7 +186,9 @@ def follow(
 
 
 def _show_output(client: Client, deployment: str, failure: FailureJson) -> None:
-    """Print the last lines of the output of a failed step."""
+    """Print the last lines of the output of a failed step, if a step failed."""
+    if failure.service is None or failure.phase is None:
+        return
     variables = {"deployment": deployment, "service": failure.service.id, "last": 2 * LINES}  # some are notes
     nodes = [edge["node"] for edge in client.execute(LAST_LINES, variables)["deploymentLogs"]["edges"]]
     lines = [node["text"] for node in nodes if node["phase"] == failure.phase and node["kind"] == "LINE"]
@@ -224,7 +226,7 @@ class WaitPoll:
 
 def _subject(wait: WaitJson) -> tuple[object, ...]:
     """Return what is waited for, without the time that it has lasted."""
-    return wait.reason, wait.machine, wait.deployment
+    return wait.reason, wait.machine, wait.deployment, wait.stage, wait.message if wait.stage else None
 
 
 class _TimeIsUp(Exception): ...
@@ -267,7 +269,7 @@ def _judge(deployment: DeploymentJson, wanted: str, options: str) -> None:
             return
         case "FAILED":
             hint = f"See its output: stageline deployment logs {deployment.number}"
-            if deployment.failure:
+            if deployment.failure and deployment.failure.service:
                 hint += f" {shlex.quote(deployment.failure.service.name)}"
             hint = f"{hint} {options}".rstrip()
             if deployment.rollback:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from cache.lru import Cache
 from domain.deployment.fold import evolve
+from domain.deployment.gate import GateEvent, GateRun
 from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
@@ -78,7 +79,10 @@ class DeploymentQuery(Struct, frozen=True, kw_only=True):
 
 
 class StageView(Struct, frozen=True, kw_only=True):
-    """A stage of a deployment. *plan* is the planned stage without its services; rows before version 4 lack it."""
+    """A stage of a deployment. *plan* is the planned stage without its services; rows before version 4 lack it.
+
+    *gate* is its progress through the gates before it.
+    """
 
     id: StageId
     position: int
@@ -88,6 +92,7 @@ class StageView(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     services: tuple[ServiceView, ...] = ()
     plan: PlannedStage | None = None
+    gate: GateRun = GateRun()
 
 
 class DeploymentSummary(Struct, frozen=True, kw_only=True):
@@ -113,6 +118,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     cancellation: Cancellation | None = None
     cancelled_by: str | None = None
+    is_held: bool = False
     timeout: float | None = None
     has_timed_out: bool = False
     rolls_back: bool = False
@@ -148,6 +154,7 @@ def fold(view: DeploymentView | None, recorded: RecordedEvent) -> DeploymentView
         started_at=at if isinstance(event, DeploymentStarted) else view.started_at,
         finished_at=at if after.status.is_final else None,
         cancellation=after.cancellation,
+        is_held=after.is_held,
         cancelled_by=recorded.by.actor if isinstance(event, CANCELLING) else view.cancelled_by,
         superseded_by=event.number if isinstance(event, DeploymentSuperseded) else view.superseded_by,
         has_timed_out=after.has_timed_out,
@@ -180,7 +187,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 16, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 17, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -217,16 +224,19 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
 
 def state_of(view: DeploymentView) -> Deployment:
     """Return the state of a deployment; the specifications of its services are missing."""
-    stages = tuple(
-        StageRun(stage=_plan(stage), status=stage.status, services=tuple(map(steps.run_of, stage.services)))
-        for stage in view.stages
-    )
+    stages = tuple(map(stage_run, view.stages))
     places = {
         run.service.id.int: (place, index)
         for place, stage in enumerate(stages)
         for index, run in enumerate(stage.services)
     }
     return _with_stages(view, stages, places)
+
+
+def stage_run(stage: StageView) -> StageRun:
+    """Return the state of a stage; the specifications of its services are missing."""
+    services = tuple(map(steps.run_of, stage.services))
+    return StageRun(stage=_plan(stage), status=stage.status, services=services, gate=stage.gate)
 
 
 def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
@@ -241,6 +251,7 @@ def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
             stage=_plan(stage),
             status=stage.status,
             services=tuple(steps.run_of(each) for each in stage.services if each.id.int == wanted),
+            gate=stage.gate,
         )
         for stage in view.stages
     )
@@ -261,6 +272,7 @@ def _with_stages(
         places=places,
         failure=view.failure,
         cancellation=view.cancellation,
+        is_held=view.is_held,
         has_timed_out=view.has_timed_out,
     )
 
@@ -278,6 +290,8 @@ def _fold_stage(stage: StageView, after: StageRun, event: DeploymentEvent, at: d
             for each in stage.services
         )
         stage = replace(stage, services=services)
+    if isinstance(event, GateEvent):
+        stage = replace(stage, gate=after.gate)
     if stage.status is after.status:
         return stage
     started_at, finished_at = steps.times(stage.started_at, after.status, at)

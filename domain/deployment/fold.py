@@ -5,8 +5,17 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from domain.deployment import gate as gates
 from domain.deployment import step as steps
 from domain.deployment.effect import Effect
+from domain.deployment.gate import (
+    GateEvent,
+    StageApprovalRequested,
+    StageApprovalTimedOut,
+    StageApproved,
+    StageRejected,
+)
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.instance import LastRun
 from domain.deployment.plan import Plan, PlannedStage
 from domain.deployment.state import (
@@ -79,9 +88,11 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             }
             planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
             return replace(planned, stages=stages, places=places, needed=_needed(plan))
-        case DeploymentStarted(instances=instances, last_runs=last_runs, deadline=deadline):
+        case DeploymentStarted(instances=instances, last_runs=last_runs, deadline=deadline, secrets=secrets):
             inherited = {each.service.int: each for each in instances}
-            started = replace(deployment, status=Status.RUNNING, inherited=inherited, deadline=deadline)
+            versions = {each.name: each.version for each in secrets}
+            started = replace(deployment, status=Status.RUNNING, inherited=inherited, secrets=versions)
+            started = replace(started, deadline=deadline)
             return _with_last_runs(started, last_runs) if last_runs else started
         case DeploymentTakenUp(worker=worker):
             return replace(deployment, worker=worker, wait=None)
@@ -97,6 +108,12 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_stage(deployment, stage, Status.SUCCEEDED)
         case StageFailed(stage=stage):
             return _with_stage(deployment, stage, Status.FAILED)
+        case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
+            return _with_gate(deployment, event)
+        case DeploymentHeld():
+            return replace(deployment, is_held=True)
+        case DeploymentReleased():
+            return replace(deployment, is_held=False)
         case CancellationRequested(forced=forced):
             return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
         case DeploymentSuperseded():
@@ -166,6 +183,19 @@ def _phase(event: StepFailed) -> Phase:
             return Phase.STOP
         case _:
             assert_never(event)
+
+
+def _with_gate(deployment: Deployment, event: GateEvent) -> Deployment:
+    """Return the deployment after *event*; a rejection is its failure."""
+    stages = list(deployment.stages)
+    place = next(place for place, run in enumerate(stages) if run.stage.id == event.stage)
+    run = stages[place]
+    gate = gates.evolve(run.gate, run.stage, event)
+    stages[place] = replace(run, gate=gate)
+    failure = deployment.failure
+    if failure is None and gate.problem is not None:
+        failure = Failure(stage=event.stage, reason=gate.problem)
+    return replace(deployment, stages=tuple(stages), failure=failure)
 
 
 def _over(deployment: Deployment, status: Status) -> Deployment:

@@ -10,6 +10,7 @@ from domain.deployment.selection import WHOLE, Selection
 from domain.errors import InvalidArgument, InvalidReference, NothingToDeploy, NotRunnable
 from domain.pipeline import need as needs
 from domain.pipeline.environment import Target
+from domain.pipeline.gate import Approval, GateKind
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure
@@ -19,6 +20,7 @@ from domain.reference import (
     HostReference,
     PortReference,
     Reference,
+    SecretReference,
     ServiceReference,
     UrlReference,
     VariableReference,
@@ -81,6 +83,12 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
     services: tuple[PlannedService, ...] = ()
     on_failure: OnFailure = OnFailure.STOP
     always: bool = False
+    approval: Approval | None = None
+
+    @property
+    def gates(self) -> tuple[GateKind, ...]:
+        """The gates before the stage, in order."""
+        return () if self.approval is None else (GateKind.APPROVAL,)
 
     @property
     def is_skipped(self) -> bool:
@@ -182,6 +190,7 @@ def make_stages(pipeline: Pipeline, due: Collection[Service], *, whole: bool) ->
             concurrency=min(stage.policy.concurrency or pipeline.concurrency, pipeline.concurrency),
             on_failure=stage.policy.on_failure or pipeline.policy.on_failure,
             always=stage.policy.always,
+            approval=stage.policy.approval,
             services=tuple(
                 PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.id.int not in own)
                 for s in stage.services
@@ -220,6 +229,20 @@ def check(plan: Plan) -> None:
         for field, each in references:
             if isinstance(each, ServiceReference) and not plan.is_partial:  # then the others run
                 _check_skipped(service, field, each, known[names.key(each.service)])
+
+
+def secrets_of(plan: Plan) -> list[tuple[PlannedService, str, SecretReference]]:
+    """Return the references to secrets of the due services, each with its field."""
+    if not plan.environment:
+        return []
+    services = [service for stage in plan.stages for service in stage.services if service.is_due]
+    return [
+        (service, field, reference)
+        for service in services
+        if refers(service.spec)
+        for field, reference in needs.readable(service.spec)
+        if isinstance(reference, SecretReference)
+    ]
 
 
 def _references(service: PlannedService) -> list[tuple[str, Reference]]:

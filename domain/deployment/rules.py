@@ -5,11 +5,22 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from domain.deployment import gate as gates
+from domain.deployment import review as reviews
 from domain.deployment import wait as waits
 from domain.deployment.action import omissions, since
 from domain.deployment.converge import known_before, replaced, unchanged_jobs
 from domain.deployment.effect import Effect
 from domain.deployment.fold import evolve, fold
+from domain.deployment.gate import ApproveStage, GateEvent, RejectStage, Review
+from domain.deployment.hold import (
+    DeploymentHeld,
+    DeploymentReleased,
+    HoldCommand,
+    HoldDeployment,
+    HoldEvent,
+    ReleaseDeployment,
+)
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Output
 from domain.deployment.queue import Action
@@ -121,6 +132,9 @@ def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
     if command.is_overdue and (overdue := _overdue(deployment)):
         overdue, deployment = _with_consequences(overdue, fold(deployment, overdue))
         events += overdue
+    while gate := _gate_event(deployment, command):
+        more, deployment = _with_consequences([gate], fold(deployment, [gate]))
+        events += more
     ready = [step for step in deployment.startable if step in command.waited or not deployment.retry_at(step)]
     started = [_started(deployment, step) for step in ready]
     return events + started, fold(deployment, started)
@@ -131,6 +145,16 @@ def _overdue(deployment: Deployment) -> list[DeploymentEvent]:
     is_running = deployment.status is Status.RUNNING and not deployment.has_timed_out
     timeout = None if deployment.plan is None or deployment.deadline is None else deployment.plan.timeout
     return [] if timeout is None or not is_running else [TimeoutReached(seconds=timeout)]
+
+
+def _gate_event(deployment: Deployment, command: AdvanceDeployment) -> GateEvent | None:
+    """Return the event that opens the gate in front of the next stage, or ends it when its time is over."""
+    run, gate = deployment.next_stage, deployment.gate
+    if run is None or gate is None:
+        return None
+    if deployment.is_gate_closed:
+        return gates.opened(run.stage, gate.kind, command.at)
+    return gates.elapsed(run.stage, gate.kind) if gate in command.waited else None
 
 
 def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
@@ -145,10 +169,16 @@ def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
 
 def _decide(
     deployment: Deployment,
-    command: TakeUpDeployment | StepCommand | CancelDeployment | SupersedeDeployment | RecordWait,
+    command: TakeUpDeployment
+    | StepCommand
+    | CancelDeployment
+    | SupersedeDeployment
+    | RecordWait
+    | Review
+    | HoldCommand,
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, at=at):
+        case TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, secrets=secrets, at=at):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
@@ -157,7 +187,8 @@ def _decide(
             if deployment.status is Status.RUNNING:
                 return [taken]
             relevant, deadline = _relevant(deployment, instances), _deadline(deployment, at)
-            return [DeploymentStarted(instances=relevant, last_runs=last_runs, deadline=deadline), taken]
+            started = DeploymentStarted(instances=relevant, last_runs=last_runs, deadline=deadline, secrets=secrets)
+            return [started, taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
@@ -169,10 +200,27 @@ def _decide(
             return [DeploymentSuperseded(number=number)] if is_waiting else []
         case RecordWait(cause=cause):
             return [] if deployment.status.is_final else [*waits.decide(deployment.wait, cause)]
+        case HoldDeployment() | ReleaseDeployment():
+            return [*_hold(deployment, command)]
+        case ApproveStage() | RejectStage():
+            return [*reviews.decide(deployment, command)]
         case StartStep() | SucceedStep() | KeepStep() | FailStep() | AbortStep():
             if deployment.worker not in (None, command.worker):
                 raise Fenced(worker=deployment.worker)
             return _decide_step(deployment, command)
+        case _:
+            assert_never(command)
+
+
+def _hold(deployment: Deployment, command: HoldCommand) -> list[HoldEvent]:
+    """Return the event of *command*, none if nothing new starts anyway; raises `DeploymentOver`."""
+    if deployment.status.is_final:
+        raise DeploymentOver(status=deployment.status.value.lower())
+    match command:
+        case HoldDeployment():
+            return [] if deployment.is_held or deployment.ending else [DeploymentHeld()]
+        case ReleaseDeployment():
+            return [DeploymentReleased()] if deployment.is_held else []
         case _:
             assert_never(command)
 
@@ -283,6 +331,8 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     is_between = stage is None and deployment.status is Status.RUNNING
     if doomed := deployment.doomed:
         yield from (ServiceCancelled(service=run.service.id) for run in doomed)
+    elif refused := next((run for run in deployment.stages if run.is_refused), None):
+        yield StageFailed(stage=refused.stage.id)
     elif left := omissions(deployment):
         yield from (_omitted(deployment, run, cause) for run, cause in left)
     elif jobs := unchanged_jobs(deployment):
@@ -298,7 +348,7 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     elif deployment.ending:
         if not deployment.running:
             yield _end(deployment, DeploymentCancelled())
-    elif is_between:
+    elif is_between and deployment.gate is None and not deployment.is_held:
         yield StageStarted(stage=waiting[0].stage.id)
 
 

@@ -8,6 +8,8 @@ from functools import partial
 from msgspec import Struct
 
 from domain import name as names
+from domain.deployment.gate import GateEvent, GateRun, Review, StageGate
+from domain.deployment.hold import HoldCommand, HoldEvent
 from domain.deployment.instance import Instance, LastRun
 from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
@@ -23,8 +25,8 @@ from domain.deployment.step import (
     StepCommand,
     StepEvent,
 )
-from domain.deployment.value import Known, Lookup, Value
-from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitStarted
+from domain.deployment.value import Known, Lookup, SecretVersion, Value
+from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
@@ -44,12 +46,13 @@ class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaul
     """The deployment started; *instances* are those of the services then, as far as earlier deployments know.
 
     *last_runs* are those of the services that are started as they ran last. At its *deadline* it times out, if its
-    plan has a timeout.
+    plan has a timeout. *secrets* are the versions of the secrets that its services refer to.
     """
 
     instances: tuple[Instance, ...] = ()
     last_runs: tuple[LastRun, ...] = ()
     deadline: datetime | None = None
+    secrets: tuple[SecretVersion, ...] = ()
 
 
 class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
@@ -98,14 +101,14 @@ class DeploymentSucceeded(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
 class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """*phase* of *service* was the first step that failed, with *reason*.
+    """*phase* of *service* was the first step that failed, with *reason*; without a service, *stage* did not start.
 
     If it *rolls_back*, another deployment brings back the services that this one renewed.
     """
 
     stage: StageId
-    service: ServiceId
-    phase: Phase
+    service: ServiceId | None = None
+    phase: Phase | None = None
     reason: str
     rolls_back: bool = False
 
@@ -137,6 +140,8 @@ WholeEvent = (
     | DeploymentFailed
     | DeploymentTimedOut
     | DeploymentCancelled
+    | GateEvent
+    | HoldEvent
 )
 """The events that concern no single service."""
 
@@ -155,26 +160,29 @@ class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
 class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Hand the deployment to *worker*, and start it if it has not started, at the time *at*.
 
-    *instances* and *last_runs* are those of the services.
+    *instances* and *last_runs* are those of the services, and *secrets* the versions of the secrets that these refer
+    to.
     """
 
     worker: str
     instances: tuple[Instance, ...] = ()
     last_runs: tuple[LastRun, ...] = ()
     at: datetime | None = None
+    secrets: tuple[SecretVersion, ...] = ()
 
 
 class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored.
 
-    A step that waits for its retry starts only if it is in *waited*: its wait is over. With *is_overdue* the deadline
-    of the deployment has passed.
+    A step that waits for its retry starts only if it is in *waited*: its wait is over. So does a gate end that has a
+    deadline. A gate that is due opens at the time *at*. With *is_overdue* the deadline of the deployment has passed.
     """
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
-    waited: tuple[Step, ...] = ()
+    waited: tuple[Step | StageGate, ...] = ()
     is_overdue: bool = False
+    at: datetime | None = None
 
 
 class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -195,6 +203,8 @@ DeploymentCommand = (
     | CancelDeployment
     | SupersedeDeployment
     | RecordWait
+    | Review
+    | HoldCommand
 )
 
 
@@ -202,6 +212,26 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
     stage: PlannedStage
     status: Status = Status.QUEUED
     services: tuple[ServiceRun, ...] = ()
+    gate: GateRun = GateRun()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the stage does not start, and its failure is not recorded yet."""
+        return self.status is Status.QUEUED and self.gate.problem is not None
+
+    @property
+    def cause(self) -> WaitCause | None:
+        """The cause for which the stage waits at a gate, if it does."""
+        approval = self.stage.approval
+        if self.gate.open is None or approval is None:
+            return None
+        return WaitCause(
+            reason=WaitReason.APPROVAL,
+            stage=self.stage.name,
+            missing=approval.count - len(self.gate.approvals),
+            needs_others=not approval.self_approval,
+            deadline=self.gate.deadline,
+        )
 
     @property
     def is_complete(self) -> bool:
@@ -219,18 +249,20 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_halted(self) -> bool:
-        """Whether a failure stops the stage, and with it the later ones."""
+        """Whether a failure or a rejection stops the stage, and with it the later ones."""
+        if self.gate.problem is not None:
+            return True
         if self.stage.on_failure is OnFailure.CONTINUE:
             return False
         return self.status is Status.FAILED or (self.status is Status.RUNNING and self.has_failed)
 
 
 class Failure(Struct, frozen=True, kw_only=True, gc=False):
-    """The first step that failed and may not fail."""
+    """The first step that failed and may not fail; without a service, *stage* did not start."""
 
     stage: StageId
-    service: ServiceId
-    phase: Phase
+    service: ServiceId | None = None
+    phase: Phase | None = None
     reason: str
 
 
@@ -244,8 +276,9 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     `inherited` has the instances at the start by the service's id, as an integer. `places` maps each service's id, as
     an integer, to the indexes of its stage and of itself in that stage. `needed` are the services to which others
-    refer, by the keys of their names. It times out at its `deadline`, and `has_timed_out` then. If it
-    `rolls_back`, another deployment brings back the services that it renewed.
+    refer, by the keys of their names. `secrets` has the versions of secrets at the start, by name. It times out at its
+    `deadline`, and `has_timed_out` then. If it `rolls_back`, another deployment brings back the services that it
+    renewed. Nothing new starts while it `is_held`.
     """
 
     environment: EnvironmentId | None = None
@@ -258,8 +291,10 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     places: Mapping[int, tuple[int, int]] = {}
     inherited: Mapping[int, Instance] = {}
     needed: Mapping[str, ServiceId] = {}
+    secrets: Mapping[str, str] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
+    is_held: bool = False
     deadline: datetime | None = None
     has_timed_out: bool = False
     rolls_back: bool = False
@@ -283,8 +318,39 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def waiting(self) -> tuple[StageRun, ...]:
         """The stages that are still to run, in order: after a failure that stops, those that always run."""
-        queued = tuple([run for run in self.stages if run.status is Status.QUEUED])
+        queued = tuple([run for run in self.stages if run.status is Status.QUEUED and not run.is_refused])
         return tuple([run for run in queued if run.stage.always]) if self._is_halted else queued
+
+    @property
+    def next_stage(self) -> StageRun | None:
+        """The stage that starts now, unless something is in front of it."""
+        if self.status is not Status.RUNNING or self.current is not None or self.ending:
+            return None
+        for run in self.waiting:
+            if any(not each.status.is_final for each in run.services):
+                return run
+        return None
+
+    @property
+    def gate(self) -> StageGate | None:
+        """The gate in front of the next stage, if any."""
+        run = self.next_stage
+        kind = None if run is None else run.gate.ahead(run.stage)
+        return None if run is None or kind is None else StageGate(stage=run.stage.id, kind=kind)
+
+    @property
+    def is_gate_closed(self) -> bool:
+        """Whether the gate in front of the next stage opens now."""
+        run = self.next_stage
+        return run is not None and not self.is_held and run.gate.open is None and run.gate.ahead(run.stage) is not None
+
+    @property
+    def cause(self) -> WaitCause | None:
+        """The cause for which the deployment does not go on, although a worker carries it out."""
+        if self.is_held and not (self.ending or self.status.is_final):
+            return WaitCause(reason=WaitReason.HOLD)
+        run = self.next_stage
+        return None if run is None else run.cause
 
     @property
     def doomed(self) -> tuple[ServiceRun, ...]:
@@ -324,7 +390,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         stage = self.current
         if stage is None or self.ending is Cancellation.FORCED:
             return []
-        if self.is_stopping:
+        if self.is_stopping or self.is_held:
             return [run for run in stage.services if run.is_busy]
         begun = [run for run in stage.services if run.status is Status.RUNNING]
         queued = [run for run in stage.services if run.status is Status.QUEUED]
@@ -340,7 +406,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def before(self, service: ServiceId) -> StageRun | ServiceRun | None:
         """Return the stage or the service that must end before *service* starts; None if it waits for neither."""
         place, stage = self.places.get(service.int), self.current
-        if place is None or stage is None or self.is_stopping:
+        if place is None or stage is None or self.is_stopping or self.is_held:
             return None
         own = self.stages[place[0]]
         run, due = own.services[place[1]], self._due
@@ -370,7 +436,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         assert self.plan is not None, "the deployment was planned"
         last = run.last
         known = self._known if last is None else partial(self._known_before, last)
-        return Lookup(plan=self.plan, number=self.number, service=known)
+        return Lookup(plan=self.plan, number=self.number, service=known, secrets=self.secrets)
 
     def _known(self, name: str) -> Known | None:
         needed = self.needed.get(names.key(name))
@@ -398,20 +464,20 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         left = self.inherited.get(service.int)
         return Endpoint(ports=left.ports, outputs=left.outputs) if left is not None and left.is_running else None
 
-    def filled(self, step: Step) -> ServiceSpec:
+    def filled(self, step: Step, opened: Mapping[str, str] = {}) -> ServiceSpec:
         """Return the specification with which the running *step* is carried out; raises as `filled_with` does."""
         run = self.run_of(step.service)
         assert run is not None, "the step is one of the plan"
-        return self.filled_with(run, run.step(step.phase).values)
+        return self.filled_with(run, run.step(step.phase).values, opened)
 
-    def filled_with(self, run: ServiceRun, values: tuple[Value, ...]) -> ServiceSpec:
-        """Return the specification of a service with the *values* of its references.
+    def filled_with(self, run: ServiceRun, values: tuple[Value, ...], opened: Mapping[str, str] = {}) -> ServiceSpec:
+        """Return the specification of a service with the *values* of its references, and with the *opened* secrets.
 
         Raises `UnmetReference` if the value of a reference is not among them, or `InvalidSpec`.
         """
         assert self.plan is not None, "the deployment was planned"
         variables = self.plan.variables if run.last is None else run.last.variables
-        return self._lookup(run).filled(run.service, values, variables)
+        return self._lookup(run).filled(run.service, values, variables, opened)
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
         place = self.places.get(service.int)

@@ -26,6 +26,7 @@ from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest, checked_policy
+from domain.pipeline.gate import Approval, OnTimeout
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -59,7 +60,7 @@ _threads = ThreadPoolExecutor(MAX_THREADS, "document", initializer=partial(sys.s
 _places = BoundedSemaphore(MAX_THREADS + MAX_WAITING)
 
 
-CHOICES: Mapping[str, type[StrEnum]] = {"onFailure": OnFailure, "onRequest": OnRequest}
+CHOICES: Mapping[str, type[StrEnum]] = {"onFailure": OnFailure, "onRequest": OnRequest, "onTimeout": OnTimeout}
 """The values of fields that are chosen from a list; any other such field is a type of services."""
 
 
@@ -99,6 +100,17 @@ class ServiceDocument(DocumentPart, frozen=True):
     spec: SpecDocument = NO_SPEC
 
 
+class ApprovalDocument(DocumentPart, frozen=True):
+    """The approval that a stage needs before it starts."""
+
+    count: Annotated[int, Meta(description="Number of different actors who must approve.")] = Approval().count
+    timeout_seconds: Annotated[float, Meta(description="Time after which onTimeout decides.")] | None = None
+    on_timeout: Annotated[OnTimeout, Meta(description="The decision if too few approve.")] = Approval().on_timeout
+    self_approval: Annotated[bool, Meta(description="Whether the actor who requested the deployment may approve.")] = (
+        Approval().self_approval
+    )
+
+
 class StageDocument(DocumentPart, frozen=True):
     """A stage in a pipeline document. Its services are deployed side by side."""
 
@@ -122,6 +134,7 @@ class StageDocument(DocumentPart, frozen=True):
         | None
     ) = None
     always: Annotated[bool, Meta(description="Whether it runs also after a failure stopped the deployment.")] = False
+    approval: Annotated[ApprovalDocument, Meta(description="The approval that it waits for.")] | None = None
     services: tuple[ServiceDocument, ...] = ()
 
 
@@ -187,6 +200,8 @@ def read(text: str) -> PipelineDocument:
             names.checked_description(stage.description)
         with source.explaining(f"{place}.concurrency"):
             pipelines.checked_concurrency(1 if stage.concurrency is None else stage.concurrency)
+        with source.explaining(place if stage.approval is None else f"{place}.approval"):
+            pipelines.check_policy(policy_to_domain(stage))
         for index, service in enumerate(stage.services):
             _check_unique(seen, source, "service", f"{place}.services[{index}]", service)
             with source.explaining(f"{place}.services[{index}].spec"):
@@ -266,7 +281,30 @@ def environment_policy_from_domain(policy: EnvironmentPolicy) -> EnvironmentPoli
 
 
 def policy_to_domain(stage: StageDocument) -> StagePolicy:
-    return StagePolicy(concurrency=stage.concurrency, on_failure=stage.on_failure, always=stage.always)
+    return StagePolicy(
+        concurrency=stage.concurrency,
+        on_failure=stage.on_failure,
+        always=stage.always,
+        approval=None if stage.approval is None else _approval_to_domain(stage.approval),
+    )
+
+
+def _approval_to_domain(approval: ApprovalDocument) -> Approval:
+    return Approval(
+        count=approval.count,
+        timeout=approval.timeout_seconds,
+        on_timeout=approval.on_timeout,
+        self_approval=approval.self_approval,
+    )
+
+
+def _approval_from_domain(approval: Approval) -> ApprovalDocument:
+    return ApprovalDocument(
+        count=approval.count,
+        timeout_seconds=approval.timeout,
+        on_timeout=approval.on_timeout,
+        self_approval=approval.self_approval,
+    )
 
 
 def _revised_stage(document: StageDocument, known: Stage | None, services: tuple[Service, ...]) -> Stage:
@@ -310,6 +348,7 @@ def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:
         concurrency=stage.policy.concurrency,
         on_failure=stage.policy.on_failure,
         always=stage.policy.always,
+        approval=None if stage.policy.approval is None else _approval_from_domain(stage.policy.approval),
         services=tuple(_service_from_domain(service, has_ids) for service in stage.services),
     )
 

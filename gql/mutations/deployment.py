@@ -1,5 +1,6 @@
 """Mutations of deployments."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
 from domain.deployment.effect import Effect
+from domain.deployment.hold import HoldCommand, HoldDeployment, ReleaseDeployment
 from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
 from domain.deployment.selection import Selection
@@ -20,7 +22,7 @@ from gql.mutation import Payload, Write, mutation
 from gql.types.deployment import Deployment, deployment_id, from_view
 from gql.types.deployment_snapshot import DeploymentSnapshot, snapshot_of
 from gql.types.environment import known_environment
-from gql.types.ref import DeploymentArgument, EnvironmentArgument, to_service, to_stage
+from gql.types.ref import DeploymentArgument, EnvironmentArgument, StageArgument, to_service, to_stage
 from gql.types.refusal import Refusal
 from projections.deployment import projection
 from store import ids
@@ -236,6 +238,57 @@ async def _existing(write: Write, text: str) -> DeploymentId:
     if await write.context.application.deployments.read(own) is None:
         raise DeploymentNotFound(deployment=text)
     return own
+
+
+@mutation(
+    "Approve a stage that waits for its approval. The reason is the comment. A second approval by the same actor"
+    " changes nothing.",
+    of="deployment",
+)
+async def approve_stage(write: Write, deployment: DeploymentArgument, stage: StageArgument) -> DeploymentResult:
+    return await _review(write, deployment, stage, approves=True)
+
+
+@mutation(
+    "Reject a stage that waits for its approval. The reason is the comment. The stage fails, and with it the"
+    " deployment.",
+    of="deployment",
+)
+async def reject_stage(write: Write, deployment: DeploymentArgument, stage: StageArgument) -> DeploymentResult:
+    return await _review(write, deployment, stage, approves=False)
+
+
+async def _review(write: Write, deployment: str, stage: str, *, approves: bool) -> DeploymentPayload:
+    use_case = partial(
+        use_cases.review,
+        deployment=await _existing(write, deployment),
+        stage=to_stage(stage),
+        actor=write.context.author(write.reason).actor,
+        at=datetime.now(UTC),
+        expected=write.expected_version,
+        approves=approves,
+        comment=write.reason,
+    )
+    return await _answer(write, await write.transact(use_case, deployments.decider))
+
+
+@mutation(
+    "Hold a deployment: no stage and no step starts any more, and running steps are finished, until it is released.",
+    of="deployment",
+)
+async def hold_deployment(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
+    return await _hold(write, deployment, HoldDeployment())
+
+
+@mutation("Release a deployment that is held.", of="deployment")
+async def release_deployment(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
+    return await _hold(write, deployment, ReleaseDeployment())
+
+
+async def _hold(write: Write, deployment: str, command: HoldCommand) -> DeploymentPayload:
+    own = await _existing(write, deployment)
+    use_case = partial(use_cases.hold, deployment=own, command=command, expected=write.expected_version)
+    return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
 @mutation("Cancel a deployment.", of="deployment")

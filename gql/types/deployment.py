@@ -94,6 +94,7 @@ class DeploymentFields:
     superseded_by_number: int | None = strawberry.field(
         description="Number of the later deployment that superseded it while it waited, if any; then it is cancelled."
     )
+    is_held: bool = strawberry.field(description="Whether nothing new starts until it is released.")
     timeout_seconds: float | None = strawberry.field(
         description="Maximum duration from the start, with all waits; then the deployment fails. Null for no limit."
     )
@@ -203,6 +204,7 @@ def convert(
         finished_at=view.finished_at,
         cancellation=view.cancellation,
         superseded_by_number=view.superseded_by,
+        is_held=view.is_held,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=None if run is None else failure_of(run),

@@ -17,9 +17,10 @@ from gql.types import step as steps
 from gql.types.pipeline import live_services, live_stages
 from gql.types.service import Service
 from gql.types.stage import Stage
-from gql.types.step import Phase, Status, Step
-from projections.deployment import DeploymentView, StageView
+from gql.types.step import Phase, Status, Step, WaitReason
+from projections.deployment import DeploymentView, StageView, stage_run
 from projections.step import ServiceView
+from projections.words.deployment import cause_words
 
 
 @strawberry.type
@@ -40,6 +41,16 @@ class ServiceFields:
     )
 
 
+@strawberry.type(description="What a stage waits for before it starts.")
+class StageGate:
+    reason: WaitReason = strawberry.field(description="The kind of thing.")
+    message: str = strawberry.field(description="The thing in words.")
+    missing_approvals: int | None = strawberry.field(
+        description="Number of approvals that it still needs; null if it waits for something else."
+    )
+    deadline: datetime | None = strawberry.field(description="When the wait ends at the latest, if that is known.")
+
+
 @strawberry.type
 class StageFields:
     """The fields of a planned stage, live or in a snapshot."""
@@ -50,6 +61,7 @@ class StageFields:
     status: Status = strawberry.field(description="Status of the stage in the deployment.")
     started_at: datetime | None = strawberry.field(description="When the stage started; null before that.")
     finished_at: datetime | None = strawberry.field(description="When the stage ended; null before that.")
+    gate: StageGate | None = strawberry.field(description="What the stage waits for now, before it starts, if so.")
 
 
 @strawberry.type(description="A service in the plan of a deployment.")
@@ -87,8 +99,22 @@ def from_view(run: DeploymentView, view: StageView, known: Services = MappingPro
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
+        gate=gate_of(view),
         services=[_service(run, view, service, known) for service in view.services],
         live=(run.environment, view.id),
+    )
+
+
+def gate_of(view: StageView) -> StageGate | None:
+    """Return what the stage waits for before it starts, if anything."""
+    cause = None if view.status.is_final else stage_run(view).cause
+    if cause is None:
+        return None
+    return StageGate(
+        reason=cause.reason,
+        message=cause_words(cause),
+        missing_approvals=cause.missing if cause.reason is WaitReason.APPROVAL else None,
+        deadline=cause.deadline,
     )
 
 

@@ -12,6 +12,7 @@ from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.types import deployment as deployments
 from gql.types.deployment import Deployment
+from gql.types.ref import StageRef, stage_ref
 from gql.types.step import WaitReason
 
 
@@ -32,6 +33,8 @@ class DeploymentWait:
     deployment: Deployment | None = strawberry.field(description="The deployment that comes before it, if any.")
     machine: str | None = strawberry.field(description="Name of the silent machine, if any.")
     silent_seconds: float | None = strawberry.field(description="How long that machine has been silent, in seconds.")
+    stage: StageRef | None = strawberry.field(description="The stage that waits, if one does.")
+    deadline: datetime | None = strawberry.field(description="When the wait ends at the latest, if that is known.")
 
 
 @strawberry.type
@@ -54,7 +57,7 @@ class Query:
         ]
 
 
-@edge(Deployment, "What the deployment waits for; null if it is carried out, or over.")
+@edge(Deployment, "What the deployment waits for; null if it goes on, or is over.")
 async def waits_for(context: Context, found: list[Deployment], selected: Selected) -> list[DeploymentWait | None]:
     context.varies = True  # whether workers are silent is not in the log
     states, roster = context.application.handler.states, context.application.roster
@@ -78,6 +81,8 @@ async def _wait(context: Context, wait: Wait | None) -> DeploymentWait | None:
         deployment=before,
         machine=None if wait.worker is None else wait.worker.machine,
         silent_seconds=None if wait.worker is None else wait.worker.silence,
+        stage=None if wait.stage is None else stage_ref(wait.stage.id, wait.stage.name),
+        deadline=wait.deadline,
     )
 
 

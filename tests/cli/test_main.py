@@ -7,7 +7,7 @@ from msgspec.structs import fields
 
 from cli import project, run
 from cli.client import OWN
-from cli.policy import StagePolicyJson
+from cli.policy import ApprovalJson, StagePolicyJson
 from cli.spec import BackoffJson, HealthCheckJson, SpecJson
 from tests.cli.shell import Shell, finish
 from tests.serving import ROOT
@@ -65,7 +65,10 @@ def test_a_misuse_says_what_is_wrong_on_stderr(shell: Shell, words: tuple[str, .
         (("cancel",), "Try: stageline environment cancel"),
         (("apply",), "Try: stageline pipeline apply"),
         (("deployment", "nothing"), "Try: stageline deployment --help"),
-        (("set",), "Try: stageline context set or stageline variable set or stageline actor set"),
+        (
+            ("set",),
+            "Try: stageline context set or stageline variable set or stageline secret set or stageline actor set",
+        ),
     ],
 )
 def test_a_command_that_stands_elsewhere_is_named(shell: Shell, words: tuple[str, ...], hint: str) -> None:
@@ -128,6 +131,7 @@ def test_every_document_is_valid_against_the_schema() -> None:
     ("shape", "name"),
     [
         (StagePolicyJson, "StagePolicyInput"),
+        (ApprovalJson, "ApprovalInput"),
         (SpecJson, "ServiceSpecInput"),
         (HealthCheckJson, "HealthCheckInput"),
         (BackoffJson, "BackoffInput"),

@@ -21,6 +21,7 @@ from domain.deployment.state import (
 )
 from domain.deployment.step import AbortStep, FailStep, Phase, StartStep, Status, Step, SucceedStep
 from domain.pipeline.environment import Target
+from domain.pipeline.gate import Approval
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
@@ -70,6 +71,7 @@ def stage(
     concurrency: int = 8,
     on_failure: OnFailure = OnFailure.STOP,
     always: bool = False,
+    approval: Approval | None = None,
 ) -> PlannedStage:
     return PlannedStage(
         id=stage_id(name),
@@ -78,6 +80,7 @@ def stage(
         services=services,
         on_failure=on_failure,
         always=always,
+        approval=approval,
     )
 
 
@@ -115,6 +118,13 @@ class Run:
         pinned = plan(*stages, build_barrier=build_barrier, timeout=timeout)
         pinned = replace(pinned, revision=revision, on_failure=on_failure, effect=effect)
         self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=action, plan=pinned))
+
+    @classmethod
+    def of_state(cls, state: Deployment) -> "Run":
+        """Return the run of a deployment that has come to *state*; it has no events yet."""
+        run = cls()
+        run.events, run.state = [], state
+        return run
 
     def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
         decided, led_to = deployment.advance(self.state, command)

@@ -16,6 +16,7 @@ from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import CancelDeployment, Deployment, DeploymentFailed
 from domain.deployment.step import FailStep, OldInstance, Status
 from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, RetryOutdated
+from domain.pipeline.gate import Approval
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage
 from domain.pipeline.state import Pipeline
@@ -187,6 +188,13 @@ def test_a_rollback_deploys_what_was_replaced_as_it_was_and_leaves_the_rest() ->
     assert (run.of("api"), run.of("web"), run.state.status) == (Status.SUCCEEDED, Status.SKIPPED, Status.SUCCEEDED)
 
 
+def test_the_rollback_of_a_failure_waits_for_nobody() -> None:
+    approved = Run(replace(before, approval=Approval())).state
+    plan = repeats.undo(half_failed(fragile).state, pipeline(fragile), {FIRST: approved})
+    assert plan is not None
+    assert plan.stages[0].gates == ()
+
+
 def test_an_old_instance_that_was_lost_is_brought_back() -> None:
     run = Run(fragile).take_up(instances=instances("api", "web")).start(build("api"), build("web"))
     run.succeed(build("api"), build("web"))
@@ -222,14 +230,14 @@ def test_nothing_is_rolled_back_if_all_of_it_was_removed_since() -> None:
 def test_after_a_rollback_everything_that_ran_before_runs(
     barrier: bool, plan: PlanDraw, fate: tuple[float, float, float], failure: float, random: Random
 ) -> None:
-    stages = planned([(concurrency, OnFailure.ROLL_BACK, always, of) for concurrency, _, always, of in plan])
+    stages = planned([(most, OnFailure.ROLL_BACK, always, gate, of) for most, _, always, gate, of in plan])
     story = Story(stages, fate, random, barrier)
     story.live()
     state, witness = story.run.state, story.witness
     known = {each.service: each for each in story.known}
     replaced = (witness.deployed - witness.unchanged | witness.lost) & known.keys()
     may_undo = state.status is Status.FAILED and not witness.is_cancelled
-    assert state.rolls_back == bool(may_undo and replaced and (witness.halted or witness.is_overdue))
+    assert state.rolls_back == bool(may_undo and replaced and (witness.halted - witness.rejected or witness.is_overdue))
     if not state.rolls_back:
         return
     undo = repeats.undo(state, pipeline(*stages), {FIRST: Run(*stages).state})

@@ -12,7 +12,7 @@ export const BOARD = graphql(`
         position
         name
         description
-        policy { concurrency onFailure always }
+        policy { concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval } }
         services { id name type isSkipped spec { allowFailure } needs { id name } neededBy { id name } }
       }
     }

@@ -19,10 +19,18 @@ interface Reference {
 
 type OnFailure = "STOP" | "CONTINUE" | "ROLL_BACK";
 
+interface Approval {
+  count: number;
+  timeoutSeconds: number | null;
+  onTimeout: "REJECT" | "APPROVE";
+  selfApproval: boolean;
+}
+
 export interface StagePolicy {
   concurrency: number | null;
   onFailure: OnFailure | null;
   always: boolean;
+  approval: Approval | null;
 }
 
 export interface EnvironmentPolicy {

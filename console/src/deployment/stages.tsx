@@ -19,11 +19,18 @@ export function Stages({ deployment }: { deployment: Deployment }) {
       {finishedAt === null && <Queue environment={environment.id} deployment={id} isQueued={startedAt === null} />}
       {failure && (
         <p className="failure" role="alert">
-          <strong>
-            <bdi>{failure.service.name}</bdi> failed to {failure.phase.toLowerCase()}
-          </strong>{" "}
-          in stage <bdi>{failure.stage.name}</bdi>: <bdi>{failure.failureReason}</bdi>{" "}
-          <Link href={`/deployments/${id}/logs?service=${failure.service.serviceId}&phase=${failure.phase}`}>See its log</Link>
+          {failure.service && failure.phase && (
+            <>
+              <strong>
+                <bdi>{failure.service.name}</bdi> failed to {failure.phase.toLowerCase()}
+              </strong>{" "}
+              in{" "}
+            </>
+          )}
+          stage <bdi>{failure.stage.name}</bdi>: <bdi>{failure.failureReason}</bdi>{" "}
+          {failure.service && (
+            <Link href={`/deployments/${id}/logs?service=${failure.service.serviceId}&phase=${failure.phase}`}>See its log</Link>
+          )}
         </p>
       )}
       <ol className="flow" aria-label="Stages">
