@@ -6,6 +6,7 @@ in the queue and admits the next one. Each function returns its subject's stream
 `Handler.transact`.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,15 +15,18 @@ from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain.access import ENGINE
+from domain.deployment import action as actions
 from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
+from domain.deployment.effect import Effect
 from domain.deployment.gate import ApproveStage, RejectStage, Review
 from domain.deployment.hold import HoldCommand
-from domain.deployment.instance import Instance
+from domain.deployment.instance import Instance, LastRun
 from domain.deployment.plan import Plan
 from domain.deployment.queue import (
+    FREEZABLE,
     Action,
     CloseDeployment,
     DeploymentFrozen,
@@ -57,7 +61,9 @@ from domain.pipeline import need as needs
 from domain.pipeline.environment import EnvironmentPolicy
 from domain.pipeline.freeze import OnFreeze
 from domain.pipeline.ref import ServiceRef, StageRef
-from domain.project import EnvironmentId
+from domain.pipeline.state import Pipeline
+from domain.project import EnvironmentId, Project
+from domain.spec import ServiceType
 
 DEFAULT_POLICY = EnvironmentPolicy()
 """The policy of a request that the server makes itself."""
@@ -82,13 +88,7 @@ async def request(
     Return the deployment that carries out the request, a waiting one if the request merged. Raises
     `EnvironmentNotFound`, `VersionMismatch`, `LimitReached`, and the refusals of `domain.deployment.plan.make`.
     """
-    pipeline = await transaction.load(pipelines.decider, environment)
-    if not pipeline.state.exists:
-        raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
-    if expected is not None and expected != pipeline.version:
-        raise mismatch(environment, expected, pipeline.version)
-    assert pipeline.state.project is not None, "an environment that exists has a project"
-    project = (await transaction.load(projects.decider, pipeline.state.project)).state
+    pipeline, project = await _pinned(transaction, environment, expected)
     plan = plans.make(
         pipeline.state,
         pipeline.version,
@@ -112,12 +112,63 @@ async def request(
     )
 
 
+async def act(
+    transaction: Transaction,
+    environment: EnvironmentId,
+    deployment: DeploymentId,
+    actor: str,
+    effect: Effect,
+    expected: int | None = None,
+    *,
+    selection: Selection = WHOLE,
+) -> DeploymentId:
+    """Queue *deployment*, which restarts, starts, stops or deletes what runs of the *selection*.
+
+    *expected* is the expected version of the pipeline. Return the deployment that carries out the request. Raises
+    `EnvironmentNotFound`, `VersionMismatch`, `LimitReached`, and the refusals of `domain.deployment.action.plan`.
+    """
+    pipeline, project = await _pinned(transaction, environment, expected)
+    queue = (await transaction.load(queues.decider, queues.stream(environment))).state
+    instances, last_runs = None, dict[int, LastRun]()
+    if not queue.open:
+        instances = {each.service.int: each for each in await _instances(transaction, queue)}
+        if effect.is_start:
+            last_runs = {each.service.int: each for each in await _last_runs(transaction, instances.values())}
+    plan = actions.plan(pipeline.state, pipeline.version, project, effect, selection, instances, last_runs)
+    action, policy = Action(effect), pipeline.state.policy
+    return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version, policy)
+
+
+async def _pinned(
+    transaction: Transaction, environment: EnvironmentId, expected: int | None
+) -> tuple[StreamState[Pipeline], Project]:
+    """Return the present pipeline of *environment* and its project; raises as `request` does."""
+    pipeline = await transaction.load(pipelines.decider, environment)
+    if not pipeline.state.exists:
+        raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
+    if expected is not None and expected != pipeline.version:
+        raise mismatch(environment, expected, pipeline.version)
+    assert pipeline.state.project is not None, "an environment that exists has a project"
+    return pipeline, (await transaction.load(projects.decider, pipeline.state.project)).state
+
+
+async def _last_runs(transaction: Transaction, instances: Iterable[Instance]) -> tuple[LastRun, ...]:
+    """Return how the services of *instances* ran last, but of jobs, which do not stay up."""
+    found = []
+    for each in instances:
+        source = (await transaction.load(deployments.decider, each.deployment)).state
+        run = source.run_of(each.service)
+        if run is not None and run.service.type is not ServiceType.JOB:
+            found.append(actions.last_run(source, each))
+    return tuple([each for each in found if each is not None])
+
+
 async def _running(transaction: Transaction, environment: EnvironmentId) -> set[int] | None:
     """Return the ids of the services that run, as integers; None while a deployment of the environment is open."""
     queue = (await transaction.load(queues.decider, queues.stream(environment))).state
     if queue.open:
         return None
-    return {each.service.int for each in await _instances(transaction, queue)}
+    return {each.service.int for each in await _instances(transaction, queue) if each.is_running}
 
 
 async def _instances(transaction: Transaction, queue: Queue) -> tuple[Instance, ...]:
@@ -178,7 +229,8 @@ async def _enqueue(
     Raises `EnvironmentFrozen` or `LimitReached`.
     """
     frozen = freezes.frozen(policy.freezes, datetime.now(UTC)) if policy.freezes else None
-    if frozen is not None and frozen.freeze.action is OnFreeze.REFUSE and not ignores_freeze:
+    is_refused = frozen is not None and frozen.freeze.action is OnFreeze.REFUSE
+    if frozen is not None and is_refused and action in FREEZABLE and not ignores_freeze:
         raise EnvironmentFrozen(until=frozen.words, cron=frozen.freeze.cron)
     wish = RequestDeployment(
         deployment=deployment,
@@ -229,10 +281,14 @@ async def take_up(
     queue = await transaction.load(queues.decider, queues.stream(loaded.state.environment))
     if queue.state.admitted is None or queue.state.admitted.deployment != deployment:
         raise DeploymentNotAdmitted()
-    is_first = loaded.state.status is Status.QUEUED
-    instances = await _instances(transaction, queue.state) if is_first else ()
-    secrets = await _secrets(transaction, loaded.state) if is_first else ()
-    command = TakeUpDeployment(worker=worker, instances=instances, secrets=secrets, at=at)
+    instances, last_runs, secrets = tuple[Instance, ...](), tuple[LastRun, ...](), tuple[SecretVersion, ...]()
+    if loaded.state.status is Status.QUEUED:
+        instances, secrets = await _instances(transaction, queue.state), await _secrets(transaction, loaded.state)
+        plan = loaded.state.plan
+        if plan is not None and plan.effect.is_start:
+            due = {service.id.int for service in plan.services if service.is_due}
+            last_runs = await _last_runs(transaction, [each for each in instances if each.service.int in due])
+    command = TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, secrets=secrets, at=at)
     await _do(transaction, deployment, command)
     return deployment
 

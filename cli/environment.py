@@ -8,7 +8,7 @@ import typer
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
-from cli import complete, config, pipeline, run, stage, watch
+from cli import action, complete, config, pipeline, run, stage, watch
 from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
 from cli.chosen import Chosen
 from cli.client import Client, Document
@@ -99,7 +99,7 @@ DEPLOY, REDEPLOY = (
         ignoreFreeze="Boolean",
         services="[ID!]",
         stages="[ID!]",
-        withDependencies="Boolean!",
+        withDependencies="Boolean! = false",
         **VERSIONED,
     )
     for name in ("deploy", "redeploy")
@@ -355,6 +355,12 @@ def _deploy(
             **change.variables,
         }
         watch.requested(client, run.read(client.change(document, variables)), change, watching, output)
+
+
+command(app, "restart", "stageline environment restart --watch")(action.restart)
+command(app, "stop", "stageline environment stop --watch --reason 'for the night'")(action.stop)
+command(app, "start", "stageline environment start --watch")(action.start)
+command(app, "delete-instances", "stageline environment delete-instances --dry-run")(action.delete_instances)
 
 
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")

@@ -206,6 +206,18 @@ class NothingToDeploy(Conflict):
     message = "There is nothing to deploy: no services are chosen, or all are skipped."
 
 
+class NothingToDo(Conflict):
+    """An action on services none of which has something to do."""
+
+    message = "There is nothing to {action}: {why}."
+
+
+class NothingToRollBackTo(Conflict):
+    """A rollback to a deployment that deployed nothing."""
+
+    message = "There is nothing to roll back to: deployment {number} deployed no services ({action}). Choose another."
+
+
 class NothingToRetry(Conflict):
     message = "Deployment {number} has nothing to retry: all its services succeeded, were skipped or were removed."
 

@@ -10,7 +10,9 @@ from domain import name as names
 from domain.deployment import gate as gates
 from domain.deployment import review as reviews
 from domain.deployment import wait as waits
+from domain.deployment.action import omissions, since
 from domain.deployment.converge import known_before, replaced, unchanged_jobs
+from domain.deployment.effect import Effect
 from domain.deployment.fold import evolve, fold
 from domain.deployment.gate import ApproveStage, GateEvent, RejectStage, Review
 from domain.deployment.hold import (
@@ -22,6 +24,7 @@ from domain.deployment.hold import (
     ReleaseDeployment,
 )
 from domain.deployment.instance import Instance
+from domain.deployment.plan import Output
 from domain.deployment.queue import Action
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -56,16 +59,22 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    InstanceDeleted,
     KeepStep,
     OldInstanceLost,
     OldInstanceRestarted,
+    Omission,
     Phase,
     ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceOmitted,
     ServiceRun,
+    ServiceStopFailed,
+    ServiceStopped,
+    ServiceStopStarted,
     ServiceUnchanged,
     StartStep,
     Status,
@@ -158,9 +167,11 @@ def _gate_event(deployment: Deployment, command: AdvanceDeployment) -> GateEvent
 
 def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
     """Return the start of *step*, with the values of the references of its service."""
+    if step.phase is Phase.STOP:
+        return ServiceStopStarted(service=step.service, attempt=step.attempt)
     started = BuildStarted if step.phase is Phase.BUILD else ServiceDeployStarted
     run = deployment.run_of(step.service)
-    values = () if run is None else deployment.lookup.values(run.service.spec)
+    values = () if run is None else deployment.values(run)
     return started(service=step.service, attempt=step.attempt, values=values)
 
 
@@ -176,7 +187,7 @@ def _decide(
     | HoldCommand,
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker, instances=instances, secrets=secrets, at=at):
+        case TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, secrets=secrets, at=at):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
@@ -185,7 +196,8 @@ def _decide(
             if deployment.status is Status.RUNNING:
                 return [taken]
             relevant, deadline = _relevant(deployment, instances), _deadline(deployment, at)
-            return [DeploymentStarted(instances=relevant, deadline=deadline, secrets=secrets), taken]
+            started = DeploymentStarted(instances=relevant, last_runs=last_runs, deadline=deadline, secrets=secrets)
+            return [started, taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
@@ -232,7 +244,6 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
     if run is None or step != run.next or not (run.is_busy or step in deployment.due()):
         raise _not_due(step, run)
     is_running = run.step(step.phase).status is Status.RUNNING
-    is_build = step.phase is Phase.BUILD
     service, attempt = step.service, step.attempt
     match command:
         case StartStep():
@@ -242,13 +253,13 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
         case _ if not is_running:
             raise _not_due(step, run)
         case SucceedStep(ports=ports, outputs=outputs):
-            if is_build:
-                return [BuildSucceeded(service=service, attempt=attempt)]
-            return [ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs)]
+            return [_succeeded(deployment, step, ports, outputs)]
         case KeepStep():
             unchanged = known_before(deployment, step)
             if unchanged is None:
                 raise _not_due(step, run)
+            if deployment.plan is not None and deployment.plan.effect is Effect.START:
+                return [ServiceOmitted(service=service, cause=Omission.RUNNING, number=unchanged.number)]
             return [ServiceUnchanged(service=service, number=unchanged.number)]
         case FailStep():
             reason, old = _storable(command.reason), _old_instance(command)
@@ -258,7 +269,9 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
                 at = retry_at(run.service.spec, command)
                 again = StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)
                 return [again, *old]
-            failed = BuildFailed if is_build else ServiceDeployFailed
+            if step.phase is Phase.STOP:
+                return [ServiceStopFailed(service=service, attempt=attempt, reason=reason)]
+            failed = BuildFailed if step.phase is Phase.BUILD else ServiceDeployFailed
             is_allowed = run.service.spec.allow_failure
             return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed), *old]
         case AbortStep():
@@ -288,6 +301,22 @@ def _cancelled_services(
 def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:
     timeout = None if deployment.plan is None else deployment.plan.timeout
     return None if timeout is None or at is None else at + timedelta(seconds=timeout)
+
+
+def _succeeded(
+    deployment: Deployment, step: Step, ports: tuple[int, ...], outputs: tuple[Output, ...]
+) -> DeploymentEvent:
+    service, attempt = step.service, step.attempt
+    match step.phase:
+        case Phase.BUILD:
+            return BuildSucceeded(service=service, attempt=attempt)
+        case Phase.DEPLOY:
+            return ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs)
+        case Phase.STOP:
+            is_delete = deployment.plan is not None and deployment.plan.effect is Effect.DELETE
+            return (InstanceDeleted if is_delete else ServiceStopped)(service=service, attempt=attempt)
+        case _:
+            assert_never(step.phase)
 
 
 def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
@@ -335,6 +364,8 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
         yield from (ServiceCancelled(service=run.service.id) for run in doomed)
     elif refused := next((run for run in deployment.stages if run.is_refused), None):
         yield StageFailed(stage=refused.stage.id)
+    elif left := omissions(deployment):
+        yield from (_omitted(deployment, run, cause) for run, cause in left)
     elif jobs := unchanged_jobs(deployment):
         yield from (ServiceUnchanged(service=job.service, number=job.number) for job in jobs)
     elif stage and stage.is_complete:
@@ -350,6 +381,11 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
             yield _end(deployment, DeploymentCancelled())
     elif is_between and deployment.gate is None and not deployment.is_held:
         yield StageStarted(stage=waiting[0].stage.id)
+
+
+def _omitted(deployment: Deployment, run: ServiceRun, cause: Omission) -> ServiceOmitted:
+    id_ = run.service.id
+    return ServiceOmitted(service=id_, cause=cause, number=since(cause, deployment.inherited.get(id_.int)))
 
 
 def _end(deployment: Deployment, otherwise: DeploymentSucceeded | DeploymentCancelled) -> DeploymentEvent:
@@ -374,9 +410,10 @@ def _rolls_back(deployment: Deployment) -> bool:
 
     A rollback that fails is not rolled back, and neither is a deployment that somebody cancelled.
     """
-    if deployment.action not in UNDOABLE or deployment.cancellation is not None:
+    plan = deployment.plan
+    if deployment.action not in UNDOABLE or plan is None or plan.effect is not Effect.DEPLOY or deployment.cancellation:
         return False
     failed = [run.stage.on_failure for run in deployment.stages if run.has_failed]
-    if deployment.has_timed_out and deployment.plan is not None:
-        failed.append(deployment.plan.on_failure)
+    if deployment.has_timed_out:
+        failed.append(plan.on_failure)
     return OnFailure.ROLL_BACK in failed and bool(replaced(deployment))

@@ -11,6 +11,7 @@ from strawberry import ID
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
+from domain.deployment.effect import Effect
 from domain.deployment.hold import HoldCommand, HoldDeployment, ReleaseDeployment
 from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
@@ -141,6 +142,74 @@ async def _deploy(
         revision=revision,
         selection=selection,
         ignores_freeze=_ignores(write, ignore_freeze),
+    )
+    return await _answer(write, await write.transact(use_case, deployments.decider))
+
+
+@mutation(
+    "Restart services: replace what runs of them, with the same specifications and without a build. Jobs and stopped"
+    " services are left out.",
+    of="pipeline",
+)
+async def restart_services(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.RESTART, _selection(services, stages))
+
+
+@mutation(
+    "Start services that are stopped or have ended, as they ran last, without a build. Those that run and are healthy"
+    " are left out.",
+    of="pipeline",
+)
+async def start_services(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.START, _selection(services, stages))
+
+
+@mutation(
+    "Stop services, in the reverse order of the stages. They stay stopped until they are started or deployed.",
+    of="pipeline",
+)
+async def stop_services(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.STOP, _selection(services, stages))
+
+
+@mutation(
+    "Stop services, in the reverse order of the stages, and forget what ran of them. The services stay in the pipeline,"
+    " and their data is kept.",
+    of="pipeline",
+)
+async def delete_instances(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.DELETE, _selection(services, stages))
+
+
+async def _act(write: Write, environment: str, effect: Effect, selection: Selection) -> DeploymentPayload:
+    use_case = partial(
+        use_cases.act,
+        environment=await known_environment(write.context, environment),
+        deployment=DeploymentId(ids.new()),
+        actor=write.context.author(write.reason).actor,
+        effect=effect,
+        expected=write.expected_version,
+        selection=selection,
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import assert_never
 
+from domain.deployment.action import omission_words
+from domain.deployment.effect import Effect
 from domain.deployment.gate import (
     GateEvent,
     StageApprovalRequested,
@@ -41,6 +43,7 @@ from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    InstanceDeleted,
     OldInstanceLost,
     OldInstanceRestarted,
     Phase,
@@ -49,6 +52,10 @@ from domain.deployment.step import (
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceOmitted,
+    ServiceStopFailed,
+    ServiceStopped,
+    ServiceStopStarted,
     ServiceUnchanged,
     StepEvent,
     StepRetried,
@@ -71,6 +78,8 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
                 text += ", to renew all services"
             if plan.undoes is not None:
                 text += f": rollback after the failure of deployment {plan.undoes}"
+            if plan.effect is not Effect.DEPLOY:
+                text += f", to {plan.effect.lower()} services"
             return EventWords(text if plan.source is None else f"{text}: {_repeat_words(action)} {plan.source}")
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
@@ -231,6 +240,16 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
             return "cancelled", subject()
         case ServiceUnchanged(number=number):
             return f"unchanged: {unchanged_words(number)}", subject()
+        case ServiceOmitted(cause=cause, number=number):
+            return f"left out: {omission_words(cause, number)}", subject()
+        case ServiceStopStarted(attempt=attempt):
+            return "stop started" + _again(attempt), subject(Phase.STOP, attempt)
+        case ServiceStopped(attempt=attempt):
+            return "stopped", subject(Phase.STOP, attempt)
+        case InstanceDeleted(attempt=attempt):
+            return "stopped, and its instance deleted", subject(Phase.STOP, attempt)
+        case ServiceStopFailed(attempt=attempt, reason=reason):
+            return f"stop failed: {reason}", subject(Phase.STOP, attempt, reason)
         case OldInstanceRestarted(attempt=attempt, number=number, ports=ports):
             text = f"the old instance, of deployment {number}, runs again{_on(ports)}"
             return text, subject(Phase.DEPLOY, attempt, ports=ports)

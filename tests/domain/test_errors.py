@@ -160,6 +160,18 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.NothingToDo(action="stop", why="'api': it is stopped, since deployment 3"),
+        "NOTHING_TO_DO",
+        "There is nothing to stop: 'api': it is stopped, since deployment 3.",
+    ),
+    (
+        Conflict,
+        errors.NothingToRollBackTo(number=3, action="STOP"),
+        "NOTHING_TO_ROLL_BACK_TO",
+        "There is nothing to roll back to: deployment 3 deployed no services (STOP). Choose another.",
+    ),
+    (
+        Conflict,
         errors.NothingToRetry(number=3),
         "NOTHING_TO_RETRY",
         "Deployment 3 has nothing to retry: all its services succeeded, were skipped or were removed.",

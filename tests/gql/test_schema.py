@@ -16,6 +16,7 @@ from graphql import (
     validate,
 )
 
+from domain.deployment.instance import InstanceStatus
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
@@ -57,6 +58,7 @@ ENUMS: dict[str, type[Enum]] = {
     "OnTimeout": OnTimeout,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
+    "InstanceStatus": InstanceStatus,
     "PlannedAction": PlannedAction,
     "StepPhase": Phase,
     "PipelineEventType": PipelineEventType,
