@@ -1,7 +1,10 @@
 """Secrets of environments and projects, through the API."""
 
+import hashlib
 import json
 from typing import Any
+
+import msgspec
 
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
@@ -172,3 +175,17 @@ def test_no_message_repeats_a_value_that_is_refused(environment: Environment) ->
         assert "Invalid secret 'KEY'" in said, said
         assert VALUE not in said
         assert "123454321" not in said
+
+
+def test_the_log_keeps_no_digest_of_a_request_with_which_a_value_could_be_guessed(environment: Environment) -> None:
+    def digest(field: str, **arguments: object) -> bytes:
+        """Return what is kept of a request with an idempotency key that has nothing to hide."""
+        told = [field, {"environment": environment.id, **arguments}, None]
+        return hashlib.sha256(msgspec.json.encode(told)).hexdigest().encode()
+
+    environment.do("deleteEnvironmentSecrets", names=[], idempotencyKey="plain")
+    set_(environment, "KEY", idempotencyKey="secret")
+    files = [path.read_bytes() for path in environment.stageline.data.glob("log.db*")]
+    if files:  # the log is not on PostgreSQL
+        assert any(digest("deleteEnvironmentSecrets", names=[]) in content for content in files)
+        assert not any(digest("setEnvironmentSecret", name="KEY", value=VALUE) in content for content in files)
