@@ -114,6 +114,15 @@ async def test_a_value_of_many_lines_is_masked_line_by_line(tmp_path: Path) -> N
         assert output.lines == ["one", *["***"] * 32, "last"]
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_value_of_two_lines_in_an_unfinished_line_is_not_cut_in_two(restarts: bool, tmp_path: Path) -> None:
+    secret = "first half of it\nsecond half of it"
+    chunks = [f"one\nx {secret} y".encode(), b" z\n"]
+    output = await copied(tmp_path / "log", chunks, Mask([secret]), restarts=restarts)
+    assert output.lines == ["one", "x ***", "*** y z"]
+    assert not [text for text in output.unfinished if "half" in text]
+
+
 async def test_a_value_across_the_end_of_a_read_and_of_a_long_line_is_masked(tmp_path: Path) -> None:
     for before in range(MAX_READ - 40, MAX_READ + 3, 7):
         whole = b"x" * before + SECRET.encode() + b"y" * 100 + b"\n"
