@@ -249,6 +249,13 @@ class EnvironmentBusy(Conflict):
     message = "Deployment {number} of the environment has not ended: wait for its end, or cancel it."
 
 
+class EnvironmentFrozen(Conflict):
+    message = (
+        "The environment is frozen until {until} (cron {cron!r}): deploy after that, or now with --ignore-freeze"
+        " (ignoreFreeze) and a reason."
+    )
+
+
 class DeploymentOver(Conflict):
     message = "The deployment has already ended: {status}."
 

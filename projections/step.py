@@ -17,6 +17,7 @@ from domain.deployment.step import (
     OldInstanceLost,
     OldInstanceRestarted,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -146,7 +147,14 @@ def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
         case BuildFailed() | ServiceDeployFailed() | ServiceStopFailed() | StepRetried():
             # A failed build cancels its deploy, which keeps its own reason.
             return step.reason if after.status is Status.CANCELLED else event.reason
-        case BuildStarted() | ServiceDeployStarted() | ServiceStopStarted() | BuildSkipped() | ServiceCancelled():
+        case (
+            BuildStarted()
+            | ServiceDeployStarted()
+            | ServiceStopStarted()
+            | BuildSkipped()
+            | ServiceCancelled()
+            | ServiceCancellationRequested()
+        ):
             return step.reason
         case OldInstanceRestarted() | OldInstanceLost():
             return step.reason

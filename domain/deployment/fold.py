@@ -10,10 +10,6 @@ from domain.deployment import step as steps
 from domain.deployment.effect import Effect
 from domain.deployment.gate import (
     GateEvent,
-    StageApprovalRequested,
-    StageApprovalTimedOut,
-    StageApproved,
-    StageRejected,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.instance import LastRun
@@ -108,8 +104,6 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_stage(deployment, stage, Status.SUCCEEDED)
         case StageFailed(stage=stage):
             return _with_stage(deployment, stage, Status.FAILED)
-        case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
-            return _with_gate(deployment, event)
         case DeploymentHeld():
             return replace(deployment, is_held=True)
         case DeploymentReleased():
@@ -127,7 +121,7 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
         case DeploymentCancelled():
             return _over(deployment, Status.CANCELLED)
         case _:
-            assert_never(event)
+            return _with_gate(deployment, event)
 
 
 def _with_last_runs(deployment: Deployment, last_runs: Iterable[LastRun]) -> Deployment:

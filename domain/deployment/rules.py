@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import assert_never
+from uuid import UUID
 
+from domain import name as names
 from domain.deployment import gate as gates
 from domain.deployment import review as reviews
 from domain.deployment import wait as waits
@@ -29,6 +31,7 @@ from domain.deployment.state import (
     CancelDeployment,
     Cancellation,
     CancellationRequested,
+    CancelServices,
     Deployment,
     DeploymentCancelled,
     DeploymentCommand,
@@ -62,6 +65,7 @@ from domain.deployment.step import (
     OldInstanceRestarted,
     Omission,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -81,7 +85,8 @@ from domain.deployment.step import (
     retry_at,
 )
 from domain.deployment.wait import RecordWait
-from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
+from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, ServiceNotFound, StepNotDue
+from domain.pipeline.ref import ServiceRef
 from domain.pipeline.stage import OnFailure
 from domain.spec import UNSTORABLE
 
@@ -154,6 +159,9 @@ def _gate_event(deployment: Deployment, command: AdvanceDeployment) -> GateEvent
         return None
     if deployment.is_gate_closed:
         return gates.opened(run.stage, gate.kind, command.at)
+    outcome = next((each for each in command.checks if each.gate == gate), None)
+    if outcome is not None:
+        return gates.checked(run.stage, outcome)
     return gates.elapsed(run.stage, gate.kind) if gate in command.waited else None
 
 
@@ -172,6 +180,7 @@ def _decide(
     command: TakeUpDeployment
     | StepCommand
     | CancelDeployment
+    | CancelServices
     | SupersedeDeployment
     | RecordWait
     | Review
@@ -195,6 +204,10 @@ def _decide(
             if deployment.ending is Cancellation.FORCED or (deployment.cancellation and not forced):
                 return []
             return [CancellationRequested(forced=forced)]
+        case CancelServices(services=services, forced=forced):
+            if deployment.status.is_final:
+                raise DeploymentOver(status=deployment.status.value.lower())
+            return _cancelled_services(deployment, services, forced)
         case SupersedeDeployment(number=number):
             is_waiting = deployment.status is Status.QUEUED and deployment.cancellation is None
             return [DeploymentSuperseded(number=number)] if is_waiting else []
@@ -250,6 +263,8 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             return [ServiceUnchanged(service=service, number=unchanged.number)]
         case FailStep():
             reason, old = _storable(command.reason), _old_instance(command)
+            if run.is_cancelled:
+                return [ServiceCancelled(service=service), *old]
             if attempt <= run.service.spec.retries and not deployment.is_stopping:
                 at = retry_at(run.service.spec, command)
                 again = StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)
@@ -260,11 +275,27 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             is_allowed = run.service.spec.allow_failure
             return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed), *old]
         case AbortStep():
-            if deployment.ending is not Cancellation.FORCED:
+            if deployment.ending is not Cancellation.FORCED and not run.is_stopped:
                 raise _not_due(step, run)
             return [ServiceCancelled(service=service), *_old_instance(command)]
         case _:
             assert_never(command)
+
+
+def _cancelled_services(
+    deployment: Deployment, services: tuple[ServiceRef, ...], forced: bool
+) -> list[DeploymentEvent]:
+    """Return the events that cancel *services*, without those that have ended; raises `ServiceNotFound`."""
+    runs = [run for stage in deployment.stages for run in stage.services]
+    events: list[DeploymentEvent] = []
+    for ref in dict.fromkeys(services):
+        key = ref if isinstance(ref, UUID) else names.key(ref)
+        run = next((each for each in runs if key in (each.service.id, names.key(each.service.name))), None)
+        if run is None:
+            raise ServiceNotFound(service=str(ref))
+        if not run.status.is_final and not (run.is_stopped or (run.is_cancelled and not forced)):
+            events.append(ServiceCancellationRequested(service=run.service.id, forced=forced))
+    return events
 
 
 def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:

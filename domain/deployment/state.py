@@ -8,7 +8,7 @@ from functools import partial
 from msgspec import Struct
 
 from domain import name as names
-from domain.deployment.gate import GateEvent, GateRun, Review, StageGate
+from domain.deployment.gate import CheckOutcome, GateEvent, GateRun, Review, StageGate
 from domain.deployment.hold import HoldCommand, HoldEvent
 from domain.deployment.instance import Instance, LastRun
 from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage
@@ -27,7 +27,8 @@ from domain.deployment.step import (
 )
 from domain.deployment.value import Known, Lookup, SecretVersion, Value
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
-from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.gate import Approval, GateKind
+from domain.pipeline.ref import ServiceId, ServiceRef, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
 from domain.spec import ServiceSpec
@@ -175,17 +176,26 @@ class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored.
 
     A step that waits for its retry starts only if it is in *waited*: its wait is over. So does a gate end that has a
-    deadline. A gate that is due opens at the time *at*. With *is_overdue* the deadline of the deployment has passed.
+    deadline. A gate that is due opens at the time *at*, and *checks* are those of gates that are over. With
+    *is_overdue* the deadline of the deployment has passed.
     """
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
     waited: tuple[Step | StageGate, ...] = ()
     is_overdue: bool = False
+    checks: tuple[CheckOutcome, ...] = ()
     at: datetime | None = None
 
 
 class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    forced: bool = False
+
+
+class CancelServices(Struct, frozen=True, kw_only=True, gc=False):
+    """Cancel *services*, by their ids or the names in the plan; the others go on."""
+
+    services: tuple[ServiceRef, ...]
     forced: bool = False
 
 
@@ -201,6 +211,7 @@ DeploymentCommand = (
     | StepCommand
     | AdvanceDeployment
     | CancelDeployment
+    | CancelServices
     | SupersedeDeployment
     | RecordWait
     | Review
@@ -222,21 +233,28 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def cause(self) -> WaitCause | None:
         """The cause for which the stage waits at a gate, if it does."""
-        approval = self.stage.approval
-        if self.gate.open is None or approval is None:
+        if self.gate.open is None:
             return None
+        approval, check = self.stage.approval or Approval(), self.stage.check
+        is_approval = self.gate.open is GateKind.APPROVAL
         return WaitCause(
-            reason=WaitReason.APPROVAL,
+            reason=WaitReason[self.gate.open.name],
             stage=self.stage.name,
-            missing=approval.count - len(self.gate.approvals),
-            needs_others=not approval.self_approval,
+            missing=approval.count - len(self.gate.approvals) if is_approval else 0,
+            needs_others=is_approval and not approval.self_approval,
+            url="" if check is None or self.gate.open is not GateKind.CHECK else check.url,
             deadline=self.gate.deadline,
         )
 
     @property
     def is_complete(self) -> bool:
-        """Whether every service succeeded, was skipped, or failed as it may."""
-        return all(run.status in DONE or (run.status is Status.FAILED and run.is_allowed) for run in self.services)
+        """Whether every service succeeded, was skipped, failed as it may, or was cancelled by somebody."""
+        return all(
+            run.status in DONE
+            or (run.status is Status.FAILED and run.is_allowed)
+            or (run.status is Status.CANCELLED and run.is_cancelled)
+            for run in self.services
+        )
 
     @property
     def is_over(self) -> bool:
@@ -360,9 +378,12 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
             [
                 each
                 for run in self.stages
-                if self.ending or run.is_halted or (is_halted and run.status is Status.QUEUED and not run.stage.always)
                 for each in run.services
                 if not (each.status.is_final or each.is_busy)
+                if each.is_cancelled
+                or self.ending
+                or run.is_halted
+                or (is_halted and run.status is Status.QUEUED and not run.stage.always)
             ]
         )
 
@@ -417,7 +438,9 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def unwanted(self) -> tuple[Step, ...]:
         """The steps that are running but no longer due."""
-        return self.running if self.ending is Cancellation.FORCED else ()
+        services = () if self.current is None else self.current.services
+        is_forced = self.ending is Cancellation.FORCED
+        return tuple([step for run in services if run.is_busy and (is_forced or run.is_stopped) and (step := run.next)])
 
     def retry_at(self, step: Step) -> datetime | None:
         """Return the time until which *step* waits for its retry, if it does."""

@@ -136,6 +136,13 @@ class StepRetried(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tru
     retry_at: datetime | None = None
 
 
+class ServiceCancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
+    """No further step of the service starts; if *forced*, its running step is stopped. The others go on."""
+
+    service: ServiceId
+    forced: bool
+
+
 class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """The remaining steps of the service are cancelled."""
 
@@ -211,6 +218,7 @@ StepEvent = (
     | ServiceDeployed
     | ServiceDeployFailed
     | StepRetried
+    | ServiceCancellationRequested
     | ServiceCancelled
     | ServiceUnchanged
     | ServiceOmitted
@@ -296,7 +304,8 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     it is started that way again. With an *omission*, the deployment has nothing to do.
 
     With *is_lost* nothing healthy runs of it any more: an attempt stopped the old instance. *ports* are those of a new
-    one. `endpoint` is what it offers to later stages, None until it is deployed.
+    one. `endpoint` is what it offers to later stages, None until it is deployed. Somebody cancelled it if it
+    `is_cancelled`, by force if it `is_stopped`.
     """
 
     service: PlannedService
@@ -309,6 +318,8 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     phase: Phase = Phase.DEPLOY
     last: LastRun | None = None
     omission: Omission | None = None
+    is_cancelled: bool = False
+    is_stopped: bool = False
 
     def step(self, phase: Phase) -> StepRun:
         return self.build if phase is Phase.BUILD else self.deploy
@@ -357,6 +368,8 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
         case StepRetried(phase=phase, attempt=attempt, retry_at=retry_at):
             again = {"build" if phase is Phase.BUILD else "deploy": StepRun(attempt=attempt + 1, retry_at=retry_at)}
             return replace(run, status=Status.RUNNING, **again)
+        case ServiceCancellationRequested(forced=forced):
+            return replace(run, is_cancelled=True, is_stopped=run.is_stopped or forced)
         case ServiceCancelled():
             return replace(run, status=Status.CANCELLED, build=_cancelled(run.build), deploy=_cancelled(run.deploy))
         case ServiceUnchanged():

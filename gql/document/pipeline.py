@@ -26,7 +26,8 @@ from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest, checked_policy
-from domain.pipeline.gate import Approval, OnTimeout
+from domain.pipeline.freeze import Freeze, OnFreeze
+from domain.pipeline.gate import Approval, OnTimeout, StageCheck
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -60,7 +61,12 @@ _threads = ThreadPoolExecutor(MAX_THREADS, "document", initializer=partial(sys.s
 _places = BoundedSemaphore(MAX_THREADS + MAX_WAITING)
 
 
-CHOICES: Mapping[str, type[StrEnum]] = {"onFailure": OnFailure, "onRequest": OnRequest, "onTimeout": OnTimeout}
+CHOICES: Mapping[str, type[StrEnum]] = {
+    "onFailure": OnFailure,
+    "onRequest": OnRequest,
+    "action": OnFreeze,
+    "onTimeout": OnTimeout,
+}
 """The values of fields that are chosen from a list; any other such field is a type of services."""
 
 
@@ -111,6 +117,14 @@ class ApprovalDocument(DocumentPart, frozen=True):
     )
 
 
+class StageCheckDocument(DocumentPart, frozen=True):
+    """A check before a stage: it passes when GET answers 200 to 299."""
+
+    url: Annotated[str, Meta(description="An http or https address; redirects are not followed.")]
+    interval_seconds: Annotated[float, Meta(description="Time between two tries.")] = 10.0
+    timeout_seconds: Annotated[float, Meta(description="Time after which the stage fails.")] = 600.0
+
+
 class StageDocument(DocumentPart, frozen=True):
     """A stage in a pipeline document. Its services are deployed side by side."""
 
@@ -135,7 +149,18 @@ class StageDocument(DocumentPart, frozen=True):
     ) = None
     always: Annotated[bool, Meta(description="Whether it runs also after a failure stopped the deployment.")] = False
     approval: Annotated[ApprovalDocument, Meta(description="The approval that it waits for.")] | None = None
+    wait_seconds: Annotated[float, Meta(description="Time to wait before it starts.")] | None = None
+    check: Annotated[StageCheckDocument, Meta(description="The check that must pass before it starts.")] | None = None
     services: tuple[ServiceDocument, ...] = ()
+
+
+class FreezeDocument(DocumentPart, frozen=True):
+    """A recurring time in which no deployment starts."""
+
+    cron: Annotated[str, Meta(description="When it begins: five fields, such as `0 18 * * FRI`.")]
+    duration_seconds: float
+    time_zone: Annotated[str, Meta(description="The time zone of the expression, such as Europe/Berlin.")] = "UTC"
+    action: Annotated[OnFreeze, Meta(description="What happens to a request meanwhile.")] = OnFreeze.REFUSE
 
 
 class EnvironmentPolicyDocument(DocumentPart, frozen=True):
@@ -156,6 +181,7 @@ class EnvironmentPolicyDocument(DocumentPart, frozen=True):
     on_request: Annotated[OnRequest, Meta(description="What a further request does while a deployment runs.")] = (
         OnRequest.MERGE
     )
+    freezes: tuple[FreezeDocument, ...] = ()
 
 
 class PipelineDocument(DocumentPart, frozen=True):
@@ -268,6 +294,10 @@ def environment_policy_to_domain(policy: EnvironmentPolicyDocument) -> Environme
         build_barrier=policy.build_barrier,
         deployment_timeout=policy.deployment_timeout_seconds,
         on_request=policy.on_request,
+        freezes=tuple(
+            Freeze(cron=each.cron, duration=each.duration_seconds, time_zone=each.time_zone, action=each.action)
+            for each in policy.freezes
+        ),
     )
 
 
@@ -277,6 +307,10 @@ def environment_policy_from_domain(policy: EnvironmentPolicy) -> EnvironmentPoli
         build_barrier=policy.build_barrier,
         deployment_timeout_seconds=policy.deployment_timeout,
         on_request=policy.on_request,
+        freezes=tuple(
+            FreezeDocument(cron=each.cron, duration_seconds=each.duration, time_zone=each.time_zone, action=each.action)
+            for each in policy.freezes
+        ),
     )
 
 
@@ -286,7 +320,17 @@ def policy_to_domain(stage: StageDocument) -> StagePolicy:
         on_failure=stage.on_failure,
         always=stage.always,
         approval=None if stage.approval is None else _approval_to_domain(stage.approval),
+        wait=stage.wait_seconds,
+        check=None if stage.check is None else _check_to_domain(stage.check),
     )
+
+
+def _check_to_domain(check: StageCheckDocument) -> StageCheck:
+    return StageCheck(url=check.url, interval=check.interval_seconds, timeout=check.timeout_seconds)
+
+
+def _check_from_domain(check: StageCheck) -> StageCheckDocument:
+    return StageCheckDocument(url=check.url, interval_seconds=check.interval, timeout_seconds=check.timeout)
 
 
 def _approval_to_domain(approval: ApprovalDocument) -> Approval:
@@ -349,6 +393,8 @@ def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:
         on_failure=stage.policy.on_failure,
         always=stage.policy.always,
         approval=None if stage.policy.approval is None else _approval_from_domain(stage.policy.approval),
+        wait_seconds=stage.policy.wait,
+        check=None if stage.policy.check is None else _check_from_domain(stage.policy.check),
         services=tuple(_service_from_domain(service, has_ids) for service in stage.services),
     )
 

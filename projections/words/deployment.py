@@ -10,7 +10,12 @@ from domain.deployment.gate import (
     StageApprovalRequested,
     StageApprovalTimedOut,
     StageApproved,
+    StageCheckFailed,
+    StageCheckPassed,
+    StageCheckStarted,
     StageRejected,
+    StageWaitEnded,
+    StageWaitStarted,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import Action
@@ -42,6 +47,7 @@ from domain.deployment.step import (
     OldInstanceLost,
     OldInstanceRestarted,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -94,6 +100,8 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return _stage_run_words(deployment, event.stage, "failed")
         case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
             return _gate_words(deployment, event)
+        case StageWaitStarted() | StageWaitEnded() | StageCheckStarted() | StageCheckPassed() | StageCheckFailed():
+            return _gate_words(deployment, event)
         case DeploymentHeld():
             return EventWords("held: nothing new starts", EventSubject(wait_reason=WaitReason.HOLD))
         case DeploymentReleased():
@@ -131,8 +139,14 @@ def cause_words(cause: WaitCause) -> str:
         case WaitReason.DEPLOYMENT:
             more = f" and {cause.more} more" if cause.more else ""
             return f"deployment {cause.number}{more} of the environment must end first"
+        case WaitReason.TIME:
+            return f"stage {cause.stage} waits{_until(cause.deadline)}"
+        case WaitReason.CHECK:
+            return f"stage {cause.stage} waits for its check of {cause.url}{_until(cause.deadline)}"
         case WaitReason.HOLD:
             return "it is held, until somebody releases it"
+        case WaitReason.FREEZE:
+            return f"the environment is frozen until {cause.deadline:%Y-%m-%d %H:%M} UTC"
         case WaitReason.MACHINE:
             return f"the workers of machine {cause.machine} are silent"
         case WaitReason.WORKER:
@@ -163,6 +177,21 @@ def _gate_words(deployment: Deployment, event: GateEvent) -> EventWords:
             if approval.on_timeout is OnTimeout.APPROVE:
                 return EventWords(f"{stage.name} {text}; it starts all the same", EventSubject(stage=stage))
             return EventWords(f"{stage.name} {text}", EventSubject(stage=stage, failure_reason=text))
+        case StageWaitStarted(until=until):
+            subject = EventSubject(stage=stage, wait_reason=WaitReason.TIME)
+            return EventWords(f"{stage.name} waits{_until(until)}", subject)
+        case StageWaitEnded():
+            return EventWords(f"{stage.name} has waited", EventSubject(stage=stage, wait_reason=WaitReason.TIME))
+        case StageCheckStarted(deadline=deadline):
+            url = "" if run.stage.check is None else f" of {run.stage.check.url}"
+            subject = EventSubject(stage=stage, wait_reason=WaitReason.CHECK)
+            return EventWords(f"{stage.name} waits for its check{url}{_until(deadline)}", subject)
+        case StageCheckPassed():
+            subject = EventSubject(stage=stage, wait_reason=WaitReason.CHECK)
+            return EventWords(f"{stage.name}: its check passed", subject)
+        case StageCheckFailed(reason=reason):
+            subject = EventSubject(stage=stage, failure_reason=reason)
+            return EventWords(f"{stage.name}: its check failed: {reason}", subject)
         case _:
             assert_never(event)
 
@@ -205,6 +234,8 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
         case StepRetried(phase=phase, attempt=attempt, reason=reason):
             text = f"{_lower(phase)} attempt {attempt} failed and will be tried again: {reason}"
             return text, subject(phase, attempt, reason)
+        case ServiceCancellationRequested(forced=forced):
+            return f"cancellation requested{', by force' if forced else ''}", subject()
         case ServiceCancelled():
             return "cancelled", subject()
         case ServiceUnchanged(number=number):

@@ -15,12 +15,19 @@ from domain.deployment.converge import known_before
 from domain.deployment.effect import Effect
 from domain.deployment.gate import (
     ApproveStage,
+    CheckOutcome,
     GateEvent,
     RejectStage,
     StageApprovalRequested,
     StageApprovalTimedOut,
     StageApproved,
+    StageCheckFailed,
+    StageCheckPassed,
+    StageCheckStarted,
+    StageGate,
     StageRejected,
+    StageWaitEnded,
+    StageWaitStarted,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased, HoldDeployment, ReleaseDeployment
 from domain.deployment.instance import Instance, InstanceStatus, digest
@@ -29,8 +36,8 @@ from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
-    Cancellation,
     CancellationRequested,
+    CancelServices,
     DeploymentCancelled,
     DeploymentCommand,
     DeploymentEvent,
@@ -38,6 +45,7 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTimedOut,
+    StageRun,
     StageStarted,
     TakeUpDeployment,
     TimeoutReached,
@@ -56,6 +64,7 @@ from domain.deployment.step import (
     OldInstanceRestarted,
     Omission,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -73,7 +82,7 @@ from domain.deployment.step import (
     SucceedStep,
 )
 from domain.errors import Fenced, SelfApproval, StageNotWaiting, StepNotDue
-from domain.pipeline.gate import Approval, OnTimeout
+from domain.pipeline.gate import Approval, GateKind, OnTimeout, StageCheck
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from tests.domain.given import stored
@@ -84,6 +93,7 @@ FIRST, SECOND = DeploymentId(UUID(int=1)), DeploymentId(UUID(int=2))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 REQUESTER = "requester"
+REASONS = "rejected: no", "not approved within 60 s", "its check failed: the status was 503"
 REVIEWERS = (REQUESTER, "ann", "bob", "cleo")
 
 PlanDraw = list[tuple[int, OnFailure, bool, Approval | None, list[tuple[bool, bool, int, bool]]]]
@@ -125,6 +135,8 @@ def planned(plan: PlanDraw) -> list[PlannedStage]:
             on_failure=on_failure,
             always=always,
             approval=approval,
+            wait=None if approval is None or approval.count > 1 else 5,
+            check=None if approval is None or approval.self_approval else StageCheck(url="http://a"),
         )
         for place, (concurrency, on_failure, always, approval, members) in enumerate(plan)
     ]
@@ -151,16 +163,15 @@ class Witness:
         self.failed: set[ServiceId] = set()
         self.cancelled: set[ServiceId] = set()
         self.lost: set[ServiceId] = set()
+        self.unneeded: set[ServiceId] = set()  # somebody cancelled them
         self.unchanged: set[ServiceId] = set()  # those that are reported to be
         self.omitted: set[ServiceId] = set()
         self.halted: set[int] = set()
         self.rejected: set[int] = set()
-        self.requested: set[StageId] = set()
+        self.open: set[StageId] = set()
+        self.passed: dict[StageId, list[GateKind]] = {each.id: [] for each in stages}
         self.approvals: dict[StageId, set[str]] = {each.id: set() for each in stages}
-        self.approved: set[StageId] = {each.id for each in stages if each.approval is None}
-        self.first_failure: (
-            BuildFailed | ServiceDeployFailed | ServiceStopFailed | StageRejected | StageApprovalTimedOut | None
-        ) = None
+        self.first_failure: BuildFailed | ServiceDeployFailed | ServiceStopFailed | GateEvent | None = None
         self.is_cancelled = self.is_overdue = self.is_held = False
         self.ended = False
 
@@ -187,27 +198,46 @@ class Witness:
         assert self.may_go_on(place)
         assert not self.busy
         assert self.is_over_before(place)
-        assert (stage.id in self.requested) == (not isinstance(event, StageApprovalRequested))
-        self.requested.add(stage.id)
+        opens = isinstance(event, StageApprovalRequested | StageWaitStarted | StageCheckStarted)
+        assert opens == (event.stage not in self.open)
+        assert not (opens and self.is_held)
         match event:
+            case StageApprovalRequested():
+                assert not self.passed[stage.id]
+                self.open.add(stage.id)
+            case StageWaitStarted():
+                assert self.passed[stage.id] == [GateKind.APPROVAL]
+                self.open.add(stage.id)
+            case StageCheckStarted():
+                assert self.passed[stage.id] == [kind for kind in stage.gates if kind is not GateKind.CHECK]
+                self.open.add(stage.id)
             case StageApproved(actor=actor):
-                assert stage.id not in self.approved
                 assert actor not in self.approvals[stage.id]
                 assert approval.self_approval or actor != REQUESTER
                 self.approvals[stage.id].add(actor)
                 if len(self.approvals[stage.id]) == approval.count:
-                    self.approved.add(stage.id)
+                    self.passes(stage.id, GateKind.APPROVAL)
             case StageApprovalTimedOut() if approval.on_timeout is OnTimeout.APPROVE:
-                self.approved.add(stage.id)
-            case StageRejected() | StageApprovalTimedOut():
+                self.passes(stage.id, GateKind.APPROVAL)
+            case StageWaitEnded():
+                self.passes(stage.id, GateKind.TIME)
+            case StageCheckPassed():
+                self.passes(stage.id, GateKind.CHECK)
+            case StageRejected() | StageApprovalTimedOut() | StageCheckFailed():
                 self.first_failure = self.first_failure or event
                 self.halted.add(place)
                 self.rejected.add(place)
+
+    def passes(self, stage: StageId, kind: GateKind) -> None:
+        self.open.remove(stage)
+        self.passed[stage].append(kind)
 
     def see(self, event: DeploymentEvent) -> None:
         assert not self.ended
         match event:
             case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
+                self.see_gate(event)
+            case StageWaitStarted() | StageWaitEnded() | StageCheckStarted() | StageCheckPassed() | StageCheckFailed():
                 self.see_gate(event)
             case BuildStarted(service=id_, attempt=attempt):
                 assert self.effect is Effect.DEPLOY
@@ -280,10 +310,11 @@ class Witness:
                         self.halted.add(self.place(id_))
             case StepRetried(service=id_, retry_at=retry_at):
                 assert self.may_go_on(self.place(id_))
+                assert id_ not in self.unneeded
                 assert retry_at is not None
             case ServiceCancelled(service=id_):
                 assert id_ not in self.over
-                assert not self.may_go_on(self.place(id_))
+                assert id_ in self.unneeded or not self.may_go_on(self.place(id_))
                 self.cancelled.add(id_)
                 self.busy.discard(id_)
             case DeploymentHeld():
@@ -294,6 +325,9 @@ class Witness:
                 self.is_held = False
             case StageStarted():
                 assert not self.is_held
+            case ServiceCancellationRequested(service=id_):
+                assert id_ not in self.over
+                self.unneeded.add(id_)
             case CancellationRequested():
                 assert not self.is_overdue
                 self.is_cancelled = True
@@ -308,13 +342,14 @@ class Witness:
     def start(self, id_: ServiceId, phase: Phase, attempt: int) -> None:
         place = self.place(id_)
         assert self.may_go_on(place)
+        assert id_ not in self.unneeded
         assert not self.is_held
         assert not is_left_out(self.service[id_])
         assert id_ not in self.over
         assert (id_, phase, attempt) not in self.started
         assert attempt == 1 or (id_, phase, attempt - 1) in self.started
         assert attempt <= self.service[id_].spec.retries + 1
-        assert self.stages[place].id in self.approved
+        assert self.passed[self.stages[place].id] == [*self.stages[place].gates]
         self.started.add((id_, phase, attempt))
         self.busy.add(id_)
         assert self.is_over_before(place)
@@ -327,7 +362,8 @@ class Witness:
 
     def is_done(self, planned: PlannedService) -> bool:
         is_allowed = planned.id in self.failed and planned.spec.allow_failure
-        return is_left_out(planned) or planned.id in self.deployed | self.omitted or is_allowed
+        is_unneeded = planned.id in self.unneeded & self.cancelled
+        return is_left_out(planned) or planned.id in self.deployed | self.omitted or is_allowed or is_unneeded
 
 
 class Story:
@@ -385,11 +421,11 @@ class Story:
     def live(self) -> None:
         """To the end, in no more turns than there can be attempts: a start and an outcome for each."""
         most = sum(2 * 2 * (each.spec.retries + 1) for each in self.witness.service.values())
-        most += sum(1 + each.approval.count for each in self.witness.stages if each.approval)
+        most += sum(5 + each.approval.count for each in self.witness.stages if each.approval)
         turns = 0
         while not self.run.state.status.is_final:
             if self.happens(self.cancellation):
-                self.random.choice([self.cancel, self.let_time_pass])()
+                self.random.choice([self.cancel, self.cancel_some, self.let_time_pass])()
             elif self.happens(self.noise):
                 noises = self.take_up, self.start_again, self.repeat, self.intrude, self.review_again, self.hold
                 self.random.choice(noises)()
@@ -404,6 +440,11 @@ class Story:
 
     def cancel(self) -> None:
         self.tell(CancelDeployment(forced=self.happens(0.3)))
+
+    def cancel_some(self) -> None:
+        services = tuple(self.witness.service)
+        if services:
+            self.tell(CancelServices(services=(self.random.choice(services),), forced=self.happens(0.5)))
 
     def let_time_pass(self) -> None:
         """The deadline passes, if the deployment has started."""
@@ -432,16 +473,27 @@ class Story:
         assert self.tell(command)
 
     def meet_gate(self) -> None:
-        """The gate opens; then somebody approves or rejects the stage, or its time is over."""
+        """The gate opens; then people or a check decide, or its time is over."""
         stage, gate = self.run.state.next_stage, self.run.state.gate
         assert stage is not None
-        assert stage.stage.approval is not None
-        late = 0.1 if stage.stage.approval.on_timeout is OnTimeout.APPROVE else self.failure / 2
+        assert gate is not None
         if self.run.state.is_gate_closed:
             assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW))
-        elif self.happens(self.failure / 2):
+        elif gate.kind is GateKind.TIME:
+            assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW, waited=(gate,)))
+        elif gate.kind is GateKind.CHECK:
+            problem = "the status was 503" if self.happens(self.failure / 2) else None
+            outcome = CheckOutcome(gate=gate, problem=problem)
+            assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW, checks=(outcome, outcome)))
+        else:
+            self.decide(stage, gate)
+
+    def decide(self, stage: StageRun, gate: StageGate) -> None:
+        assert stage.stage.approval is not None
+        late = 0.1 if stage.stage.approval.on_timeout is OnTimeout.APPROVE else self.failure / 2
+        if self.happens(self.failure / 2):
             assert self.tell(RejectStage(stage=stage.stage.id, actor="ann", at=NOW, comment="no"))
-        elif gate is not None and self.happens(late):
+        elif self.happens(late):
             assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW, waited=(gate,)))
         else:
             actor = self.random.choice([each for each in REVIEWERS if each not in stage.gate.approvals])
@@ -459,7 +511,7 @@ class Story:
         for run in self.run.state.stages:
             for actor in run.gate.approvals:
                 assert self.tell(self.approval(run.stage.id, actor)) == []
-            if run.gate.open is None:
+            if run.gate.open is not GateKind.APPROVAL:
                 with pytest.raises(StageNotWaiting):
                     self.tell(RejectStage(stage=run.stage.id, actor="ann", at=NOW))
 
@@ -486,7 +538,7 @@ class Story:
         if self.happens(self.failure):
             at, chance, reason = NOW, self.random.random(), f"attempt {step.attempt}"
             return FailStep(worker=self.worker, step=step, reason=reason, at=at, chance=chance, old=old)
-        if self.run.state.ending is Cancellation.FORCED:
+        if step in self.run.state.unwanted:
             return AbortStep(worker=self.worker, step=step, old=old)
         if known_before(self.run.state, step) and self.happens(0.5):
             self.witness.unchanged.add(step.service)
@@ -589,7 +641,7 @@ def check_the_end(run: Run, witness: Witness) -> None:
         match stage_run.status:
             case Status.SUCCEEDED:
                 assert all(witness.is_done(each.service) for each in stage_run.services)
-                ended = statuses & {Status.SUCCEEDED, Status.FAILED, Status.UNCHANGED}
+                ended = statuses & {Status.SUCCEEDED, Status.FAILED, Status.UNCHANGED, Status.CANCELLED}
                 assert ended or any(each.service.id in witness.omitted for each in stage_run.services)
             case Status.SKIPPED:
                 assert statuses <= {Status.SKIPPED}
@@ -606,13 +658,13 @@ def check_the_end(run: Run, witness: Witness) -> None:
             assert state.status is Status.FAILED
             assert stage in failed
             match witness.first_failure:
-                case BuildFailed() | ServiceDeployFailed() as failure:
+                case BuildFailed() | ServiceDeployFailed() | ServiceStopFailed() as failure:
                     assert (failure.service, failure.reason) == (service, reason)
-                case StageRejected() | StageApprovalTimedOut() as failure:
-                    assert (failure.stage, None) == (stage, service)
-                    assert reason in ("rejected: no", "not approved within 60 s")
                 case None:
                     pytest.fail("nothing failed")
+                case failure:
+                    assert (failure.stage, None) == (stage, service)
+                    assert reason in REASONS
         case DeploymentTimedOut():
             assert state.status is Status.FAILED
             assert witness.is_overdue

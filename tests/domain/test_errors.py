@@ -214,6 +214,15 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.EnvironmentFrozen(until="2026-11-30 06:00 Europe/Berlin", cron="0 18 * * FRI"),
+        "ENVIRONMENT_FROZEN",
+        (
+            "The environment is frozen until 2026-11-30 06:00 Europe/Berlin (cron '0 18 * * FRI'): deploy after that,"
+            " or now with --ignore-freeze (ignoreFreeze) and a reason."
+        ),
+    ),
+    (
+        Conflict,
         errors.DeploymentOver(status="cancelled"),
         "DEPLOYMENT_OVER",
         "The deployment has already ended: cancelled.",

@@ -8,20 +8,25 @@ from msgspec.structs import fields, replace
 from strawberry.utils.str_converters import to_camel_case
 
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest
-from domain.pipeline.gate import Approval, OnTimeout
+from domain.pipeline.freeze import Freeze, OnFreeze
+from domain.pipeline.gate import Approval, OnTimeout, StageCheck
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.spec import NAMES, Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
 from gql.document import pipeline as documents
 from gql.document import spec as spec_documents
 from gql.types import environment as environments
+from gql.types import freeze as freezes
 from gql.types import spec as specs
 from gql.types import stage as stages
 from gql.types import variable as variables
 from store import ids
 
+CHECK = StageCheck(url="https://example.org", interval=2.0, timeout=3.0)
 APPROVAL = Approval(count=2, timeout=60.0, on_timeout=OnTimeout.APPROVE, self_approval=False)
-POLICY = StagePolicy(concurrency=7, on_failure=OnFailure.CONTINUE, always=True, approval=APPROVAL)
+POLICY = StagePolicy(
+    concurrency=7, on_failure=OnFailure.CONTINUE, always=True, approval=APPROVAL, wait=5.0, check=CHECK
+)
 ALSO = (CommandCheck(command="test -e up"), TcpCheck(port=1), HttpCheck(port=1))
 BACKOFF = Backoff(initial=2.5, factor=3.0, max=9.0, jitter=0.5)
 HEALTH = Health(check=HttpCheck(path="/up", port=1), also=ALSO, interval=2.0, timeout=3.0, start_period=4.0)
@@ -46,8 +51,14 @@ SPEC = ServiceSpec(
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 
+FREEZE = Freeze(cron="0 9 * * *", duration=90.0, time_zone="Europe/Rome", action=OnFreeze.HOLD)
+
 ENVIRONMENT = EnvironmentPolicy(
-    on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=9.0, on_request=OnRequest.WAIT
+    on_failure=OnFailure.CONTINUE,
+    build_barrier=True,
+    deployment_timeout=9.0,
+    on_request=OnRequest.WAIT,
+    freezes=(FREEZE,),
 )
 
 FACES: list[tuple[type[Struct], list[type]]] = [
@@ -55,8 +66,10 @@ FACES: list[tuple[type[Struct], list[type]]] = [
         EnvironmentPolicy,
         [environments.EnvironmentPolicy, environments.EnvironmentPolicyInput, documents.EnvironmentPolicyDocument],
     ),
+    (Freeze, [freezes.Freeze, freezes.FreezeInput, documents.FreezeDocument]),
     (StagePolicy, [stages.StagePolicy, stages.StagePolicyInput, documents.StageDocument]),
     (Approval, [stages.Approval, stages.ApprovalInput, documents.ApprovalDocument]),
+    (StageCheck, [stages.StageCheck, stages.StageCheckInput, documents.StageCheckDocument]),
     (ServiceSpec, [specs.ServiceSpec, specs.ServiceSpecInput, spec_documents.SpecDocument]),
     (Health, [specs.HealthCheck, specs.HealthCheckInput, spec_documents.HealthCheckDocument]),
     (Backoff, [specs.Backoff, specs.BackoffInput, spec_documents.BackoffDocument]),
@@ -96,7 +109,7 @@ def test_every_field_of_a_specification_has_a_name_for_users(struct: type[Struct
 
 
 @pytest.mark.parametrize(
-    "sample", [ENVIRONMENT, POLICY, APPROVAL, BACKOFF, HEALTH, SPEC], ids=lambda sample: type(sample).__name__
+    "sample", [ENVIRONMENT, POLICY, APPROVAL, CHECK, BACKOFF, HEALTH, SPEC], ids=lambda sample: type(sample).__name__
 )
 def test_the_samples_set_every_field(sample: Struct) -> None:
     """A new field keeps its default here until the sample, and with it the round trips below, cover it."""
@@ -140,7 +153,9 @@ def test_a_policy_survives_the_way_through_each_face() -> None:
     shown = stages.policy_from_domain(POLICY)
     assert shown.approval is not None
     approval = stages.ApprovalInput(**dataclasses.asdict(shown.approval))
-    given = stages.StagePolicyInput(**{**vars(shown), "approval": approval})
+    assert shown.check is not None
+    check = stages.StageCheckInput(**dataclasses.asdict(shown.check))
+    given = stages.StagePolicyInput(**{**vars(shown), "approval": approval, "check": check})
     assert stages.policy_to_domain(given) == POLICY
     stage = Stage(id=StageId(ids.new()), name="Checks", description="", policy=POLICY)
     assert documents.policy_to_domain(documents.stage_from_domain(stage)) == POLICY
@@ -148,7 +163,8 @@ def test_a_policy_survives_the_way_through_each_face() -> None:
 
 def test_the_policy_of_an_environment_survives_the_way_through_each_face() -> None:
     shown = environments.policy_from_domain(ENVIRONMENT)
-    given = environments.EnvironmentPolicyInput(**dataclasses.asdict(shown))
+    inputs = [freezes.FreezeInput(**dataclasses.asdict(each)) for each in shown.freezes]
+    given = environments.EnvironmentPolicyInput(**dataclasses.asdict(shown) | {"freezes": inputs})
     assert environments.policy_to_domain(given) == ENVIRONMENT
     document = documents.environment_policy_from_domain(ENVIRONMENT)
     assert documents.environment_policy_to_domain(document) == ENVIRONMENT

@@ -388,7 +388,8 @@ def test_every_code_is_here() -> None:
         "NOT_YOUR_CHANGE",
         "ALREADY_UNDONE",
         "CHANGED_MEANWHILE",
-    }  # test_undo.py, test_write.py
+        "ENVIRONMENT_FROZEN",
+    }  # test_undo.py, test_write.py, test_freeze.py
     assert {code for code, *_ in CASES} | elsewhere == {code.value for code in RefusalCode}
 
 

@@ -22,6 +22,7 @@ from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
 from domain.deployment.wait import WaitReason
 from domain.pipeline.environment import OnRequest, Target
+from domain.pipeline.freeze import OnFreeze
 from domain.pipeline.gate import OnTimeout
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
@@ -52,6 +53,7 @@ ENUMS: dict[str, type[Enum]] = {
     "EnvironmentOrder": EnvironmentOrder,
     "LogKind": LineKind,
     "OnFailure": OnFailure,
+    "OnFreeze": OnFreeze,
     "OnRequest": OnRequest,
     "OnTimeout": OnTimeout,
     "Origin": Origin,

@@ -225,9 +225,9 @@ class World:
 
         return DeploymentId((await self.handler.transact(work, deployments.decider, ANN)).subject.stream)
 
-    async def cancel(self, deployment: DeploymentId, forced: bool = False) -> None:
+    async def cancel(self, deployment: DeploymentId, forced: bool = False, services: tuple[str, ...] = ()) -> None:
         async def work(transaction: Transaction) -> DeploymentId:
-            return await writing.cancel(transaction, deployment, forced)
+            return await writing.cancel(transaction, deployment, forced, services=services)
 
         await self.handler.transact(work, deployments.decider, ANN)
 

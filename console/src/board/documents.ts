@@ -6,13 +6,13 @@ export const BOARD = graphql(`
       id
       version
       cursor
-      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest } }
+      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest freezes { cron durationSeconds timeZone action } } }
       stages {
         id
         position
         name
         description
-        policy { concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval } }
+        policy { concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval } waitSeconds check { url intervalSeconds timeoutSeconds } }
         services { id name type isSkipped spec { allowFailure } needs { id name } neededBy { id name } }
       }
     }

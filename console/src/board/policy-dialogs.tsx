@@ -1,6 +1,6 @@
 import { FormDialog } from "../parts/dialog";
 import { Choice } from "../parts/fields";
-import type { EnvironmentPolicy, Stage, StagePolicy } from "./state";
+import type { EnvironmentPolicy, Freeze, Stage, StagePolicy } from "./state";
 
 const ON_FAILURE = (
   <>
@@ -18,7 +18,7 @@ interface StageProps {
 
 /** How a stage is deployed, where it differs from the environment. */
 export function StagePolicyDialog({ stage, save, close }: StageProps) {
-  const { concurrency, onFailure, always, approval } = stage.policy;
+  const { concurrency, onFailure, always, approval, waitSeconds, check } = stage.policy;
   return (
     <FormDialog
       title={`Policy of ${stage.name}`}
@@ -30,6 +30,8 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
           onFailure: (String(form.get("on-failure")) || null) as StagePolicy["onFailure"],
           always: form.has("always"),
           approval: approvalOf(form),
+          waitSeconds: Number(form.get("wait")) || null,
+          check: checkOf(form),
         })
       }
     >
@@ -80,6 +82,44 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
         label="The requester of the deployment may approve it"
         isChosen={approval?.selfApproval ?? true}
       />
+      <label>
+        Time to wait before it starts, in seconds
+        <input
+          name="wait"
+          type="number"
+          min={0.01}
+          max={2592000}
+          step="any"
+          placeholder="none"
+          defaultValue={waitSeconds ?? ""}
+        />
+      </label>
+      <label>
+        Address that must answer before it starts
+        <input name="check" type="url" placeholder="none" maxLength={2000} defaultValue={check?.url ?? ""} />
+      </label>
+      <label>
+        Seconds between two tries
+        <input
+          name="check-interval"
+          type="number"
+          min={0.01}
+          max={2592000}
+          step="any"
+          defaultValue={check?.intervalSeconds ?? 10}
+        />
+      </label>
+      <label>
+        Seconds after which it fails
+        <input
+          name="check-timeout"
+          type="number"
+          min={0.01}
+          max={2592000}
+          step="any"
+          defaultValue={check?.timeoutSeconds ?? 600}
+        />
+      </label>
     </FormDialog>
   );
 }
@@ -91,6 +131,31 @@ function approvalOf(form: FormData): StagePolicy["approval"] {
   const timeoutSeconds = Number(form.get("approval-timeout")) || null;
   const onTimeout = timeoutSeconds !== null && form.get("on-timeout") === "APPROVE" ? "APPROVE" : "REJECT";
   return { count, timeoutSeconds, onTimeout, selfApproval: form.has("self-approval") };
+}
+
+/** Return the check that the form asks for. */
+function checkOf(form: FormData): StagePolicy["check"] {
+  const url = String(form.get("check"));
+  if (!url) return null;
+  return {
+    url,
+    intervalSeconds: Number(form.get("check-interval")) || 10,
+    timeoutSeconds: Number(form.get("check-timeout")) || 600,
+  };
+}
+
+/** A freeze as a line of the form: "0 18 * * FRI; 60h; Europe/Berlin; hold". */
+function line({ cron, durationSeconds, timeZone, action }: Freeze) {
+  return `${cron}; ${durationSeconds / 3600}h; ${timeZone}; ${action.toLowerCase()}`;
+}
+
+/** Return the freezes of the form; the server names what is wrong in one. */
+function freezesOf(text: string): Freeze[] {
+  return text.split("\n").filter((each) => each.trim()).map((each) => {
+    const [cron = "", hours = "", timeZone = "UTC", action = ""] = each.split(";").map((part) => part.trim());
+    const durationSeconds = 3600 * Number(hours.replace(/\s*h$/, "")) || 0;
+    return { cron, durationSeconds, timeZone, action: action.toLowerCase() === "hold" ? "HOLD" : "REFUSE" };
+  });
 }
 
 interface EnvironmentProps {
@@ -111,6 +176,7 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         save(Number(form.get("concurrency")), {
           onFailure: String(form.get("on-failure")) as EnvironmentPolicy["onFailure"],
           buildBarrier: form.has("barrier"),
+          freezes: freezesOf(String(form.get("freezes"))),
           onRequest: String(form.get("on-request")) as EnvironmentPolicy["onRequest"],
           deploymentTimeoutSeconds: Number(form.get("timeout")) || null,
         })
@@ -144,6 +210,15 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
           step="any"
           placeholder="no limit"
           defaultValue={policy.deploymentTimeoutSeconds ?? ""}
+        />
+      </label>
+      <label>
+        Freezes, one a line: cron; hours; time zone; refuse or hold
+        <textarea
+          name="freezes"
+          rows={2}
+          placeholder="0 18 * * FRI; 60h; Europe/Berlin; hold"
+          defaultValue={policy.freezes.map(line).join("\n")}
         />
       </label>
       <Choice name="barrier" label="End all builds of a stage before its first deploy" isChosen={policy.buildBarrier} />

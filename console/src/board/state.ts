@@ -31,6 +31,15 @@ export interface StagePolicy {
   onFailure: OnFailure | null;
   always: boolean;
   approval: Approval | null;
+  waitSeconds: number | null;
+  check: { url: string; intervalSeconds: number; timeoutSeconds: number } | null;
+}
+
+export interface Freeze {
+  cron: string;
+  durationSeconds: number;
+  timeZone: string;
+  action: "REFUSE" | "HOLD";
 }
 
 export interface EnvironmentPolicy {
@@ -38,6 +47,7 @@ export interface EnvironmentPolicy {
   buildBarrier: boolean;
   deploymentTimeoutSeconds: number | null;
   onRequest: "WAIT" | "MERGE" | "SUPERSEDE";
+  freezes: Freeze[];
 }
 
 export interface Stage {
