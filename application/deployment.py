@@ -26,6 +26,7 @@ from domain.deployment.hold import HoldCommand
 from domain.deployment.instance import Instance, LastRun
 from domain.deployment.plan import Plan
 from domain.deployment.queue import (
+    FREEZABLE,
     Action,
     CloseDeployment,
     DeploymentFrozen,
@@ -134,10 +135,8 @@ async def act(
         if effect.is_start:
             last_runs = {each.service.int: each for each in await _last_runs(transaction, instances.values())}
     plan = actions.plan(pipeline.state, pipeline.version, project, effect, selection, instances, last_runs)
-    action, policy = Action(effect), pipeline.state.policy  # no freeze holds up the end of an incident
-    return await _enqueue(
-        transaction, environment, deployment, actor, action, plan, project.version, policy, ignores_freeze=True
-    )
+    action, policy = Action(effect), pipeline.state.policy
+    return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version, policy)
 
 
 async def _pinned(
@@ -230,7 +229,8 @@ async def _enqueue(
     Raises `EnvironmentFrozen` or `LimitReached`.
     """
     frozen = freezes.frozen(policy.freezes, datetime.now(UTC)) if policy.freezes else None
-    if frozen is not None and frozen.freeze.action is OnFreeze.REFUSE and not ignores_freeze:
+    is_refused = frozen is not None and frozen.freeze.action is OnFreeze.REFUSE
+    if frozen is not None and is_refused and action in FREEZABLE and not ignores_freeze:
         raise EnvironmentFrozen(until=frozen.words, cron=frozen.freeze.cron)
     wish = RequestDeployment(
         deployment=deployment,

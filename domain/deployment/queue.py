@@ -54,6 +54,9 @@ COVERED = {
 }
 """The actions that a later one on the same services makes needless."""
 
+FREEZABLE = (Action.DEPLOY, Action.REDEPLOY, Action.RETRY, Action.ROLLBACK)
+"""The actions that a freeze refuses or holds. The others bring no other version: a broken service can be stopped."""
+
 
 class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     """*deployment* is queued; *number* counts the environment's deployments from 1.
@@ -264,11 +267,12 @@ def _same(queue: Queue, wish: RequestDeployment) -> Request | None:
 def _settled(queue: Queue, events: Sequence[QueueEvent], frozen: datetime | None = None) -> list[QueueEvent]:
     """Return *events*, the holds of a freeze until *frozen*, and the admission of the first deployment that may go on.
 
-    A rollback after a failure is never held, nor is a deployment whose request ignored the freeze.
+    A rollback after a failure is never held, nor is a deployment whose request ignored the freeze, nor one that
+    brings no other version.
     """
     after = reduce(evolve, events, queue)
     free = [each for each in after.waiting if each.frozen_until is None]
-    held = [each for each in free if frozen is not None and each.undoes is None and not each.ignores_freeze]
+    held = [each for each in free if frozen is not None and _is_freezable(each)]
     holds = [DeploymentFrozen(deployment=each.deployment, until=frozen) for each in held if frozen is not None]
     first = next((each for each in free if each not in held), None)
     if after.admitted is not None or first is None:
@@ -276,6 +280,10 @@ def _settled(queue: Queue, events: Sequence[QueueEvent], frozen: datetime | None
     oldest = min(request.number for request in after.waiting)
     admitted = DeploymentAdmitted(deployment=first.deployment, oldest=oldest if oldest < first.number else None)
     return [*events, *holds, admitted]
+
+
+def _is_freezable(request: Request) -> bool:
+    return request.action in FREEZABLE and request.undoes is None and not request.ignores_freeze
 
 
 def _what(request: Request | RequestDeployment) -> tuple[object, ...]:

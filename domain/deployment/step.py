@@ -315,11 +315,11 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     is_lost: bool = False
     ports: tuple[int, ...] = ()
     endpoint: Endpoint | None = None
+    is_cancelled: bool = False
+    is_stopped: bool = False
     phase: Phase = Phase.DEPLOY
     last: LastRun | None = None
     omission: Omission | None = None
-    is_cancelled: bool = False
-    is_stopped: bool = False
 
     def step(self, phase: Phase) -> StepRun:
         return self.build if phase is Phase.BUILD else self.deploy

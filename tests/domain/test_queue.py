@@ -244,6 +244,12 @@ def test_an_equal_request_merges_into_one_that_is_held() -> None:
     given(requested(FIRST, 1), held).when(replace(request(SECOND), frozen=NOON)).then(merged)
 
 
+def test_a_freeze_holds_no_action_that_brings_no_other_version() -> None:
+    wish = replace(request(SECOND), action=Action.STOP, frozen=NOON)
+    admitted = DeploymentAdmitted(deployment=SECOND, oldest=1)
+    given(requested(FIRST, 1), held).when(wish).then(replace(requested(SECOND, 2), action=Action.STOP), admitted)
+
+
 def test_those_that_wait_are_held_when_their_turn_comes_during_a_freeze() -> None:
     undoes = replace(requested(THIRD, 3), undoes=1)
     close = CloseDeployment(deployment=FIRST, frozen=NOON)
