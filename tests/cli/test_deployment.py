@@ -50,7 +50,8 @@ def test_deployments_are_listed_and_shown(deployed: Shell) -> None:
         "pinnedValues",
         "sourceNumber",
     } == set(service)
-    assert {"status", "attempt", "startedAt", "finishedAt", "failureReason", "unchangedReason"} == set(service["build"])
+    reasons = {"failureReason", "unchangedReason", "skippedReason"}
+    assert {"phase", "status", "attempt", "startedAt", "finishedAt"} | reasons == set(service["build"])
     assert shown == deployed.done("deployment", "show", shown["id"], "--json").json
 
     text = deployed.done("deployment", "show", "1").out
