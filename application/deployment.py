@@ -9,6 +9,7 @@ in the queue and admits the next one. Each function returns its subject's stream
 from datetime import datetime
 
 from application.handler import StreamState, Transaction, mismatch
+from application.pipeline import ALL_TARGETS, Targets, check_target
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
@@ -46,19 +47,21 @@ async def request(
     *,
     action: Action = Action.DEPLOY,
     revision: str | None = None,
+    targets: Targets = ALL_TARGETS,
 ) -> DeploymentId:
     """Pin the current pipeline and queue *deployment*; *expected* is the expected version of the pipeline.
 
     *revision* is that of the services' sources. The action DEPLOY leaves unchanged services as they are, REDEPLOY none.
     Return the deployment that carries out the request, a waiting one if the request merged. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`, `NotRunnable`, `UnmetReference`, `InvalidArgument` or
-    `LimitReached`.
+    `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`, `NothingToDeploy`, `NotRunnable`, `UnmetReference`,
+    `InvalidArgument` or `LimitReached`.
     """
     pipeline = await transaction.load(pipelines.decider, environment)
     if not pipeline.state.exists:
         raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
     if expected is not None and expected != pipeline.version:
         raise mismatch(environment, expected, pipeline.version)
+    check_target(targets, pipeline.state.target)
     assert pipeline.state.project is not None, "an environment that exists has a project"
     project = (await transaction.load(projects.decider, pipeline.state.project)).state
     plan = plans.make(pipeline.state, pipeline.version, project, revision, renew=action is Action.REDEPLOY)
@@ -72,12 +75,13 @@ async def repeat(
     actor: str,
     action: Action,
     expected: int | None = None,
+    targets: Targets = ALL_TARGETS,
 ) -> DeploymentId:
     """Queue *deployment*, which retries the ended deployment *source* or rolls back to it.
 
     *expected* is the expected version of *source*. Return the deployment that carries out the request. Raises
-    `DeploymentNotFound`, `VersionMismatch`, `EnvironmentNotFound`, `LimitReached`, and the refusals of
-    `domain.deployment.repeat`.
+    `DeploymentNotFound`, `VersionMismatch`, `EnvironmentNotFound`, `TargetUnavailable`, `LimitReached`, and the
+    refusals of `domain.deployment.repeat`.
     """
     loaded = await _load(transaction, source)
     if expected is not None and expected != loaded.version:
@@ -92,6 +96,7 @@ async def repeat(
         plan = repeats.retry(loaded.state, pipeline, newest)
     else:
         plan = repeats.roll_back(loaded.state, pipeline)
+    check_target(targets, plan.target)
     return await _enqueue(transaction, environment, deployment, actor, action, plan)
 
 

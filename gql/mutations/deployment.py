@@ -75,6 +75,7 @@ async def _deploy(write: Write, environment: str, action: Action, revision: str 
         expected=write.expected_version,
         action=action,
         revision=revision,
+        targets=write.context.application.targets,
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
@@ -105,6 +106,7 @@ async def _repeat(write: Write, source: str, action: Action) -> DeploymentPayloa
         actor=write.context.author(write.reason).actor,
         action=action,
         expected=write.expected_version,
+        targets=write.context.application.targets,
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
