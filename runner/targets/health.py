@@ -6,35 +6,29 @@ does not wait for the interval.
 """
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import assert_never
+from typing import Protocol, assert_never
 from urllib.parse import quote
-
-from msgspec import Struct
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.targets.contract import StepFailed
-from runner.targets.process.account import Account
 
 FIRST_PAUSE = 0.02
 """Pause before the second try, in seconds."""
 
-HOSTS = ("127.0.0.1", "::1")
-"""Addresses that a check tries: a service may listen on either."""
 
+class Instance(Protocol):
+    """A started service on any target."""
 
-class Instance(Struct, frozen=True, kw_only=True):
-    """A started service: its ports, and the directory, variables and user of its check's command."""
+    async def address(self, index: int) -> tuple[Sequence[str], int]:
+        """Return the hosts and the port on which the service's port at *index* may answer; raise `Unhealthy`."""
+        ...
 
-    ports: Sequence[int]
-    directory: Path
-    variables: Mapping[str, str]
-    account: Account | None = None
+    async def run(self, command: str) -> int:
+        """Run a shell command where the service runs, and return its exit code; stop it when this is cancelled."""
+        ...
 
 
 class Unhealthy(Exception):
@@ -88,29 +82,34 @@ async def _find_problem(check: Check, timeout: float, instance: Instance) -> str
 async def _try(check: Check, instance: Instance) -> None:
     match check:
         case HttpCheck(path=path, port=index):
-            await _http(path, instance.ports[index])
+            await _http(path, *await instance.address(index))
         case TcpCheck(port=index):
-            _, writer = await _connect(instance.ports[index])
-            writer.close()
+            await _tcp(*await instance.address(index))
         case CommandCheck(command=command):
-            await _command(command, instance)
+            if code := await instance.run(command):
+                raise Unhealthy(f"the check ({command}) ended with exit code {code}")
         case _:
             assert_never(check)
 
 
-async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    for host in HOSTS:
+async def _connect(hosts: Sequence[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    for host in hosts:
         with suppress(OSError):
             return await asyncio.open_connection(host, port)
     raise Unhealthy(f"connection refused on port {port}")
 
 
-async def _http(path: str, port: int) -> None:
+async def _tcp(hosts: Sequence[str], port: int) -> None:
+    _, writer = await _connect(hosts, port)
+    writer.close()
+
+
+async def _http(path: str, hosts: Sequence[str], port: int) -> None:
     """Send a GET request, and read only the status line: an HTTP client would do much more.
 
     Informational responses (100 to 199) come before it, each with headers that end with an empty line.
     """
-    reader, writer = await _connect(port)
+    reader, writer = await _connect(hosts, port)
     try:
         target = quote(path, safe="/?&=%:;,@+$!*'()~")
         writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
@@ -127,28 +126,3 @@ async def _http(path: str, port: int) -> None:
         raise Unhealthy(f"no HTTP response on port {port}")
     if not "200" <= status[:3] < "400":
         raise Unhealthy(f"GET {path} on port {port} returned {status.strip()}")
-
-
-async def _command(command: str, instance: Instance) -> None:
-    null = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        "/bin/sh",
-        "-c",
-        command,
-        stdin=null,
-        stdout=null,
-        stderr=null,
-        cwd=instance.directory,
-        env=instance.variables,
-        start_new_session=True,
-        **({} if instance.account is None else instance.account.options),
-    )
-    try:
-        code = await process.wait()
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    if code:
-        raise Unhealthy(f"the check ({command}) ended with exit code {code}")
