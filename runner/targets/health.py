@@ -19,8 +19,15 @@ FIRST_PAUSE = 0.02
 """Pause before the second try, in seconds."""
 
 
+GREETING = 0.1
+"""Time within which a proxy ends a connection to a port on which nothing listens behind it, in seconds."""
+
+
 class Instance(Protocol):
-    """A started service on any target."""
+    """A started service on any target. With *is_proxied* a proxy accepts connections even before the service does."""
+
+    @property
+    def is_proxied(self) -> bool: ...
 
     async def address(self, index: int) -> tuple[Sequence[str], int]:
         """Return the hosts and the port on which the service's port at *index* may answer; raise `Unhealthy`."""
@@ -84,7 +91,7 @@ async def _try(check: Check, instance: Instance) -> None:
         case HttpCheck(path=path, port=index):
             await _http(path, *await instance.address(index))
         case TcpCheck(port=index):
-            await _tcp(*await instance.address(index))
+            await _tcp(*await instance.address(index), is_proxied=instance.is_proxied)
         case CommandCheck(command=command):
             if code := await instance.run(command):
                 raise Unhealthy(f"the check ({command}) ended with exit code {code}")
@@ -99,9 +106,17 @@ async def _connect(hosts: Sequence[str], port: int) -> tuple[asyncio.StreamReade
     raise Unhealthy(f"connection refused on port {port}")
 
 
-async def _tcp(hosts: Sequence[str], port: int) -> None:
-    _, writer = await _connect(hosts, port)
-    writer.close()
+async def _tcp(hosts: Sequence[str], port: int, *, is_proxied: bool) -> None:
+    reader, writer = await _connect(hosts, port)
+    try:
+        if is_proxied and not await asyncio.wait_for(reader.read(1), GREETING):
+            raise Unhealthy(f"connection closed on port {port}")
+    except TimeoutError:
+        pass  # it waits for what the client says
+    except OSError:
+        raise Unhealthy(f"connection lost on port {port}") from None
+    finally:
+        writer.close()
 
 
 async def _http(path: str, hosts: Sequence[str], port: int) -> None:

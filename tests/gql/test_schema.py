@@ -15,6 +15,7 @@ from graphql import (
     validate,
 )
 
+from domain.container import Pull
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
@@ -58,6 +59,7 @@ ENUMS: dict[str, type[Enum]] = {
     "ServiceWaitReason": ServiceWaitReason,
     "RunStatus": Status,
     "EnvironmentTarget": Target,
+    "PullPolicy": Pull,
     "WaitReason": WaitReason,
 }
 

@@ -23,6 +23,10 @@ class ProcessInstance(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str]
     account: Account | None = None
 
+    @property
+    def is_proxied(self) -> bool:
+        return False
+
     async def address(self, index: int) -> tuple[Sequence[str], int]:
         return HOSTS, self.ports[index]
 
