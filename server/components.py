@@ -40,6 +40,10 @@ from runner.machine import machine
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
 from runner.targets.contract import Executor
+from runner.targets.docker import address
+from runner.targets.docker.engine import Engine as DockerEngine
+from runner.targets.docker.engine import EngineError, EngineUnavailable
+from runner.targets.docker.executor import DockerExecutor
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.wait import WaitRecorder
@@ -95,7 +99,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     async with opened as stores, AsyncExitStack() as stack:
         views, output, projector = stores.views, stores.output, stores.projector
         processes = ProcessExecutor(settings.data, None if settings.run_as is None else account.find(settings.run_as))
-        executors: Mapping[Target, Executor] = {Target.PROCESS: processes}
+        executors: dict[Target, Executor] = {Target.PROCESS: processes}
+        if settings.docker is not None:
+            executors[Target.DOCKER] = await stack.enter_async_context(_docker(settings.docker, settings))
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
@@ -136,6 +142,20 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         tokens = Tokens(application.handler)
         backend = _backend(settings, application, aside)
         yield Components(application, backend, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
+
+
+@asynccontextmanager
+async def _docker(host: str, settings: Settings) -> AsyncIterator[DockerExecutor]:
+    """Yield the executor of the engine at *host*; raises `AddressInvalid`. The engine may be unavailable meanwhile."""
+    engine = DockerEngine(address.parse(host))
+    try:
+        await engine.check()
+    except (EngineUnavailable, EngineError) as error:
+        logger.warning("The target DOCKER is unavailable until its engine answers: %(reason)s", {"reason": error})
+    try:
+        yield DockerExecutor(engine, machine(settings.data).id)
+    finally:
+        await engine.close()
 
 
 async def _keep_logs_small(processes: ProcessExecutor) -> None:

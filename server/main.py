@@ -14,6 +14,7 @@ from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from endpoint.execution.persisted import DocumentsUnusable
+from runner.targets.docker.address import AddressInvalid
 from runner.targets.process.account import AccountUnusable
 from runner.targets.process.executor import ProcessExecutor
 from server import journal, secret
@@ -46,6 +47,9 @@ STARTUP_FAILED = "Application startup failed. Exiting."
 """Log line of uvicorn after the reason, which says it all."""
 
 ABANDONED = "A signal ended the server before its start was complete. Earlier log lines say what it waited for."
+
+UNUSABLE = (LogUnavailable, AccountUnusable, AddressInvalid, AdminTokenUnusable, KeyringUnusable, SigningKeyUnusable)
+"""Reasons for which a server can't start; their messages say what to do."""
 
 logger = logging.getLogger("stageline")
 
@@ -149,7 +153,14 @@ def _report_start_errors(application: ASGIApp) -> ASGIApp:
 
         try:
             await application(scope, receive, hold if scope["type"] == "lifespan" else send)
-        except (LogUnavailable, AccountUnusable, AdminTokenUnusable, KeyringUnusable, SigningKeyUnusable) as reason:
+        except (
+            LogUnavailable,
+            AccountUnusable,
+            AddressInvalid,
+            AdminTokenUnusable,
+            KeyringUnusable,
+            SigningKeyUnusable,
+        ) as reason:
             if not failed:
                 raise
             await send({**failed[0], "message": str(reason)})
