@@ -364,6 +364,6 @@ def _named(database: str | None) -> str:
     return database
 
 
-def stop_services(data: Path) -> None:
-    """Stop the services that an ended server with this data folder left running."""
-    lazy.main.stop_services(data)
+def stop_services(data: Path, docker: str | None) -> None:
+    """Stop the services that an ended server with this data folder left running, also on its Docker engine."""
+    lazy.main.stop_services(data, docker)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -101,7 +102,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         processes = ProcessExecutor(settings.data, None if settings.run_as is None else account.find(settings.run_as))
         executors: dict[Target, Executor] = {Target.PROCESS: processes}
         if settings.docker is not None:
-            executors[Target.DOCKER] = await stack.enter_async_context(_docker(settings.docker, settings))
+            executors[Target.DOCKER] = await stack.enter_async_context(docker_target(settings.docker, settings.data))
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
@@ -145,15 +146,18 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
 
 
 @asynccontextmanager
-async def _docker(host: str, settings: Settings) -> AsyncIterator[DockerExecutor]:
-    """Yield the executor of the engine at *host*; raises `AddressInvalid`. The engine may be unavailable meanwhile."""
+async def docker_target(host: str, data: Path) -> AsyncIterator[DockerExecutor]:
+    """Yield the executor of the engine at *host*, with the folder *data*; raises `AddressInvalid`.
+
+    The engine may be unavailable meanwhile.
+    """
     engine = DockerEngine(address.parse(host))
     try:
         await engine.check()
     except (EngineUnavailable, EngineError) as error:
         logger.warning("The target DOCKER is unavailable until its engine answers: %(reason)s", {"reason": error})
     try:
-        yield DockerExecutor(engine, machine(settings.data).id)
+        yield DockerExecutor(engine, machine(data).id)
     finally:
         await engine.close()
 

@@ -16,7 +16,7 @@ from tests.targets.place import Place, deploy, job
 
 pytestmark = pytest.mark.long
 
-SOON = Health(check=TcpCheck(), start_period=0.5)
+SOON = Health(check=TcpCheck(), start_period=2.0)
 
 
 def moments(growth: float) -> Iterator[float]:

@@ -79,11 +79,11 @@ class Engine:
         return (await self._send("POST", path, query, body)).content
 
     async def delete(self, path: str, **query: object) -> None:
-        """Delete what *path* names, unless it is gone."""
+        """Delete what *path* names, unless it is gone or going."""
         try:
             await self._send("DELETE", path, query)
         except EngineError as error:
-            if error.status != 404:
+            if error.status != 404 and "already in progress" not in error.message:
                 raise
 
     async def read_archive(self, container: str, path: str) -> bytes:

@@ -38,6 +38,9 @@ from runner.targets.docker.log import ContainerLog
 OUTAGE = 30.0
 """Maximum time for which a step waits for an engine that is unavailable, in seconds."""
 
+CREATING = 30.0
+"""Maximum time in which an engine creates a container, in seconds."""
+
 PAUSE = 0.5
 """Time between two tries to reach the engine, in seconds."""
 
@@ -214,17 +217,18 @@ class DockerExecutor:
         try:
             id_ = await self._engine.create("/containers/create", body, name=label.attempt(request), platform=platform)
         except EngineError as error:
-            found = await self._find(label.attempt(request))
+            found = await self._appearing(label.attempt(request)) if error.status == 409 else None
             if found is None:
                 raise StepFailed(f"the container can't be created: {error.message}") from error
-            return await self._started(request, found)  # by the last request of a server that was killed
+            return await self._started(request, found)
         return await self._start_new(request, await self._inspect(id_))
 
     async def _start_new(self, request: StepRequest, created: Container) -> Container:
         if request.type is ServiceType.JOB:
             await self._engine.write_archive(created.id, "/", archive.of_file(containers.OUTPUT.lstrip("/"), 0o666))
         try:
-            await self._start(created)
+            if (await self._inspect(created.id)).is_new:  # the last request of a killed server may have started it
+                await self._start(created)
         except StepFailed:
             await self._engine.delete(f"/containers/{created.id}", force=True)
             raise
@@ -259,6 +263,13 @@ class DockerExecutor:
             if not now.state.running:
                 raise StepFailed(f"the container {now.outcome} before it was healthy")
             await self._settle(found.id)
+
+    async def _appearing(self, name: str) -> Container | None:
+        """Return the container *name*, which the last request of a killed server may be creating."""
+        async with asyncio.timeout(CREATING):
+            while (found := await self._find(name)) is None:
+                await asyncio.sleep(0.05)
+        return found
 
     async def _started(self, request: StepRequest, found: Container) -> Container:
         """Return the container, started if a crash came between its creation and its start."""
@@ -307,8 +318,10 @@ class DockerExecutor:
 
     async def _forget_earlier(self, request: StepRequest) -> None:
         """Remove what ended attempts of earlier deployments left: nothing will adopt them again."""
+        replaced = label.replaced(request)
         for listed in await self._list(label.service(request)):
-            if listed.labels.get(label.DEPLOYMENT) != str(request.deployment) and listed.state in ("exited", "created"):
+            is_earlier = listed.labels.get(label.DEPLOYMENT) != str(request.deployment)
+            if is_earlier and listed.state in ("exited", "created") and listed.name != replaced:
                 await self._remove(listed.id)
         for volume in await self._verdicts(label.service(request)):
             if (volume.labels or {}).get(label.DEPLOYMENT) != str(request.deployment):

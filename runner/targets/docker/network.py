@@ -4,6 +4,7 @@ The network of an environment, in which its services reach each other by name.
 An engine gives only about 30 networks an address range of its own choice. So each network gets one from `RANGE`.
 """
 
+import asyncio
 from contextlib import suppress
 from ipaddress import IPv4Network
 from uuid import UUID
@@ -48,11 +49,23 @@ async def ensure(engine: Engine, environment: UUID, owner: UUID) -> None:
             await engine.create("/networks/create", body)
             return
         except EngineError as error:
-            if await _exists(engine, name):
-                return
-            if "overlap" not in error.message.lower():
+            if "overlap" not in error.message.lower() and not await _exists(engine, name):
                 raise
+            if await _appears(engine, name):
+                return
     raise StepFailed(f"no address range of {RANGE} is free for the network of the environment")
+
+
+async def _appears(engine: Engine, name: str) -> bool:
+    """Return whether the network exists, or does soon: the last request of a killed server may be creating it.
+
+    Each server tries the same range first, so only one of them succeeds.
+    """
+    for _ in range(10):
+        if await _exists(engine, name):
+            return True
+        await asyncio.sleep(0.05)
+    return False
 
 
 async def _exists(engine: Engine, name: str) -> bool:
