@@ -1,5 +1,5 @@
 """
-Use cases of deployments: request, take up, report, cancel.
+Use cases of deployments: request, take up, report, review, hold, cancel.
 
 The stream of a deployment and its environment's queue change together: the append that ends a deployment also closes it
 in the queue and admits the next one. Each function returns its subject's stream, so that it can be the work of
@@ -13,21 +13,34 @@ from application.pipeline import ALL_TARGETS, Targets, check_target
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
+from domain.access import ENGINE
 from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
+from domain.deployment.gate import ApproveStage, RejectStage, Review
+from domain.deployment.hold import HoldCommand
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan
-from domain.deployment.queue import Action, CloseDeployment, DeploymentId, DeploymentMerged, RequestDeployment
+from domain.deployment.queue import (
+    Action,
+    CloseDeployment,
+    DeploymentId,
+    DeploymentMerged,
+    Queue,
+    RequestDeployment,
+)
+from domain.deployment.selection import WHOLE, Selection
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
     DeploymentCommand,
     PlanDeployment,
+    SupersedeDeployment,
     TakeUpDeployment,
 )
 from domain.deployment.step import Status, StepCommand
+from domain.deployment.value import SecretVersion
 from domain.deployment.wait import RecordWait, WaitCause, WaitReason
 from domain.errors import (
     DeploymentNotAdmitted,
@@ -35,6 +48,9 @@ from domain.errors import (
     DeploymentOver,
     EnvironmentNotFound,
 )
+from domain.pipeline import need as needs
+from domain.pipeline.environment import OnRequest
+from domain.pipeline.ref import StageRef
 from domain.project import EnvironmentId
 
 
@@ -48,13 +64,14 @@ async def request(
     action: Action = Action.DEPLOY,
     revision: str | None = None,
     targets: Targets = ALL_TARGETS,
+    selection: Selection = WHOLE,
 ) -> DeploymentId:
     """Pin the current pipeline and queue *deployment*; *expected* is the expected version of the pipeline.
 
     *revision* is that of the services' sources. The action DEPLOY leaves unchanged services as they are, REDEPLOY none.
     Return the deployment that carries out the request, a waiting one if the request merged. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`, `NothingToDeploy`, `NotRunnable`, `UnmetReference`,
-    `InvalidArgument` or `LimitReached`.
+    `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`, `LimitReached`, and the refusals of
+    `domain.deployment.plan.make`.
     """
     pipeline = await transaction.load(pipelines.decider, environment)
     if not pipeline.state.exists:
@@ -64,8 +81,41 @@ async def request(
     check_target(targets, pipeline.state.target)
     assert pipeline.state.project is not None, "an environment that exists has a project"
     project = (await transaction.load(projects.decider, pipeline.state.project)).state
-    plan = plans.make(pipeline.state, pipeline.version, project, revision, renew=action is Action.REDEPLOY)
-    return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version)
+    plan = plans.make(
+        pipeline.state,
+        pipeline.version,
+        project,
+        revision,
+        renew=action is Action.REDEPLOY,
+        selection=selection,
+        running=None if selection.is_whole else await _running(transaction, environment),
+    )
+    needs.check_secrets(plans.secrets_of(plan), (*pipeline.state.secrets.names, *project.secrets.names))
+    return await _enqueue(
+        transaction,
+        environment,
+        deployment,
+        actor,
+        action,
+        plan,
+        project.version,
+        pipeline.state.policy.on_request,
+    )
+
+
+async def _running(transaction: Transaction, environment: EnvironmentId) -> set[int] | None:
+    """Return the ids of the services that run, as integers; None while a deployment of the environment is open."""
+    queue = (await transaction.load(queues.decider, queues.stream(environment))).state
+    if queue.open:
+        return None
+    return {each.service.int for each in await _instances(transaction, queue)}
+
+
+async def _instances(transaction: Transaction, queue: Queue) -> tuple[Instance, ...]:
+    """Return the instances after the last deployment of *queue* that has run."""
+    if queue.last is None:
+        return ()
+    return converge.instances((await transaction.load(deployments.decider, queue.last)).state, queue.last)
 
 
 async def repeat(
@@ -97,7 +147,13 @@ async def repeat(
     else:
         plan = repeats.roll_back(loaded.state, pipeline)
     check_target(targets, plan.target)
-    return await _enqueue(transaction, environment, deployment, actor, action, plan)
+    if wanted := plans.secrets_of(plan):
+        assert pipeline.project is not None, "an environment that exists has a project"
+        project = (await transaction.load(projects.decider, pipeline.project)).state
+        needs.check_secrets(wanted, (*pipeline.secrets.names, *project.secrets.names))
+    return await _enqueue(
+        transaction, environment, deployment, actor, action, plan, on_request=pipeline.policy.on_request
+    )
 
 
 async def _enqueue(
@@ -108,6 +164,7 @@ async def _enqueue(
     action: Action,
     plan: Plan,
     project_version: int = 0,
+    on_request: OnRequest = OnRequest.MERGE,
 ) -> DeploymentId:
     """Queue *deployment* with *plan*; return it, or the waiting one that the request merged into."""
     wish = RequestDeployment(
@@ -118,8 +175,14 @@ async def _enqueue(
         source=plan.source,
         revision=plan.revision,
         project_version=project_version,
+        services=tuple(sorted(each.id for each in plan.services if each.is_due)) if plan.is_partial else (),
+        undoes=plan.undoes,
+        on_request=on_request,
     )
     stream = queues.stream(environment)
+    before = (await transaction.load(queues.decider, stream)).state
+    for each in queues.superseded(before, wish):
+        await _do(transaction, each.deployment, SupersedeDeployment(number=before.count + 1))
     queue = await transaction.do(queues.decider, stream, wish)
     for event in transaction.events(stream):
         if isinstance(event, DeploymentMerged):
@@ -128,7 +191,7 @@ async def _enqueue(
     place, number = next((at, known.number) for at, known in enumerate(open_) if known.deployment == deployment)
     command = PlanDeployment(environment=environment, number=number, action=action, plan=plan)
     await transaction.do(deployments.decider, deployment, command)
-    if place > 0:
+    if place > 0 and plan.undoes is None:  # otherwise it is admitted next
         cause = WaitCause(reason=WaitReason.DEPLOYMENT, number=open_[0].number, more=place - 1)
         await transaction.do(deployments.decider, deployment, RecordWait(cause=cause))
     return deployment
@@ -148,12 +211,31 @@ async def take_up(
     queue = await transaction.load(queues.decider, queues.stream(loaded.state.environment))
     if queue.state.admitted is None or queue.state.admitted.deployment != deployment:
         raise DeploymentNotAdmitted()
-    last = queue.state.last
-    instances: tuple[Instance, ...] = ()
-    if loaded.state.status is Status.QUEUED and last is not None:
-        instances = converge.instances((await transaction.load(deployments.decider, last)).state, last)
-    await _do(transaction, deployment, TakeUpDeployment(worker=worker, instances=instances, at=at))
+    is_first = loaded.state.status is Status.QUEUED
+    instances = await _instances(transaction, queue.state) if is_first else ()
+    secrets = await _secrets(transaction, loaded.state) if is_first else ()
+    command = TakeUpDeployment(worker=worker, instances=instances, secrets=secrets, at=at)
+    await _do(transaction, deployment, command)
     return deployment
+
+
+async def _secrets(transaction: Transaction, deployment: deployments.Deployment) -> tuple[SecretVersion, ...]:
+    """Return the present versions of the secrets to which the services of *deployment* refer."""
+    assert deployment.plan is not None, "the deployment was planned"
+    names = dict.fromkeys(reference.name for _, _, reference in plans.secrets_of(deployment.plan))
+    if not names:
+        return ()
+    assert deployment.environment is not None, "the deployment was planned"
+    pipeline = (await transaction.load(pipelines.decider, deployment.environment)).state
+    assert pipeline.project is not None, "a deployment is of an environment that exists"
+    project = (await transaction.load(projects.decider, pipeline.project)).state
+    found = []
+    for name in names:
+        if secret := pipeline.secrets.find(name):
+            found.append(SecretVersion(name=name, version=f"environment {secret.version}"))
+        elif secret := project.secrets.find(name):
+            found.append(SecretVersion(name=name, version=f"project {secret.version}"))
+    return tuple(found)
 
 
 async def report(
@@ -178,6 +260,60 @@ async def cancel(
     return deployment
 
 
+async def review(
+    transaction: Transaction,
+    deployment: DeploymentId,
+    stage: StageRef,
+    actor: str,
+    at: datetime,
+    expected: int | None = None,
+    *,
+    approves: bool,
+    comment: str | None = None,
+) -> DeploymentId:
+    """Approve or reject *stage* of *deployment*; *expected* is the expected version of the deployment.
+
+    Raises `DeploymentNotFound`, `VersionMismatch`, and the refusals of `domain.deployment.review`.
+    """
+    loaded = await _load(transaction, deployment)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
+    command: Review = RejectStage(stage=stage, actor=actor, at=at, comment=comment)
+    if approves:
+        assert loaded.state.environment is not None
+        admitted = (await transaction.load(queues.decider, queues.stream(loaded.state.environment))).state.admitted
+        is_requester = admitted is not None and (admitted.deployment, admitted.actor) == (deployment, actor)
+        command = ApproveStage(stage=stage, actor=actor, is_requester=is_requester, at=at)
+    await _do(transaction, deployment, command)
+    return deployment
+
+
+async def hold(
+    transaction: Transaction, deployment: DeploymentId, command: HoldCommand, expected: int | None = None
+) -> DeploymentId:
+    """Hold or release *deployment*; *expected* is the expected version of the deployment.
+
+    Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
+    """
+    loaded = await _load(transaction, deployment)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
+    await _do(transaction, deployment, command)
+    return deployment
+
+
+async def _undo(
+    transaction: Transaction, id_: DeploymentId, failed: deployments.Deployment, environment: EnvironmentId
+) -> None:
+    """Queue the deployment that brings back the instances that the *failed* one replaced."""
+    pipeline = (await transaction.load(pipelines.decider, environment)).state
+    sources = {each.deployment for each in converge.replaced(failed)}
+    loaded = {each: (await transaction.load(deployments.decider, each)).state for each in sources}
+    plan = repeats.undo(failed, pipeline, loaded)
+    if plan is not None:
+        await _enqueue(transaction, environment, repeats.undo_id(id_), ENGINE, Action.ROLLBACK, plan)
+
+
 async def _load(transaction: Transaction, deployment: DeploymentId) -> StreamState[deployments.Deployment]:
     loaded = await transaction.load(deployments.decider, deployment)
     if loaded.state.plan is None:
@@ -191,5 +327,7 @@ async def _do(transaction: Transaction, deployment: DeploymentId, command: Deplo
     after = (await transaction.do(deployments.decider, deployment, command)).state
     if after.status.is_final:
         assert after.environment is not None
+        if after.rolls_back:
+            await _undo(transaction, deployment, after, after.environment)
         close = CloseDeployment(deployment=deployment, has_run=after.worker is not None)
         await transaction.do(queues.decider, queues.stream(after.environment), close)

@@ -9,9 +9,12 @@ from msgspec import Struct
 from application.handler import States, Transaction
 from domain import deployment as deployments
 from domain.deployment import queue as queues
+from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import DeploymentId, Request
+from domain.deployment.state import Deployment
 from domain.deployment.wait import RecordWait, WaitCause, WaitReason
 from domain.errors import DeploymentNotFound
+from projections.words.deployment import cause_words
 
 
 class WorkerStatus(Struct, frozen=True, kw_only=True):
@@ -63,16 +66,21 @@ class Roster(Protocol):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """The reason why an open deployment does not go on; *before* is the deployment that it waits for."""
+    """The reason why an open deployment does not go on, until *deadline* at the latest.
+
+    *before* is the deployment that it waits for, and *stage* the stage that does not start.
+    """
 
     reason: WaitReason
     message: str
     before: Request | None = None
     worker: WorkerWait | None = None
+    stage: PlannedStage | None = None
+    deadline: datetime | None = None
 
 
 async def wait_of(states: States, roster: Roster, deployment: DeploymentId) -> Wait | None:
-    """Return what *deployment* waits for, or None if it is carried out or over; raises `DeploymentNotFound`."""
+    """Return what *deployment* waits for, or None if it goes on or is over; raises `DeploymentNotFound`."""
     state = (await states.load(deployments.decider, deployment)).state
     if state.environment is None:
         raise DeploymentNotFound(deployment=str(deployment))
@@ -88,8 +96,21 @@ async def wait_of(states: States, roster: Roster, deployment: DeploymentId) -> W
         message = f"deployment {first.number}{more} of the environment must end first{why}"
         return Wait(reason=WaitReason.DEPLOYMENT, message=message, before=first, worker=blocked)
     if blocked is None:
-        return None
+        return _own_wait(state)
     return Wait(reason=blocked.reason, message=blocked.message, worker=blocked)
+
+
+def _own_wait(state: Deployment) -> Wait | None:
+    """Return what a deployment that is carried out waits for, or None if it goes on."""
+    cause, stage = state.cause, state.next_stage
+    if cause is None:
+        return None
+    return Wait(
+        reason=cause.reason,
+        message=cause_words(cause),
+        stage=None if stage is None else stage.stage,
+        deadline=cause.deadline,
+    )
 
 
 async def record(transaction: Transaction, roster: Roster, deployment: DeploymentId) -> DeploymentId:

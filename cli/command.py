@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from dataclasses import fields, is_dataclass
 
 import typer
@@ -55,6 +56,13 @@ def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Callable[.
         return function
 
     return decorate
+
+
+def also(app: typer.Typer, source: typer.Typer, name: str) -> None:
+    """Make the command *name* of *source* a command of *app*, too: the same one, which help does not list there."""
+    info = copy(next(each for each in source.registered_commands if each.name == name))
+    info.hidden = True
+    app.registered_commands.append(info)
 
 
 def _expanded(function: Callable[..., None]) -> Callable[..., None]:

@@ -11,11 +11,13 @@ from msgspec import to_builtins
 
 from cli import log, names, pipeline, progress, run
 from cli import watch as watching
+from cli.change import VERSIONED, VersionedChangeOptions, mutation
 from cli.client import Client, Data, Document
 from cli.command import command, group
 from cli.errors import Interrupted, Misused
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, moment, say, write
+from cli.run import Number
 from cli.scope import Scope
 from cli.text import key, table
 
@@ -28,9 +30,11 @@ app = group(
     "stageline deployment watch",
 )
 
-Number = Annotated[
+Running = Annotated[
     str | None,
-    typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Default: the latest.", show_default=False),
+    typer.Argument(
+        metavar="[NUMBER]", help="The deployment's number or id. Default: the running one.", show_default=False
+    ),
 ]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Print new ones, too, until the deployment is over.")]
 
@@ -64,9 +68,12 @@ def list_(
 
 @command(app, "show", "stageline deployment show", "stageline deployment show 3 --json")
 def show(scope: Scope, output: Output, number: Number = None) -> None:
-    """Show a deployment: its stages, the steps of each service, their times, the failure, and what it waits for."""
+    """Show a deployment: its stages, the steps of each service, their times, the failure, and what it waits for.
+
+    Below a service are the values that its references had when its steps started.
+    """
     with Client.known() as client:
-        deployment = run.get(client, run.find(client, scope.find(client).id, number))
+        deployment = run.get(client, run.find(client, scope.find(client).id, number), run.SHOW)
         cancelled = progress.cancellation(client, deployment)
         wait = None if deployment.is_over else run.wait(client, deployment.id)
     notes = []
@@ -100,6 +107,41 @@ def watch(
     with Client.known() as client:
         deployment = run.get(client, run.find(client, scope.find(client).id, number))
         watching.follow(client, deployment, output, timeout)
+
+
+def _mutation(field: str) -> Document:
+    fragments = run.DEPLOYMENT + run.SNAPSHOT
+    return mutation(field, "DeploymentPayload", run.SUBJECT, fragments, deployment="ID!", **VERSIONED)
+
+
+HOLD = _mutation("holdDeployment")
+RELEASE = _mutation("releaseDeployment")
+
+
+@command(app, "hold", "stageline deployment hold --reason 'the database is slow'", "stageline deployment hold 3")
+def hold(scope: Scope, change: VersionedChangeOptions, output: Output, number: Running = None) -> None:
+    """Hold a deployment: no stage and no step starts any more, and running steps are finished, until its release."""
+    _hold(HOLD, "is held", scope, change, output, number)
+
+
+@command(app, "release", "stageline deployment release")
+def release(scope: Scope, change: VersionedChangeOptions, output: Output, number: Running = None) -> None:
+    """Let a deployment that is held go on."""
+    _hold(RELEASE, "goes on", scope, change, output, number)
+
+
+def _hold(
+    document: Document,
+    done: str,
+    scope: Scope,
+    change: VersionedChangeOptions,
+    output: Output,
+    number: str | None,
+) -> None:
+    with Client.known() as client:
+        chosen = run.open_(client, scope.find(client).id, number)
+        after = run.read(client.change(document, {"deployment": chosen, **change.variables}))
+    output.answer(after, change.text(after, f"Deployment {after.number} {done}", run.described(after)))
 
 
 @command(

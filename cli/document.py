@@ -1,19 +1,12 @@
 """`stageline pipeline`: the pipeline as a document that is exported, applied and compared."""
 
-import json
-import os
-import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
-import yaml.resolver
 from msgspec import convert
 
-from cli import complete, diff, pipeline
-from cli import file as files
+from cli import complete, diff, directory, pipeline
 from cli.change import AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
@@ -62,24 +55,6 @@ APPLY_TO_ALL = mutation(
 )
 CLONE = pipeline.mutation("cloneEnvironment", name="String!", project="ID")
 
-ITEM = "[]"
-"""Stands for an item of a list in a path of field names."""
-
-SPEC = ("stages", ITEM, "services", ITEM, "spec")
-PATHS = ("workingDirectory", "buildContext")
-
-BARE = re.compile(r"\.{1,2}(/[\w.-]+)*")
-"""A relative directory that needs no quotes in YAML."""
-
-MAX_TEXT = 1_000_000
-"""Maximum length of a document that is read here, in characters; the server refuses longer ones."""
-
-MAX_DEPTH = 20
-"""Maximum depth of a document that is read here, in levels; the server refuses deeper ones."""
-
-Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built with libyaml
-RESOLVER = yaml.resolver.Resolver()
-
 File = Annotated[
     Path, typer.Option("-f", "--file", metavar="FILE", help="The document, YAML or JSON; - reads it from stdin.")
 ]
@@ -121,7 +96,7 @@ def export(
         text = client.execute(EXPORT, asked)["exportPipeline"]
     if text is None:
         raise Failed(f"The pipeline has no version {at_version} yet.", code="VERSION_NOT_FOUND")
-    text = _with_relative(text, Path.cwd() if target is None else target.absolute().parent)
+    text = directory.relative(text, Path.cwd() if target is None else target.absolute().parent)
     if target is None:
         write(text.rstrip("\n"))
         return
@@ -156,17 +131,17 @@ def apply(
 
     Stages and services that the document doesn't name are removed. An exported document changes nothing.
     """
-    document = _read(file)
+    document = directory.read(file)
     if to is not None and len(to) > 1:
         _apply_to_all(document, [Scope(project=scope.project, environment=name) for name in to], change, output)
         return
     scope = scope if to is None else Scope(project=scope.project, environment=to[0])
     with Client.known() as client:
         environment = scope.find(client).id
-        differences = _diff(client, environment, document).differences
+        found = differences(client, environment, document).differences
         answer = client.change(APPLY, {"environment": environment, "document": document, **change.variables})
         after = pipeline.read(answer)
-    text = diff.text(differences)
+    text = diff.text(found)
     output.answer(after, change.text(after, f"{text}\nPipeline applied; it is version {after.version} now", text))
 
 
@@ -187,15 +162,16 @@ def _apply_to_all(document: str, scopes: list[Scope], change: VersionedChangeOpt
 @command(app, "diff", "stageline pipeline diff -f pipeline.yaml", "stageline pipeline diff -f - --exit-code < p.yaml")
 def diff_(file: File, scope: Scope, output: Output, exit_code: ExitCode = False) -> None:
     """Show the changes that `apply` would make."""
-    document = _read(file)
+    document = directory.read(file)
     with Client.known() as client:
-        found = _diff(client, scope.find(client).id, document)
+        found = differences(client, scope.find(client).id, document)
     output.answer(found, diff.text(found.differences))
     if exit_code and found.differences:
         raise typer.Exit(1)
 
 
-def _diff(client: Client, environment: str, document: str) -> diff.PipelineDiffJson:
+def differences(client: Client, environment: str, document: str) -> diff.PipelineDiffJson:
+    """Return the changes that applying *document* would make."""
     found = client.execute(DIFFERENCES, {"environment": environment, "document": document})["documentDiff"]
     return convert(found, diff.PipelineDiffJson)
 
@@ -221,110 +197,3 @@ def clone(
     after = pipeline.change(CLONE, scope, change, name=name, project=into)
     done = plain(f"Environment {after.environment.name} created successfully")
     output.answer(after, change.text(after, done, after.listing()))
-
-
-def _read(file: Path) -> str:
-    """Return the document in *file*, with its relative directories made absolute. The lines stay the same."""
-    text = files.read(file)
-    folder = Path.cwd() if str(file) == files.STDIN else file.absolute().parent
-    if len(text) > MAX_TEXT:
-        return text  # the server refuses it, and names the line
-    try:
-        replaced = list(_replaced(text, folder))
-    except (yaml.YAMLError, ValueError):
-        return text
-    for start, end, written in reversed(replaced):
-        text = text[:start] + json.dumps(written, ensure_ascii=False) + text[end:]
-    return text
-
-
-def _with_relative(text: str, folder: Path) -> str:
-    """Return the document *text* with the directories in the repository of *folder* made relative to it."""
-    root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
-    found = []
-    for way, event in _scalars(text):
-        is_inside = isinstance(event, yaml.ScalarEvent) and Path(os.path.normpath(event.value)).is_relative_to(root)
-        if is_inside and _is_directory(way) and isinstance(event, yaml.ScalarEvent):
-            assert event.start_mark is not None, "a parser says where its events are"
-            assert event.end_mark is not None, "a parser says where its events are"
-            found.append((event.start_mark.index, event.end_mark.index, event.style, event.value))
-    for start, end, style, value in reversed(found):
-        way_there = os.path.relpath(value, folder)
-        relative = way_there if way_there.startswith("..") else "." if way_there == "." else f"./{way_there}"
-        is_bare = not style and BARE.fullmatch(relative)
-        text = text[:start] + (relative if is_bare else json.dumps(relative, ensure_ascii=False)) + text[end:]
-    return text
-
-
-def _replaced(text: str, folder: Path) -> Iterator[tuple[int, int, str]]:
-    """Yield the start, the end and the replacement of each relative directory in a document.
-
-    A replaced directory loses its anchor, so its aliases are replaced, too.
-    """
-    replaced: dict[str, str] = {}  # by anchor
-    anchored: dict[str, str] = {}
-    for way, event in _scalars(text):
-        assert event.start_mark is not None, "a parser says where its events are"
-        assert event.end_mark is not None, "a parser says where its events are"
-        anchor = event.anchor or ""
-        value = anchored.get(anchor) if isinstance(event, yaml.AliasEvent) else _text(event)
-        path = files.absolute(value, folder) if value and _is_directory(way) else None
-        is_relative = value and path is not None and not Path(value).expanduser().is_absolute()
-        if isinstance(event, yaml.ScalarEvent) and anchor:
-            replaced.pop(anchor, None)
-            anchored.pop(anchor, None)
-            if value is not None:
-                anchored[anchor] = value
-            if value is not None and is_relative:
-                replaced[anchor] = value
-        if is_relative:
-            yield event.start_mark.index, event.end_mark.index, str(path)
-        elif isinstance(event, yaml.AliasEvent) and anchor in replaced:
-            yield event.start_mark.index, event.end_mark.index, replaced[anchor]
-
-
-def _is_directory(way: Sequence[str]) -> bool:
-    return len(way) == len(SPEC) + 1 and tuple(way[:-1]) == SPEC and way[-1] in PATHS
-
-
-def _text(event: yaml.ScalarEvent) -> str | None:
-    """Return the scalar's value if it is a string."""
-    tag = event.tag
-    if tag is None or tag == "!":
-        tag = RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
-    return event.value if tag == "tag:yaml.org,2002:str" else None
-
-
-def _scalars(text: str) -> Iterator[tuple[Sequence[str], yaml.ScalarEvent | yaml.AliasEvent]]:
-    """Yield the scalars and aliases of a document, each with the path of field names to it.
-
-    This uses a parser's events, since PyYAML's composer recurses. Raise `ValueError` if the document is too deep.
-    """
-    way: list[str] = []
-    is_name: list[bool] = []  # whether a field name is next, for each level
-    loader = Loader(text)
-    try:
-        while not isinstance(event := loader.get_event(), yaml.StreamEndEvent):  # type: ignore[no-untyped-call]
-            if isinstance(event, yaml.CollectionEndEvent):
-                way.pop()
-                is_name.pop()
-            elif not isinstance(event, yaml.NodeEvent):
-                continue
-            elif is_name and is_name[-1]:
-                if not isinstance(event, yaml.ScalarEvent):
-                    raise ValueError("the name of a field is not a string")
-                way[-1], is_name[-1] = event.value, False
-                continue
-            elif isinstance(event, yaml.CollectionStartEvent):
-                if len(way) == MAX_DEPTH:
-                    raise ValueError("it is nested too deeply")
-                is_mapping = isinstance(event, yaml.MappingStartEvent)
-                way.append(ITEM)
-                is_name.append(is_mapping)
-                continue
-            elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
-                yield way, event
-            if way and way[-1] is not ITEM:
-                is_name[-1] = True
-    finally:
-        loader.dispose()

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from cli import complete, config, pipeline, run, stage, watch
 from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
+from cli.chosen import Chosen
 from cli.client import Client, Document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
@@ -41,6 +42,15 @@ class OnFailureOption(StrEnum):
 
     STOP = "stop"
     CONTINUE = "continue"
+    ROLL_BACK = "roll-back"
+
+
+class OnRequestOption(StrEnum):
+    """What a further request does."""
+
+    WAIT = "wait"
+    MERGE = "merge"
+    SUPERSEDE = "supersede"
 
 
 Revision = Annotated[
@@ -53,9 +63,16 @@ Revision = Annotated[
     ),
 ]
 
+WithDependencies = Annotated[
+    bool, typer.Option("--with-dependencies", help="Deploy what the chosen services need, too.")
+]
+
 Concurrency = Annotated[
     int, typer.Option("--concurrency", metavar="N", min=1, help="Maximum number of services in work at once.")
 ]
+
+CONCURRENCY = 8
+"""Default number of services in work at once."""
 
 CREATE = mutation(
     "createEnvironment",
@@ -79,6 +96,9 @@ DEPLOY, REDEPLOY = (
         run.DEPLOYMENT + run.SNAPSHOT,
         environment="ID!",
         revision="String",
+        services="[ID!]",
+        stages="[ID!]",
+        withDependencies="Boolean!",
         **VERSIONED,
     )
     for name in ("deploy", "redeploy")
@@ -119,7 +139,7 @@ def create(
     target: Annotated[
         TargetOption, typer.Option("--target", case_sensitive=False, help="Where its steps run.")
     ] = TargetOption.PROCESS,
-    concurrency: Concurrency = 8,
+    concurrency: Concurrency = CONCURRENCY,
 ) -> None:
     """Create an environment with the four default stages."""
     with Client.known() as client:
@@ -182,11 +202,22 @@ def edit(
             show_default=False,
         ),
     ] = None,
+    on_request: Annotated[
+        OnRequestOption | None,
+        typer.Option(
+            "--on-request",
+            case_sensitive=False,
+            help="What a further request does while a deployment runs.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Change an environment's name, target, concurrency or policy."""
     changes: dict[str, object] = {} if on_failure is None else {"on_failure": on_failure.name}
     if build_barrier is not None:
         changes["build_barrier"] = build_barrier
+    if on_request is not None:
+        changes["on_request"] = on_request.name
     if deployment_timeout is not None:
         changes["deployment_timeout_seconds"] = deployment_timeout or None
     if new_name is None and target is None and concurrency is None and not changes:
@@ -242,37 +273,49 @@ def delete(
     "stageline environment deploy --watch --timeout 600",
     'stageline environment deploy --revision "$(git rev-parse HEAD)"',
     "stageline environment deploy --dry-run",
+    "stageline environment deploy --service Backend --with-dependencies",
 )
 def deploy(
     scope: Scope,
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    chosen: Chosen,
     revision: Revision = None,
+    with_dependencies: WithDependencies = False,
 ) -> None:
     """Deploy the environment: its stages one after another, the services of a stage in parallel.
 
     With --revision, services that are healthy, and were deployed with the same specification and revision, are left as
-    they are. Without --watch this returns as soon as the deployment is requested.
+    they are. With --service or --stage, only the chosen services are deployed; those that they need must run. Without
+    --watch this returns as soon as the deployment is requested.
     """
-    _deploy(DEPLOY, scope, change, watching, output, revision)
+    _deploy(DEPLOY, scope, change, watching, output, chosen, revision, with_dependencies)
 
 
-@command(app, "redeploy", "stageline environment redeploy --watch")
 def redeploy(
     scope: Scope,
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    chosen: Chosen,
     revision: Revision = None,
+    with_dependencies: WithDependencies = False,
 ) -> None:
-    """Deploy the environment, and renew all of its services, also unchanged ones."""
-    _deploy(REDEPLOY, scope, change, watching, output, revision)
+    """Deploy the environment, and renew its services, also unchanged ones: all, or the chosen ones."""
+    _deploy(REDEPLOY, scope, change, watching, output, chosen, revision, with_dependencies)
 
 
-def plan(scope: Scope, output: Output, revision: Revision = None) -> None:
+def plan(
+    scope: Scope,
+    output: Output,
+    chosen: Chosen,
+    revision: Revision = None,
+    with_dependencies: WithDependencies = False,
+) -> None:
     """Show what a deployment would do with each service, and what differs from what runs. This changes nothing."""
-    _deploy(DEPLOY, scope, VersionedChangeOptions(dry_run=True), watch.WatchOptions(), output, revision)
+    dry, not_watched = VersionedChangeOptions(dry_run=True), watch.WatchOptions()
+    _deploy(DEPLOY, scope, dry, not_watched, output, chosen, revision, with_dependencies)
 
 
 def _deploy(
@@ -281,10 +324,18 @@ def _deploy(
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    chosen: Chosen,
     revision: str | None,
+    with_dependencies: bool,
 ) -> None:
     with Client.known() as client:
-        variables = {"environment": scope.find(client).id, "revision": revision, **change.variables}
+        variables = {
+            "environment": scope.find(client).id,
+            "revision": revision,
+            "withDependencies": with_dependencies,
+            **chosen.variables,
+            **change.variables,
+        }
         watch.requested(client, run.read(client.change(document, variables)), change, watching, output)
 
 

@@ -2,8 +2,10 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,6 +17,8 @@ from cli.output import duration
 from cli.progress import DeploymentEventJson, DeploymentProgress
 from cli.run import MARKS, DeploymentJson, DeploymentServiceJson, DeploymentStageJson, StepJson, WaitJson
 from cli.text import plain
+
+Value = TypeVar("Value")
 
 FRAME = 1 / 30  # seconds
 WIDE = 80
@@ -161,6 +165,33 @@ class LivePicture:
             for service, word, step in steps
             if step.failure_reason and step.status != "SUCCEEDED"
         ]
+
+
+class LiveText(Generic[Value]):
+    """The *lines* of a value, which are redrawn in place. The last ones stay on the terminal."""
+
+    def __init__(self, lines: Callable[[Value], Sequence[str]]) -> None:
+        self._lines = lines
+        self._live = Live(
+            console=Console(highlight=False),
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=sys.stderr.isatty(),
+            vertical_overflow="ellipsis",
+        )
+
+    def __enter__(self) -> Callable[[Value, bool], None]:
+        self._live.start()
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        self._live.vertical_overflow = "visible"
+        self._live.refresh()
+        self._live.stop()
+
+    def _show(self, value: Value, is_new: bool) -> None:
+        text = Text.from_ansi("\n".join(self._lines(value)))
+        self._live.update(text, refresh=True)
 
 
 def _is_cancelling(deployment: DeploymentJson) -> bool:

@@ -20,18 +20,23 @@ from cli import (
     document,
     environment,
     execution,
+    explain,
+    gate,
     history,
     lazy,
     project,
     repeat,
     restore,
+    secret,
     serve,
     service,
+    status,
     token,
+    up,
     variable,
     worker,
 )
-from cli.command import command, group, show_help
+from cli.command import also, command, group, show_help
 from cli.output import write
 
 VARIABLES = """\
@@ -54,7 +59,7 @@ Exit codes:
   1    refused by the server, or failed
   2    the command line is invalid
   3    no server answers, it is unavailable, or it rejects the token
-  4    the watched deployment failed
+  4    the watched deployment failed; `status`: not all is well
   5    the watched deployment was cancelled
   124  the time to watch is over; the deployment continues
   130  ended by Ctrl-C; a watched deployment continues"""
@@ -109,8 +114,14 @@ app.add_typer(project.app, name="project")
 app.add_typer(environment.app, name="environment")
 app.add_typer(service.app, name="service")
 app.add_typer(variable.app, name="variable")
+app.add_typer(secret.app, name="secret")
+app.add_typer(secret.key, name="key")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(document.app, name="pipeline")
+command(
+    app, "up", "stageline up", 'stageline up --revision "$(git rev-parse HEAD)"', "stageline up --yes --timeout 900"
+)(up.up)
+command(app, "status", "stageline status", "stageline status -w", "stageline status --json")(status.status)
 command(
     app,
     "history",
@@ -135,6 +146,11 @@ command(
     "stageline restore 1h",
 )(restore.restore)
 command(app, "plan", "stageline plan", 'stageline plan --revision "$(git rev-parse HEAD)"')(environment.plan)
+command(app, "redeploy", "stageline redeploy --watch", "stageline redeploy --service Backend --watch")(
+    environment.redeploy
+)
+command(app, "approve", "stageline approve", "stageline approve 12 --comment 'looks good'")(gate.approve)
+command(app, "reject", "stageline reject --comment 'not on a Friday'")(gate.reject)
 command(app, "retry", "stageline retry --watch", "stageline retry 12 --dry-run")(repeat.retry)
 command(
     app,
@@ -142,6 +158,10 @@ command(
     "stageline rollback 12 --dry-run",
     "stageline rollback 12 --watch --reason 'slow since 13'",
 )(repeat.rollback)
+command(app, "explain", "stageline explain", "stageline explain 12 --json")(explain.explain)
+for each in ("retry", "rollback", "explain"):
+    also(deployment.app, app, each)
+also(environment.app, app, "redeploy")
 command(app, "undo", "stageline undo --dry-run", "stageline undo", "stageline undo 12")(restore.undo)
 app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")

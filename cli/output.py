@@ -89,7 +89,7 @@ def moment(at: datetime | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return `0.4s`, `12s`, `3m 05s` or `2h 07m`."""
+    """Return `0.4s`, `12s`, `3m 05s`, `2h 07m` or `3d 04h`."""
     if seconds < 10:
         return f"{max(0.0, seconds):.1f}s"
     whole = round(seconds)
@@ -97,7 +97,9 @@ def duration(seconds: float) -> str:
         return f"{whole}s"
     if whole < 3600:
         return f"{whole // 60}m {whole % 60:02}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+    if whole < 2 * 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600:02}h"
 
 
 def between(start: datetime | None, end: datetime | None) -> str:

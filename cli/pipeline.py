@@ -177,7 +177,7 @@ fragment PipelineFields on Pipeline {
   cursor
   stages {
     id position name description defaultForType
-    policy { concurrency onFailure always }
+    policy { ...StagePolicyFields }
     services { id name type isSkipped spec { ...SpecFields } }
   }
 }
@@ -193,16 +193,22 @@ fragment SnapshotFields on PipelineSnapshot {
   cursor
   stages {
     id: stageId position name description defaultForType
-    policy { concurrency onFailure always }
+    policy { ...StagePolicyFields }
     services { id: serviceId name type isSkipped spec { ...SpecFields } }
   }
+}
+"""
+
+POLICY = """
+fragment StagePolicyFields on StagePolicy {
+  concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval }
 }
 """
 
 SUBJECT = "subject: pipeline { ...PipelineFields } snapshot { ...SnapshotFields }"
 """Selection of the pipeline in the payload of a mutation: a dry run answers a snapshot."""
 
-FRAGMENTS = PIPELINE + SNAPSHOT + SPEC + ENVIRONMENT_POLICY
+FRAGMENTS = PIPELINE + SNAPSHOT + SPEC + ENVIRONMENT_POLICY + POLICY
 """The fragments of `SUBJECT`."""
 
 GET = document(
@@ -214,6 +220,7 @@ query Pipeline($environment: ID!) {
     PIPELINE,
     SPEC,
     ENVIRONMENT_POLICY,
+    POLICY,
 )
 
 GET_SNAPSHOT = document(
@@ -225,6 +232,7 @@ query PipelineSnapshot($environment: ID!, $at: PipelineMoment!) {
     SNAPSHOT,
     SPEC,
     ENVIRONMENT_POLICY,
+    POLICY,
 )
 
 

@@ -23,6 +23,9 @@ from cli.text import plain
 CANCELLED = "CANCELLATION_REQUESTED"
 """The type of the event that says who cancelled a deployment, and why."""
 
+BY_PEOPLE = frozenset({CANCELLED, "STAGE_APPROVED", "STAGE_REJECTED", "DEPLOYMENT_HELD", "DEPLOYMENT_RELEASED"})
+"""The types of the events that people cause while a deployment runs."""
+
 EVENT = """
 fragment EventFields on DeploymentEvent {
   id cursor logPosition version deploymentEventType recordedAt actor { id name } origin reason message
@@ -53,6 +56,10 @@ query DeploymentEvents($deployment: ID!, $first: Int, $after: String) {
 )
 
 
+OWN = {"APPROVAL": "STAGE_APPROVAL_REQUESTED", "HOLD": "DEPLOYMENT_HELD"}
+"""The type of the event with which a wait of its own kind begins, by the reason of the wait."""
+
+
 class DeploymentEventJson(Struct, rename="camel"):
     id: str
     cursor: str
@@ -76,7 +83,9 @@ class DeploymentEventJson(Struct, rename="camel"):
 
     def line(self) -> str:
         """Return the event as a line."""
-        by = f" by {self.who}{because(self.reason)}" if self.deployment_event_type == CANCELLED else ""
+        is_said = self.reason is not None and self.message.endswith(f": {self.reason}")
+        reason = "" if is_said else because(self.reason)
+        by = f" by {self.who}{reason}" if self.deployment_event_type in BY_PEOPLE else ""
         return plain(f"{self.recorded_at.astimezone():%H:%M:%S}  {self.message}{by}")
 
     @property
@@ -90,6 +99,8 @@ def read(data: Data) -> DeploymentEventJson:
 
 def says(event: DeploymentEventJson, wait: WaitJson) -> bool:
     """Return whether *event* says what *wait* does, but for the time that it has lasted."""
+    if wait.reason in OWN:
+        return event.deployment_event_type == OWN[wait.reason]
     is_same = event.deployment_event_type == "WAIT_STARTED" and event.wait_reason == wait.reason
     return is_same and (wait.reason == "MACHINE" or event.message.endswith(wait.message))
 
@@ -130,6 +141,8 @@ class DeploymentProgress:
                 self.deployment.status, self.deployment.started_at = "RUNNING", event.recorded_at
             case ["DEPLOYMENT", "SUCCEEDED" | "FAILED" | "CANCELLED" as status]:
                 self._over(status, event.recorded_at)
+            case ["DEPLOYMENT", "TIMED", "OUT"]:
+                self._over("FAILED", event.recorded_at)
             case ["CANCELLATION", "REQUESTED"]:
                 self.deployment.cancellation = "SAFE"
             case ["STAGE", "STARTED"] if stage:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
+import typer
 from msgspec import UNSET, Struct, UnsetType, convert
 
 from cli.actor import NamedActorJson
 from cli.change import AnswerJson
-from cli.client import Client, Data, document
+from cli.client import Client, Data, Document, document
 from cli.errors import Failed, Misused
 from cli.instance import InstanceJson, ServicePlanJson
 from cli.output import between, moment
@@ -16,6 +18,14 @@ from cli.text import name_width, padded, plain, width
 FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 NEAR = 50
 """Number of the newest deployments among which one that is not over is looked for."""
+
+Number = Annotated[
+    str | None,
+    typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Default: the latest.", show_default=False),
+]
+
+MAX_VALUE = 100
+"""Maximum length of a pinned value in a description, in characters; `--json` has the whole one."""
 
 MARKS = {
     "QUEUED": "·",
@@ -48,16 +58,32 @@ class StepJson(Struct, rename="camel"):
     unchanged_reason: str | None = None
 
 
+class PinnedValueJson(Struct, rename="camel"):
+    """The value of a reference, with which a step was carried out."""
+
+    phase: str
+    reference: str
+    value: str
+
+
 class DeploymentServiceJson(Struct, rename="camel"):
     id: str
     name: str
     type: str
     status: str
     ports: list[int]
+    source_number: int | None
     build: StepJson
     deploy: StepJson
     instance: InstanceJson | UnsetType | None = UNSET
     plan: ServicePlanJson | UnsetType | None = UNSET
+    pinned_values: list[PinnedValueJson] | UnsetType = UNSET
+
+    @property
+    def values(self) -> list[str]:
+        """The values of its references, each once."""
+        pinned = self.pinned_values or []
+        return list(dict.fromkeys(f"{each.reference} = {_short(each.value)}" for each in pinned))
 
     @property
     def runs(self) -> str:
@@ -67,6 +93,15 @@ class DeploymentServiceJson(Struct, rename="camel"):
         return f"  runs since deployment {self.instance.deployment.number}"
 
 
+class GateJson(Struct, rename="camel"):
+    """What a stage waits for before it starts."""
+
+    reason: str
+    message: str
+    missing_approvals: int | None
+    deadline: datetime | None
+
+
 class DeploymentStageJson(Struct, rename="camel"):
     id: str
     position: int
@@ -74,16 +109,19 @@ class DeploymentStageJson(Struct, rename="camel"):
     status: str
     started_at: datetime | None
     finished_at: datetime | None
+    gate: GateJson | None
     services: list[DeploymentServiceJson]
 
 
 class FailureJson(Struct, rename="camel"):
     stage: RefJson
-    service: ServiceRefJson
-    phase: str
+    service: ServiceRefJson | None
+    phase: str | None
     failure_reason: str
 
     def __str__(self) -> str:
+        if self.service is None or self.phase is None:
+            return plain(f"stage {self.stage.name}: {self.failure_reason}")
         return plain(f"{self.service.name}, {self.phase.lower()}: {self.failure_reason}")
 
 
@@ -99,13 +137,16 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     reason: str | None
     pipeline_version: int
     source_number: int | None
+    undone_number: int | None
     revision: str | None
     requested_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     cancellation: str | None
+    is_held: bool
     timeout_seconds: float | None
     has_timed_out: bool
+    superseded_by_number: int | None
     failure: FailureJson | None
 
     @property
@@ -137,30 +178,36 @@ class WaitJson(Struct, rename="camel"):
     message: str
     machine: str | None
     silent_seconds: float | None
-    deployment: "BeforeJson | None"
+    deployment: "NumberedJson | None"
+    stage: RefJson | None
+    deadline: datetime | None
 
 
-class BeforeJson(Struct, rename="camel"):
+class NumberedJson(Struct, rename="camel"):
     id: str
     number: int
 
 
 class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
+    """A deployment with its stages, and the one that rolls it back, if any."""
+
     stages: list[DeploymentStageJson]
     version: int
     cursor: str
+    rollback: NumberedJson | UnsetType | None = UNSET
     merged: bool | UnsetType = UNSET
 
 
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation timeoutSeconds hasTimedOut
+  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation isHeld
+  timeoutSeconds hasTimedOut supersededByNumber
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
-    id: stageId position name status startedAt finishedAt
+    id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
-      id: serviceId name type status ports
+      id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason }
       deploy { status attempt startedAt finishedAt failureReason unchangedReason }
       plan { action instance { deployment { number } revision ports } changes { field before after } }
@@ -173,7 +220,8 @@ fragment SnapshotFields on DeploymentSnapshot {
 SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation timeoutSeconds hasTimedOut
+  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation isHeld
+  timeoutSeconds hasTimedOut supersededByNumber
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
 """
@@ -182,10 +230,11 @@ DEPLOYMENT = (
     """
 fragment DeploymentFields on Deployment {
   ...SummaryFields
+  rollback { id number }
   stages {
-    id: stageId position name status startedAt finishedAt
+    id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
-      id: serviceId name type status ports
+      id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason }
       deploy { status attempt startedAt finishedAt failureReason unchangedReason }
       instance { deployment { number } revision ports }
@@ -209,9 +258,25 @@ query Deployment($id: ID!) {
     DEPLOYMENT,
 )
 
+SHOW = document(
+    """
+query ShownDeployment($id: ID!) {
+  deployment(id: $id) {
+    ...DeploymentFields
+    stages { services { id: serviceId pinnedValues { phase reference value } } }
+  }
+}
+""",
+    DEPLOYMENT,
+)
+
 WAIT = document("""
 query DeploymentWait($id: ID!) {
-  deploymentWait(deployment: $id) { reason message machine silentSeconds deployment { id number } }
+  deployment(id: $id) {
+    waitsFor {
+      reason message machine silentSeconds deployment { id number } stage { id: stageId name } deadline
+    }
+  }
 }
 """)
 
@@ -232,9 +297,9 @@ def read(data: Data) -> DeploymentJson:
     return convert(data, DeploymentJson)
 
 
-def get(client: Client, id_: str) -> DeploymentJson:
-    """Return the deployment with that id. Raise `Failed` if there is none."""
-    data = client.execute(GET, {"id": id_})["deployment"]
+def get(client: Client, id_: str, document: Document = GET) -> DeploymentJson:
+    """Return the deployment with that id, as *document* selects it. Raise `Failed` if there is none."""
+    data = client.execute(document, {"id": id_})["deployment"]
     if data is None:
         raise Failed(f"There is no deployment {id_!r}.", code="DEPLOYMENT_NOT_FOUND")
     return read(data)
@@ -242,7 +307,8 @@ def get(client: Client, id_: str) -> DeploymentJson:
 
 def wait(client: Client, id_: str) -> WaitJson | None:
     """Return what the deployment with that id waits for, if anything."""
-    return convert(client.execute(WAIT, {"id": id_})["deploymentWait"], WaitJson | None)
+    found = client.execute(WAIT, {"id": id_})["deployment"]
+    return None if found is None else convert(found["waitsFor"], WaitJson | None)
 
 
 def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[DeploymentSummaryJson]:
@@ -278,12 +344,17 @@ def is_number(ref: str) -> bool:
     return ref.isascii() and ref.isdecimal()
 
 
-def current(client: Client, environment: str) -> DeploymentSummaryJson:
+def current(client: Client, environment: str, what: str = "cancel") -> DeploymentSummaryJson:
     """Return the running deployment, or the next one. Raise `Failed` if there is none."""
     open_ = [deployment for deployment in newest(client, environment, limit=NEAR) if not deployment.is_over]
     if not open_:
-        raise Failed("There is no deployment to cancel: none is running or queued.", code="DEPLOYMENT_OVER")
+        raise Failed(f"There is no deployment to {what}: none is running or queued.", code="DEPLOYMENT_OVER")
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
+
+
+def open_(client: Client, environment: str, ref: str | None) -> str:
+    """Return the id of the deployment with that number or id, or of the running one. Raise `Failed` without one."""
+    return current(client, environment, "change").id if ref is None else find(client, environment, ref)
 
 
 def described(deployment: DeploymentJson, notes: Sequence[str] = ()) -> str:
@@ -297,6 +368,10 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
     if deployment.source_number is not None:
         what = "retry of" if deployment.action == "RETRY" else "rollback to"
         yield f"  {what} deployment {deployment.source_number}"
+    if deployment.undone_number is not None:
+        yield f"  rollback after the failure of deployment {deployment.undone_number}"
+    if deployment.superseded_by_number is not None:
+        yield f"  superseded by deployment {deployment.superseded_by_number}"
     if deployment.action == "REDEPLOY":
         yield "  renews all services"
     if deployment.revision is not None:
@@ -310,10 +385,11 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
         yield plain(f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}').rstrip()
         for service in stage.services:
             ports = f"  port {', '.join(map(str, service.ports))}" if service.ports else ""
-            if service.plan and deployment.cancellation is None:
+            if service.plan and deployment.cancellation is None and service.status != "CANCELLED":
                 yield from _planned(service, service.plan, size)
                 continue
             ports += service.runs
+            ports += f"  as in deployment {service.source_number}" if service.source_number is not None else ""
             steps = f"build {_step(service.build)}  deploy {_step(service.deploy)}"
             name = plain(service.name)
             if width(name) > size:  # a long name has a line of its own
@@ -323,14 +399,21 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
                 yield f"  {MARKS.get(service.status, '?')} {padded(name, size)}  {steps}{ports}".rstrip()
             reasons = [step.failure_reason or step.unchanged_reason for step in (service.build, service.deploy)]
             yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
+            yield from (plain(f"      {value}") for value in service.values)
     if deployment.status == "FAILED":
         yield f"Failed: {deployment.why}"
+    if deployment.rollback:
+        yield f"Deployment {deployment.rollback.number} rolls back the services that it renewed."
 
 
 def _planned(service: DeploymentServiceJson, plan: ServicePlanJson, size: int) -> Iterator[str]:
     first, *changes = plan.lines()
     yield f"  {MARKS.get(service.status, '?')} {padded(plain(service.name), size)}  {first}"
     yield from (plain(f"      {change.strip()}") for change in changes)
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
 
 
 def because(reason: str | None) -> str:

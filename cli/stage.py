@@ -13,6 +13,7 @@ from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
+from cli.gate import GateOptions
 from cli.moment import time
 from cli.output import Output
 from cli.pipeline import PipelineJson
@@ -66,6 +67,7 @@ class OnFailureOption(StrEnum):
 
     STOP = "stop"
     CONTINUE = "continue"
+    ROLL_BACK = "roll-back"
     ENVIRONMENT = "environment"
 
 
@@ -226,10 +228,12 @@ def create(
     'stageline environment stage edit -n "JOB DEFAULT" --new-name "second stage"',
     'stageline environment stage edit -n "second stage" --new-description ""',
     'stageline environment stage edit -n "smoke tests" --on-failure continue --always',
+    'stageline environment stage edit -n "third stage" --approvals 2 --approval-timeout 3600 --no-self-approval',
 )
 def edit(
     name: StageName,
     scope: Scope,
+    gates: GateOptions,
     change: VersionedChangeOptions,
     output: Output,
     new_name: Annotated[
@@ -253,12 +257,16 @@ def edit(
         changes["on_failure"] = None if on_failure is OnFailureOption.ENVIRONMENT else on_failure.name
     if always is not None:
         changes["always"] = always
-    if new_name is None and new_description is None and not changes:
-        raise Misused("Nothing to change: give --new-name, --new-description, --concurrency, --on-failure or --always.")
+    if new_name is None and new_description is None and not (changes or gates.is_given):
+        raise Misused(
+            "Nothing to change: give --new-name, --new-description, --concurrency, --on-failure, --always or"
+            " --approvals."
+        )
 
     def edited(before: PipelineJson) -> dict[str, object]:
         stage = before.stage(name)
-        policy = to_builtins(replace(stage.policy, **changes)) if changes else None
+        changed = changes | gates.changes(stage.policy)
+        policy = to_builtins(replace(stage.policy, **changed)) if changed else None
         return {"stage": stage.id, "name": new_name, "description": new_description, "policy": policy}
 
     after = pipeline.edit(EDIT, scope, change, edited)

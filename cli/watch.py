@@ -122,11 +122,19 @@ class JsonPicture:
 
 
 def requested(
-    client: Client, deployment: DeploymentJson, change: ChangeOptions, watching: WatchOptions, output: Output
+    client: Client,
+    deployment: DeploymentJson,
+    change: ChangeOptions,
+    watching: WatchOptions,
+    output: Output,
+    options: str = "",
 ) -> None:
-    """Answer the request of *deployment*, and follow it if that is wanted."""
+    """Answer the request of *deployment*, and follow it if that is wanted.
+
+    *options* name its environment in the commands that a message shows.
+    """
     if watching.is_wanted and not change.dry_run:
-        follow(client, deployment, output, watching.timeout)
+        follow(client, deployment, output, watching.timeout, options=options)
         return
     name = deployment.environment.name
     done = f"Deployment {deployment.number} of {name} requested"
@@ -134,15 +142,24 @@ def requested(
         done = f"Request merged into deployment {deployment.number} of {name}, which waits"
     output.answer(deployment, change.text(deployment, plain(done), run.described(deployment)))
     if not change.dry_run:
-        output.hint(f"Watch it: stageline deployment watch {deployment.number}")
+        output.hint(f"Watch it: stageline deployment watch {deployment.number} {options}".rstrip())
 
 
 def follow(
-    client: Client, deployment: DeploymentJson, output: Output, timeout: float | None, wanted: str = "SUCCEEDED"
+    client: Client,
+    deployment: DeploymentJson,
+    output: Output,
+    timeout: float | None,
+    wanted: str = "SUCCEEDED",
+    options: str = "",
 ) -> None:
-    """Show *deployment* until it is over. Raise the error of its outcome unless that is *wanted*."""
+    """Show *deployment* until it is over. Raise the error of its outcome unless that is *wanted*.
+
+    *options* name its environment in the commands that a message shows.
+    """
     number = deployment.number
-    ways_on = f"Watch it again: stageline deployment watch {number}. Cancel it: stageline environment cancel {number}"
+    named = f"{number} {options}".rstrip()
+    ways_on = f"Watch it again: stageline deployment watch {named}. Cancel it: stageline environment cancel {named}"
     try:
         with _picture(output) as picture:
             picture.begin(deployment)
@@ -165,11 +182,13 @@ def follow(
         raise WatchTimedOut(
             f"Deployment {number} is not over after {timeout:g} s; it continues.", hint=ways_on
         ) from None
-    _judge(deployment, wanted)
+    _judge(deployment, wanted, options)
 
 
 def _show_output(client: Client, deployment: str, failure: FailureJson) -> None:
-    """Print the last lines of the output of a failed step."""
+    """Print the last lines of the output of a failed step, if a step failed."""
+    if failure.service is None or failure.phase is None:
+        return
     variables = {"deployment": deployment, "service": failure.service.id, "last": 2 * LINES}  # some are notes
     nodes = [edge["node"] for edge in client.execute(LAST_LINES, variables)["deploymentLogs"]["edges"]]
     lines = [node["text"] for node in nodes if node["phase"] == failure.phase and node["kind"] == "LINE"]
@@ -207,7 +226,7 @@ class WaitPoll:
 
 def _subject(wait: WaitJson) -> tuple[object, ...]:
     """Return what is waited for, without the time that it has lasted."""
-    return wait.reason, wait.machine, wait.deployment
+    return wait.reason, wait.machine, wait.deployment, wait.stage, wait.message if wait.stage else None
 
 
 class _TimeIsUp(Exception): ...
@@ -243,17 +262,24 @@ def _ended(deployment: DeploymentJson) -> str:
     return f"{deployment.status.lower()}{took}"
 
 
-def _judge(deployment: DeploymentJson, wanted: str) -> None:
+def _judge(deployment: DeploymentJson, wanted: str, options: str) -> None:
     name = f"Deployment {deployment.number}"
     match deployment.status:
         case status if status == wanted:
             return
         case "FAILED":
             hint = f"See its output: stageline deployment logs {deployment.number}"
-            if deployment.failure:
+            if deployment.failure and deployment.failure.service:
                 hint += f" {shlex.quote(deployment.failure.service.name)}"
+            hint = f"{hint} {options}".rstrip()
+            if deployment.rollback:
+                number = deployment.rollback.number
+                hint = f"Watch deployment {number}, which rolls it back: stageline deployment watch {number}. {hint}"
             raise WatchedDeploymentFailed(f"{name} failed: {deployment.why}", hint=hint)
         case "CANCELLED":
+            later = deployment.superseded_by_number
+            if later is not None:
+                raise WatchedDeploymentCancelled(f"{name} was superseded by deployment {later}.")
             raise WatchedDeploymentCancelled(f"{name} was cancelled.")
         case status:
             raise Failed(f"{name} {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")

@@ -82,6 +82,10 @@ class InvalidVariable(Invalid):
     message = "Invalid variable {variable!r}: {why}."
 
 
+class InvalidSecret(Invalid):
+    message = "Invalid secret {secret!r}: {why}."
+
+
 class InvalidConcurrency(Invalid):
     message = "Invalid concurrency {concurrency}: it must be between 1 and {most}."
 
@@ -132,6 +136,10 @@ class VariableNotFound(NotFound):
     message = "The {owner} has no variable {variable!r}."
 
 
+class SecretNotFound(NotFound):
+    message = "The {owner} has no secret {secret!r}."
+
+
 class TokenNotFound(NotFound):
     message = "There is no token {token!r}, or it was already revoked."
 
@@ -170,6 +178,12 @@ class UnmetReference(Conflict):
     message = "Service {service!r} refers to {reference} in {field}, but {why}: {remedy}."
 
 
+class SecretInUse(Conflict):
+    """A secret that can't be deleted, because services refer to it."""
+
+    message = "Secret {secret!r} is still in use ({services}): remove the references first."
+
+
 class NothingToUndo(Conflict):
     message = "There is no change of yours to undo."
 
@@ -189,7 +203,7 @@ class AlreadyUndone(Conflict):
 
 
 class NothingToDeploy(Conflict):
-    message = "There is nothing to deploy: the environment has no services, or all are skipped."
+    message = "There is nothing to deploy: no services are chosen, or all are skipped."
 
 
 class NothingToRetry(Conflict):
@@ -211,6 +225,14 @@ class TargetUnavailable(Conflict):
     message = (
         "This server does not offer target {target}; it offers {available}. Start it with that target, or use another."
     )
+
+
+class StageNotWaiting(Conflict):
+    message = "Stage {stage!r} of deployment {number} does not wait for an approval: {why}."
+
+
+class SelfApproval(Conflict):
+    message = "Stage {stage!r} must be approved by another actor than {actor!r}, who requested the deployment."
 
 
 class EnvironmentBusy(Conflict):

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from cache.lru import Cache
 from domain.deployment.fold import evolve
+from domain.deployment.gate import GateEvent, GateRun
 from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
@@ -26,6 +27,7 @@ from domain.deployment.state import (
     DeploymentEvent,
     DeploymentPlanned,
     DeploymentStarted,
+    DeploymentSuperseded,
     Failure,
     StageRun,
 )
@@ -43,6 +45,8 @@ from projections.step import ServiceView
 from store.log import EventLog, RecordedEvent
 
 EVENTS = frozenset(get_args(DeploymentEvent))
+
+CANCELLING = CancellationRequested, DeploymentSuperseded
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,7 +79,10 @@ class DeploymentQuery(Struct, frozen=True, kw_only=True):
 
 
 class StageView(Struct, frozen=True, kw_only=True):
-    """A stage of a deployment. *plan* is the planned stage without its services; rows before version 4 lack it."""
+    """A stage of a deployment. *plan* is the planned stage without its services; rows before version 4 lack it.
+
+    *gate* is its progress through the gates before it.
+    """
 
     id: StageId
     position: int
@@ -85,12 +92,15 @@ class StageView(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     services: tuple[ServiceView, ...] = ()
     plan: PlannedStage | None = None
+    gate: GateRun = GateRun()
 
 
 class DeploymentSummary(Struct, frozen=True, kw_only=True):
     """A deployment without its steps: *actor* requested it for *reason*, and *worker* carries it out.
 
     *cancelled_by* is the actor of the last request to cancel it. *timeout* is its maximum duration, in seconds.
+    If it *rolls_back*, another deployment undoes its failure. It *undoes* the failed one with that number.
+    *superseded_by* is the number of the later one that made it needless while it waited.
     """
 
     id: DeploymentId
@@ -108,8 +118,12 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     cancellation: Cancellation | None = None
     cancelled_by: str | None = None
+    is_held: bool = False
     timeout: float | None = None
     has_timed_out: bool = False
+    rolls_back: bool = False
+    undoes: int | None = None
+    superseded_by: int | None = None
     failure: Failure | None = None
     worker: str | None = None
     version: int
@@ -140,8 +154,11 @@ def fold(view: DeploymentView | None, recorded: RecordedEvent) -> DeploymentView
         started_at=at if isinstance(event, DeploymentStarted) else view.started_at,
         finished_at=at if after.status.is_final else None,
         cancellation=after.cancellation,
-        cancelled_by=recorded.by.actor if isinstance(event, CancellationRequested) else view.cancelled_by,
+        is_held=after.is_held,
+        cancelled_by=recorded.by.actor if isinstance(event, CANCELLING) else view.cancelled_by,
+        superseded_by=event.number if isinstance(event, DeploymentSuperseded) else view.superseded_by,
         has_timed_out=after.has_timed_out,
+        rolls_back=after.rolls_back,
         failure=after.failure,
         worker=after.worker,
         stages=tuple(_fold_stage(stage, run, event, at) for stage, run in zip(view.stages, after.stages, strict=True)),
@@ -170,7 +187,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 14, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 17, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -187,6 +204,7 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
         source=event.plan.source,
         revision=event.plan.revision,
         timeout=event.plan.timeout,
+        undoes=event.plan.undoes,
         requested_at=recorded.recorded_at,
         stages=tuple(
             StageView(
@@ -206,16 +224,19 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
 
 def state_of(view: DeploymentView) -> Deployment:
     """Return the state of a deployment; the specifications of its services are missing."""
-    stages = tuple(
-        StageRun(stage=_plan(stage), status=stage.status, services=tuple(map(steps.run_of, stage.services)))
-        for stage in view.stages
-    )
+    stages = tuple(map(stage_run, view.stages))
     places = {
         run.service.id.int: (place, index)
         for place, stage in enumerate(stages)
         for index, run in enumerate(stage.services)
     }
     return _with_stages(view, stages, places)
+
+
+def stage_run(stage: StageView) -> StageRun:
+    """Return the state of a stage; the specifications of its services are missing."""
+    services = tuple(map(steps.run_of, stage.services))
+    return StageRun(stage=_plan(stage), status=stage.status, services=services, gate=stage.gate)
 
 
 def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
@@ -230,6 +251,7 @@ def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
             stage=_plan(stage),
             status=stage.status,
             services=tuple(steps.run_of(each) for each in stage.services if each.id.int == wanted),
+            gate=stage.gate,
         )
         for stage in view.stages
     )
@@ -250,6 +272,7 @@ def _with_stages(
         places=places,
         failure=view.failure,
         cancellation=view.cancellation,
+        is_held=view.is_held,
         has_timed_out=view.has_timed_out,
     )
 
@@ -267,6 +290,8 @@ def _fold_stage(stage: StageView, after: StageRun, event: DeploymentEvent, at: d
             for each in stage.services
         )
         stage = replace(stage, services=services)
+    if isinstance(event, GateEvent):
+        stage = replace(stage, gate=after.gate)
     if stage.status is after.status:
         return stage
     started_at, finished_at = steps.times(stage.started_at, after.status, at)

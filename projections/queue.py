@@ -62,8 +62,10 @@ def _fold(view: QueueView | None, recorded: RecordedEvent) -> QueueView | None:
     event = cast("QueueEvent", recorded.event)
     known = () if view is None else view.deployments
     match event:
-        case DeploymentRequested(deployment=deployment):
+        case DeploymentRequested(deployment=deployment, undoes=None):
             known = (*known, deployment)
+        case DeploymentRequested(deployment=deployment):
+            known = (*known[:1], deployment, *known[1:])
         case DeploymentClosed(deployment=deployment):
             known = tuple(each for each in known if each != deployment)
         case DeploymentMerged() | DeploymentAdmitted():
@@ -130,12 +132,12 @@ class QueueStory:
 async def open_at(log: EventLog, queue: UUID, version: int) -> dict[DeploymentId, int]:
     """Return the numbers of the deployments that were in the stream *queue* at *version*.
 
-    The queue is first come, first served: all deployments requested before the one admitted last are over. So the
-    stream is read backwards, up to the request of that deployment.
+    An admission says which of the deployments that have not ended is the oldest one, so the stream is read backwards,
+    up to its request.
     """
     found: dict[DeploymentId, int] = {}
     closed: set[DeploymentId] = set()
-    admitted: DeploymentId | None = None
+    oldest: DeploymentId | int | None = None
     while version > 0:
         for recorded in reversed(await log.events(queue, after=max(0, version - BATCH), until=version)):
             event = cast("QueueEvent", recorded)
@@ -143,11 +145,11 @@ async def open_at(log: EventLog, queue: UUID, version: int) -> dict[DeploymentId
                 case DeploymentClosed(deployment=deployment):
                     closed.add(deployment)
                 case DeploymentAdmitted(deployment=deployment):
-                    admitted = admitted or deployment
+                    oldest = oldest or event.oldest or deployment
                 case DeploymentRequested(deployment=deployment, number=number):
                     if deployment not in closed:
                         found[deployment] = number
-                    if deployment == admitted:
+                    if oldest in (deployment, number):
                         return found
                 case DeploymentMerged():
                     pass

@@ -58,13 +58,17 @@ class StepView(Struct, frozen=True, kw_only=True):
 
 
 class ServiceView(Struct, frozen=True, kw_only=True):
-    """A service of a deployment, with its two steps; *ports* are those that it listens on."""
+    """A service of a deployment, with its two steps; *ports* are those that it listens on.
+
+    *source* is the number of the deployment whose specification it has, if it was rolled back after a failure.
+    """
 
     id: ServiceId
     name: str
     type: ServiceType
     status: Status
     ports: tuple[int, ...] = ()
+    source: int | None = None
     build: StepView
     deploy: StepView
 
@@ -76,6 +80,7 @@ def planned(run: ServiceRun) -> ServiceView:
         name=run.service.name,
         type=run.service.type,
         status=run.status,
+        source=run.service.source,
         build=StepView(status=run.build.status),
         deploy=StepView(status=run.deploy.status),
     )

@@ -42,7 +42,7 @@ POLL = 0.5
 MAX_DEPLOYMENTS = 200
 """Maximum number of deployments that a worker runs at once."""
 
-VERSION = 10
+VERSION = 11
 """Version of jobs.sql. Increase it with each change, so that an older Stageline refuses the database."""
 
 

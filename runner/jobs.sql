@@ -217,8 +217,10 @@ BEGIN
             SELECT convert_from(e.state, 'UTF8')::json AS planned FROM stored_events e
             WHERE e.topic = 'deployment.DeploymentPlanned'
         ) AS plans;
-    PERFORM defer_deployment((convert_from(open.state, 'UTF8')::json ->> 'deployment')::uuid) FROM (
-        SELECT e.state FROM stored_events e WHERE e.topic = 'queue.DeploymentAdmitted'
-        EXCEPT SELECT e.state FROM stored_events e WHERE e.topic = 'queue.DeploymentClosed'
+    PERFORM defer_deployment(open.deployment::uuid) FROM (
+        SELECT convert_from(e.state, 'UTF8')::json ->> 'deployment' AS deployment FROM stored_events e
+            WHERE e.topic = 'queue.DeploymentAdmitted'
+        EXCEPT SELECT convert_from(e.state, 'UTF8')::json ->> 'deployment' FROM stored_events e
+            WHERE e.topic = 'queue.DeploymentClosed'
     ) AS open;
 END $$;

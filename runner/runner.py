@@ -21,6 +21,8 @@ from domain import deployment as deployments
 from domain.access import ENGINE
 from domain.deployment import queue as queues
 from domain.deployment.converge import known_before
+from domain.deployment.gate import StageApproved, StageGate, StageRejected, limit
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -34,8 +36,9 @@ from domain.deployment.wait import WaitEnded, WaitStarted
 from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
 from runner.retry import retry
+from runner.secret import FilledSpec, SecretOpener
 from runner.step import StepExecution
-from runner.targets.contract import Executor, StepRequest
+from runner.targets.contract import Executor, StepFailed, StepRequest
 from store.log import Author, Event, Origin, RecordedEvent
 from store.output import OutputStore
 
@@ -43,8 +46,12 @@ T = TypeVar("T")
 
 CONCERNING: Collection[type[Event]] = {
     CancellationRequested,
+    DeploymentHeld,
     DeploymentPlanned,
+    DeploymentReleased,
     DeploymentTakenUp,
+    StageApproved,
+    StageRejected,
     WaitEnded,
     WaitStarted,
     *queues.decider.events,
@@ -55,12 +62,18 @@ logger = logging.getLogger(__name__)
 
 
 class Runner:
-    """A runner of deployments. *worker* is its name, which no other runner has or had."""
+    """A runner of deployments. *worker* is its name, which no other runner has or had; *secrets* opens secrets."""
 
     def __init__(
-        self, handler: Handler, executors: Mapping[Target, Executor], outputs: OutputStore, worker: str
+        self,
+        handler: Handler,
+        executors: Mapping[Target, Executor],
+        outputs: OutputStore,
+        worker: str,
+        secrets: SecretOpener,
     ) -> None:
         self.handler, self.executors, self.outputs, self.worker = handler, executors, outputs, worker
+        self.secrets = secrets
         self._drives: dict[DeploymentId, DeploymentExecution] = {}
         handler.log.watch(self._on_events, CONCERNING)
 
@@ -101,8 +114,8 @@ class DeploymentExecution:
         self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
-        self._waits: dict[Step, asyncio.TimerHandle] = {}  # attempts that wait after a failed one
-        self._waited: set[Step] = set()  # attempts whose wait is over
+        self._waits: dict[Step | StageGate, asyncio.TimerHandle] = {}  # attempts and gates that wait
+        self._waited: set[Step | StageGate] = set()  # those whose wait is over
         self._deadline: asyncio.TimerHandle | None = None
         self._is_overdue = False
 
@@ -131,10 +144,10 @@ class DeploymentExecution:
         unwanted = deployment.unwanted
         for step in unwanted:
             if step not in self._aborts:
-                self._aborts[step] = self._task(self._run_of(deployment, step).abort(self._watches.get(step)))
+                self._aborts[step] = self._task(self._abort(deployment, step, self._watches.get(step)))
         for step in deployment.running if not unwanted else ():
             if step not in self._watches:
-                self._watches[step] = self._task(self._run_of(deployment, step).watch())
+                self._watches[step] = self._task(self._watch(deployment, step))
         return deployment
 
     async def _record(self) -> Deployment:
@@ -144,8 +157,7 @@ class DeploymentExecution:
             if self._newest > self._now.version:
                 await self._load()
             state = self._now.state
-            is_ready = any(step in self._waited or not state.retry_at(step) for step in state.startable)
-            if not (is_ready or (self._is_overdue and not state.has_timed_out)):
+            if not self._is_due(state):
                 return state
         await self._transact(partial(self._report, tuple(ended.values())))
         for tasks_of in (self._watches, self._aborts):
@@ -153,10 +165,16 @@ class DeploymentExecution:
                 tasks_of.pop(step).cancel()
         return self._now.state
 
-    def _wait(self, deployment: Deployment) -> None:
-        """Start a timer for the deadline, and for each step that waits for its retry, also if another worker began it.
+    def _is_due(self, state: Deployment) -> bool:
+        """Return whether a step starts now, a gate opens or ends, or the deployment times out."""
+        if state.is_gate_closed or state.gate in self._waited or (self._is_overdue and not state.has_timed_out):
+            return True
+        return any(step in self._waited or not state.retry_at(step) for step in state.startable)
 
-        The clock may have been set back since: no wait is longer than the longest of the policy.
+    def _wait(self, deployment: Deployment) -> None:
+        """Start a timer for each step that waits for its retry, and for the gate that has a deadline.
+
+        They may have begun to wait on another worker.
         """
         now, plan, deadline = datetime.now(UTC), deployment.plan, deployment.deadline
         if self._deadline is None and deadline is not None and plan is not None and plan.timeout is not None:
@@ -164,14 +182,21 @@ class DeploymentExecution:
             self._deadline = asyncio.get_running_loop().call_later(left, self._end_time)
         for step in deployment.startable:
             retry_at, run = deployment.retry_at(step), deployment.run_of(step.service)
-            if retry_at is None or run is None or step in self._waits or step in self._waited:
-                continue
-            left = min((retry_at - now).total_seconds(), run.service.spec.backoff.max)
-            self._waits[step] = asyncio.get_running_loop().call_later(left, self._end_wait, step)
+            if retry_at is not None and run is not None:
+                self._wait_until(step, retry_at, run.service.spec.backoff.max)
+        gate, stage = deployment.gate, deployment.next_stage
+        if gate is not None and stage is not None and stage.gate.deadline is not None:
+            self._wait_until(gate, stage.gate.deadline, limit(stage.stage, gate.kind))
 
-    def _end_wait(self, step: Step) -> None:
-        del self._waits[step]
-        self._waited.add(step)
+    def _wait_until(self, waiting: Step | StageGate, deadline: datetime, most: float) -> None:
+        """Start a timer, for at most *most* seconds: the clock may have been set back since *deadline* was set."""
+        if waiting not in self._waits and waiting not in self._waited:
+            left = min((deadline - datetime.now(UTC)).total_seconds(), most)
+            self._waits[waiting] = asyncio.get_running_loop().call_later(left, self._end_wait, waiting)
+
+    def _end_wait(self, waiting: Step | StageGate) -> None:
+        del self._waits[waiting]
+        self._waited.add(waiting)
         self._woken.set()
 
     def _end_time(self) -> None:
@@ -190,7 +215,11 @@ class DeploymentExecution:
 
     async def _report(self, outcomes: tuple[StepCommand, ...], transaction: Transaction) -> DeploymentId:
         advance = AdvanceDeployment(
-            worker=self._runner.worker, outcomes=outcomes, waited=tuple(self._waited), is_overdue=self._is_overdue
+            worker=self._runner.worker,
+            outcomes=outcomes,
+            waited=tuple(self._waited),
+            is_overdue=self._is_overdue,
+            at=datetime.now(UTC),
         )
         return await writing.report(transaction, self._id, advance)
 
@@ -209,7 +238,15 @@ class DeploymentExecution:
         task.add_done_callback(lambda _: self._woken.set())
         return task
 
-    def _run_of(self, deployment: Deployment, step: Step) -> StepExecution:
+    async def _watch(self, deployment: Deployment, step: Step) -> StepCommand:
+        return await (await self._run_of(deployment, step)).watch()
+
+    async def _abort(
+        self, deployment: Deployment, step: Step, watching: asyncio.Task[StepCommand] | None
+    ) -> StepCommand:
+        return await (await self._run_of(deployment, step)).abort(watching)
+
+    async def _run_of(self, deployment: Deployment, step: Step) -> StepExecution:
         run = deployment.run_of(step.service)
         assert run is not None
         assert deployment.environment is not None
@@ -217,9 +254,9 @@ class DeploymentExecution:
         known = known_before(deployment, step)
         unmet: str | None = None
         try:
-            spec = deployment.filled(step)
-        except Refused as refused:
-            spec, unmet = run.service.spec, str(refused)
+            found = await self._runner.secrets.filled(deployment, step)
+        except (Refused, StepFailed) as failure:
+            found, unmet = FilledSpec(run.service.spec), str(failure)
         request = StepRequest(
             environment=deployment.environment,
             deployment=self._id,
@@ -227,7 +264,9 @@ class DeploymentExecution:
             service=step.service,
             name=run.service.name,
             type=run.service.type,
-            spec=spec,
+            spec=found.spec,
+            secrets=found.secrets,
+            shown=found.shown,
             phase=step.phase,
             attempt=step.attempt,
             known=None if known is None else known.deployment,

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.secret import Vault
 from application.worker import Roster
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
@@ -40,7 +41,8 @@ from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
-from runner.targets.contract import Executor
+from runner.secret import SecretOpener
+from runner.targets.contract import Executor, OpenSecrets, StepRequest
 from runner.targets.docker import address
 from runner.targets.docker.engine import Engine as DockerEngine
 from runner.targets.docker.engine import EngineError, EngineUnavailable
@@ -99,10 +101,16 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
     async with opened as stores, AsyncExitStack() as stack:
         views, output, projector = stores.views, stores.output, stores.projector
-        processes = ProcessExecutor(settings.data, None if settings.run_as is None else account.find(settings.run_as))
+
+        async def open_secrets(request: StepRequest) -> StepRequest:
+            return await secrets.again(request)
+
+        user = None if settings.run_as is None else account.find(settings.run_as)
+        processes = ProcessExecutor(settings.data, user, open_secrets)
         executors: dict[Target, Executor] = {Target.PROCESS: processes}
         if settings.docker is not None:
-            executors[Target.DOCKER] = await stack.enter_async_context(docker_target(settings.docker, settings.data))
+            containers = docker_target(settings.docker, settings.data, open_secrets)
+            executors[Target.DOCKER] = await stack.enter_async_context(containers)
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
@@ -111,6 +119,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         stack.push_async_callback(aside.stop)
         application = _application(stores, roster, threaded.targets, signing_key, pages)
         await application.profiles.forget_all()
+        await application.vault.forget_all()
+        secrets = SecretOpener(application.handler.states, application.vault)
         await projector.start()
         stack.push_async_callback(projector.stop)
 
@@ -131,7 +141,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
                 raise RuntimeError("The leftovers are unknown, because an event of the standing services is parked.")
             return {row.environment: row.services for row in rows}
 
-        engine = _engine(settings, worker, application.handler, executors, output, open_deployments, standing_services)
+        runner = Runner(application.handler, executors, output, worker, secrets)
+        engine = _engine(settings, runner, output, open_deployments, standing_services)
         if engine is not None:
             stack.callback(_report_services, processes)
             await engine.start()
@@ -146,7 +157,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
 
 
 @asynccontextmanager
-async def docker_target(host: str, data: Path) -> AsyncIterator[DockerExecutor]:
+async def docker_target(
+    host: str, data: Path, open_secrets: OpenSecrets | None = None
+) -> AsyncIterator[DockerExecutor]:
     """Yield the executor of the engine at *host*, with the folder *data*; raises `AddressInvalid`.
 
     The engine may be unavailable meanwhile.
@@ -157,7 +170,7 @@ async def docker_target(host: str, data: Path) -> AsyncIterator[DockerExecutor]:
     except (EngineUnavailable, EngineError) as error:
         logger.warning("The target DOCKER is unavailable until its engine answers: %(reason)s", {"reason": error})
     try:
-        yield DockerExecutor(engine, machine(data).id)
+        yield DockerExecutor(engine, machine(data).id, open_secrets)
     finally:
         await engine.close()
 
@@ -249,6 +262,7 @@ def _application(
         running=RunningHash(views),
         signing_key=signing_key,
         profiles=Profiles(handler.states, stores.keys),
+        vault=Vault(handler.states, stores.keys),
         roster=roster,
         unfinished=RowList(views, standing.unfinished),
     )
@@ -256,22 +270,19 @@ def _application(
 
 def _engine(
     settings: Settings,
-    worker: str,
-    handler: Handler,
-    executors: Mapping[Target, Executor],
+    runner: Runner,
     output: SqliteOutput | PostgresOutput,
     open_deployments: OpenDeployments,
     services: StandingServices,
 ) -> Engine | None:
     """Return the engine, or None if only other workers run deployments."""
     if settings.database is None:
-        runner = Runner(handler, executors, output, worker=worker)
         return LocalEngine(runner, open_deployments, services)
     if not settings.works:
         return None
     assert isinstance(output, PostgresOutput)
-    assert isinstance(handler.log, PostgresLog)
+    log = runner.handler.log
+    assert isinstance(log, PostgresLog)
     here = machine(settings.data)
-    runner = Runner(handler, executors, output, worker=worker)
-    check = handler.log.witness.check
+    check = log.witness.check
     return WorkerEngine(settings.database, here, settings.gone, runner, output, open_deployments, services, check)

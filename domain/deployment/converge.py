@@ -1,4 +1,4 @@
-"""The services that a deployment leaves unchanged, and the instances of all services after it."""
+"""The services that a deployment leaves unchanged or has replaced, and the instances of all services after it."""
 
 from domain.deployment.instance import Instance, digest
 from domain.deployment.queue import DeploymentId
@@ -49,6 +49,20 @@ def unchanged_jobs(deployment: Deployment) -> list[Instance]:
     queued = [run for run in deployment.current.services if run.status is Status.QUEUED]
     jobs = [known(deployment, run) for run in queued if run.service.type is ServiceType.JOB]
     return [job for job in jobs if job is not None]
+
+
+def replaced(deployment: Deployment) -> list[Instance]:
+    """Return the earlier instances that *deployment* replaced, or lost when it stopped them first.
+
+    A JOB has no instance that could be brought back.
+    """
+    gone = [
+        deployment.inherited.get(run.service.id.int)
+        for stage in deployment.stages
+        for run in stage.services
+        if run.service.type is not ServiceType.JOB and (run.status is Status.SUCCEEDED or run.is_lost)
+    ]
+    return [each for each in gone if each is not None]
 
 
 def instance(deployment: Deployment, own: DeploymentId, service: ServiceId) -> Instance | None:

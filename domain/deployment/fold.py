@@ -5,7 +5,16 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from domain.deployment import gate as gates
 from domain.deployment import step as steps
+from domain.deployment.gate import (
+    GateEvent,
+    StageApprovalRequested,
+    StageApprovalTimedOut,
+    StageApproved,
+    StageRejected,
+)
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.plan import Plan, PlannedStage
 from domain.deployment.state import (
     Cancellation,
@@ -17,6 +26,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     Failure,
@@ -67,9 +77,11 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             }
             planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
             return replace(planned, stages=stages, places=places, needed=_needed(plan))
-        case DeploymentStarted(instances=instances, deadline=deadline):
+        case DeploymentStarted(instances=instances, deadline=deadline, secrets=secrets):
             inherited = {each.service.int: each for each in instances}
-            return replace(deployment, status=Status.RUNNING, inherited=inherited, deadline=deadline)
+            versions = {each.name: each.version for each in secrets}
+            started = replace(deployment, status=Status.RUNNING, inherited=inherited, secrets=versions)
+            return replace(started, deadline=deadline)
         case DeploymentTakenUp(worker=worker):
             return replace(deployment, worker=worker, wait=None)
         case WaitStarted(cause=cause):
@@ -84,14 +96,22 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_stage(deployment, stage, Status.SUCCEEDED)
         case StageFailed(stage=stage):
             return _with_stage(deployment, stage, Status.FAILED)
+        case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
+            return _with_gate(deployment, event)
+        case DeploymentHeld():
+            return replace(deployment, is_held=True)
+        case DeploymentReleased():
+            return replace(deployment, is_held=False)
         case CancellationRequested(forced=forced):
             return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
+        case DeploymentSuperseded():
+            return replace(deployment, cancellation=Cancellation.SAFE)
         case TimeoutReached():
             return replace(deployment, has_timed_out=True)
         case DeploymentSucceeded():
             return replace(deployment, status=Status.SUCCEEDED)
-        case DeploymentFailed() | DeploymentTimedOut():
-            return _over(deployment, Status.FAILED)
+        case DeploymentFailed(rolls_back=rolls_back) | DeploymentTimedOut(rolls_back=rolls_back):
+            return replace(_over(deployment, Status.FAILED), rolls_back=rolls_back)
         case DeploymentCancelled():
             return _over(deployment, Status.CANCELLED)
         case _:
@@ -124,6 +144,19 @@ def _failed(deployment: Deployment, event: StepFailed) -> Deployment:
         return deployment
     stage, phase = deployment.current.stage.id, Phase.BUILD if isinstance(event, BuildFailed) else Phase.DEPLOY
     return replace(deployment, failure=Failure(stage=stage, service=event.service, phase=phase, reason=event.reason))
+
+
+def _with_gate(deployment: Deployment, event: GateEvent) -> Deployment:
+    """Return the deployment after *event*; a rejection is its failure."""
+    stages = list(deployment.stages)
+    place = next(place for place, run in enumerate(stages) if run.stage.id == event.stage)
+    run = stages[place]
+    gate = gates.evolve(run.gate, run.stage, event)
+    stages[place] = replace(run, gate=gate)
+    failure = deployment.failure
+    if failure is None and gate.problem is not None:
+        failure = Failure(stage=event.stage, reason=gate.problem)
+    return replace(deployment, stages=tuple(stages), failure=failure)
 
 
 def _over(deployment: Deployment, status: Status) -> Deployment:

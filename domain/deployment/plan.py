@@ -1,11 +1,15 @@
 """The plan of a deployment: the pipeline as it stood when the deployment was requested."""
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from domain import name as names
+from domain.deployment.selection import WHOLE, Selection
 from domain.errors import InvalidArgument, InvalidReference, NothingToDeploy, NotRunnable
 from domain.pipeline import need as needs
 from domain.pipeline.environment import Target
+from domain.pipeline.gate import Approval, GateKind
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure
@@ -15,6 +19,7 @@ from domain.reference import (
     HostReference,
     PortReference,
     Reference,
+    SecretReference,
     ServiceReference,
     UrlReference,
     VariableReference,
@@ -50,7 +55,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, gc=False):
 class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
     """A service with its specification.
 
-    With *is_done* an earlier deployment, which this one retries, deployed it, and *endpoint* is what it offers.
+    With *is_done* an earlier deployment, which this one retries or undoes, left it as it is, and *endpoint* is what it
+    offers. *source* is the number of the deployment whose specification it has, if this one undoes another.
     """
 
     id: ServiceId
@@ -60,6 +66,7 @@ class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
     is_skipped: bool = False
     is_done: bool = False
     endpoint: Endpoint | None = None
+    source: int | None = None
 
     @property
     def is_due(self) -> bool:
@@ -75,6 +82,12 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
     services: tuple[PlannedService, ...] = ()
     on_failure: OnFailure = OnFailure.STOP
     always: bool = False
+    approval: Approval | None = None
+
+    @property
+    def gates(self) -> tuple[GateKind, ...]:
+        """The gates before the stage, in order."""
+        return () if self.approval is None else (GateKind.APPROVAL,)
 
     @property
     def is_skipped(self) -> bool:
@@ -85,11 +98,13 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
 class Plan(Struct, frozen=True, kw_only=True, gc=False):
     """The pinned stages; with *build_barrier* all builds of a stage end before a service of it is deployed.
 
-    *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own. *revision*
+    *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own. A plan that
+    *undoes* a failed deployment, by its number, brings back what it renewed. *on_failure* is the reaction to a timeout.
+    *revision*
     is that of the sources, if it is known. With *renew* no service is left out because it is unchanged. *variables*
     are those of the environment over those of its project; *environment* and *project* are their names. A plan of a
     time without references has no names, and its texts are used as they are. *timeout* is the maximum duration of the
-    deployment, in seconds.
+    deployment, in seconds. A *partial* plan has the chosen services, and as skipped ones those to which they refer.
     """
 
     pipeline_version: int
@@ -103,41 +118,48 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
     project: str = ""
     variables: tuple[Variable, ...] = ()
     timeout: float | None = None
+    is_partial: bool = False
+
+    @property
+    def services(self) -> tuple[PlannedService, ...]:
+        return tuple([service for stage in self.stages for service in stage.services])
+
+    on_failure: OnFailure = OnFailure.STOP
+    undoes: int | None = None
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it has specifications of earlier plans."""
+        return self.source is not None or self.undoes is not None
 
 
 def make(
-    pipeline: Pipeline, version: int, project: Project, revision: str | None = None, *, renew: bool = False
+    pipeline: Pipeline,
+    version: int,
+    project: Project,
+    revision: str | None = None,
+    *,
+    renew: bool = False,
+    selection: Selection = WHOLE,
+    running: Collection[int] | None = None,
 ) -> Plan:
-    """Return the plan of *pipeline*, which is of *project*, at *version*.
+    """Return the plan of the *selection* of *pipeline*, which is of *project*, at *version*.
 
-    Raises `NothingToDeploy`, `NotRunnable`, `InvalidArgument`, and the refusals of `check`.
+    *running* are the ids of the services that run, as integers; None if that is not known. Raises `NothingToDeploy`,
+    `NotRunnable`, `InvalidArgument`, `ServiceNotFound`, `StageNotFound`, and the refusals of `check`.
     """
     if revision is not None:
         check_revision(revision)
-    due = [service for service in pipeline.services if not service.is_skipped]
+    due = selection.of(pipeline)
     if not due:
         raise NothingToDeploy()
     bare = [service.name for service in due if not _is_runnable(service, pipeline.target)]
     if bare:
         raise NotRunnable(services=", ".join(bare), target=pipeline.target.value, needs=SOURCES[pipeline.target])
-    stages = tuple(
-        PlannedStage(
-            id=stage.id,
-            name=stage.name,
-            concurrency=min(stage.policy.concurrency or pipeline.concurrency, pipeline.concurrency),
-            on_failure=stage.policy.on_failure or pipeline.policy.on_failure,
-            always=stage.policy.always,
-            services=tuple(
-                PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.is_skipped)
-                for s in stage.services
-            ),
-        )
-        for stage in pipeline.stages
-    )
     plan = Plan(
         pipeline_version=version,
         target=pipeline.target,
-        stages=stages,
+        stages=_stages(pipeline, due, selection),
         build_barrier=pipeline.policy.build_barrier,
         revision=revision,
         renew=renew,
@@ -145,9 +167,35 @@ def make(
         project=project.name or "",
         variables=merged(project.variables, pipeline.variables),
         timeout=pipeline.policy.deployment_timeout,
+        is_partial=not selection.is_whole,
+        on_failure=pipeline.policy.on_failure,
     )
     check(plan)
+    if plan.is_partial and running is not None:
+        _check_running(plan, running)
     return plan
+
+
+def _stages(pipeline: Pipeline, due: Collection[Service], selection: Selection) -> tuple[PlannedStage, ...]:
+    """Return the stages with the services that are *due*, and with others: all, or those to which they refer."""
+    own = {service.id.int for service in due}
+    keys = {key for service in due for key in needs.named_by(service)}
+    return tuple(
+        PlannedStage(
+            id=stage.id,
+            name=stage.name,
+            concurrency=min(stage.policy.concurrency or pipeline.concurrency, pipeline.concurrency),
+            on_failure=stage.policy.on_failure or pipeline.policy.on_failure,
+            always=stage.policy.always,
+            approval=stage.policy.approval,
+            services=tuple(
+                PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.id.int not in own)
+                for s in stage.services
+                if selection.is_whole or s.id.int in own or names.key(s.name) in keys
+            ),
+        )
+        for stage in pipeline.stages
+    )
 
 
 def check_revision(revision: str) -> None:
@@ -176,8 +224,22 @@ def check(plan: Plan) -> None:
         found = [(service, field, each) for field, each in references if isinstance(each, VariableReference)]
         needs.check_variables(found, having)
         for field, each in references:
-            if isinstance(each, ServiceReference):
+            if isinstance(each, ServiceReference) and not plan.is_partial:  # then the others run
                 _check_skipped(service, field, each, known[names.key(each.service)])
+
+
+def secrets_of(plan: Plan) -> list[tuple[PlannedService, str, SecretReference]]:
+    """Return the references to secrets of the due services, each with its field."""
+    if not plan.environment:
+        return []
+    services = [service for stage in plan.stages for service in stage.services if service.is_due]
+    return [
+        (service, field, reference)
+        for service in services
+        if refers(service.spec)
+        for field, reference in needs.readable(service.spec)
+        if isinstance(reference, SecretReference)
+    ]
 
 
 def _references(service: PlannedService) -> list[tuple[str, Reference]]:
@@ -202,6 +264,19 @@ def _check_skipped(service: PlannedService, field: str, reference: ServiceRefere
         case PortReference() | UrlReference():
             remedy += ", or give it a fixed port"
     raise needs.unmet(service, field, reference, f"{needed.name!r} is skipped", remedy)
+
+
+def _check_running(plan: Plan, running: Collection[int]) -> None:
+    """Raise `UnmetReference` if a due service refers to one that neither runs nor is due; of a JOB, never ran."""
+    known = needs.by_name(plan.services)
+    for service in plan.services:
+        for field, each in _references(service) if service.is_due and refers(service.spec) else ():
+            if not isinstance(each, ServiceReference):
+                continue
+            needed = known[names.key(each.service)]
+            if not needed.is_due and needed.id.int not in running:
+                why = f"{needed.name!r} " + ("has not run" if needed.type is ServiceType.JOB else "does not run")
+                raise needs.unmet(service, field, each, why, f"deploy {needed.name!r}, too, or all dependencies")
 
 
 def _is_runnable(service: Service, target: Target) -> bool:

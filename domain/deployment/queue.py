@@ -1,8 +1,10 @@
 """
-The queue of an environment: one deployment at a time; the others wait in the order of their requests.
+The queue of an environment: one deployment at a time; the others wait in the order of their requests. A deployment that
+undoes a failed one goes before them.
 
-A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline and of
-the project, for the same revision, and of the same earlier deployment.
+A request merges into a waiting one by the same actor, for the same action on the same services, on the same version of
+the pipeline and of the project, for the same revision, and of the same earlier deployment. The policy of the
+environment may say that it waits instead, or that it supersedes those that wait.
 """
 
 from enum import StrEnum
@@ -15,6 +17,8 @@ from msgspec.structs import replace
 
 from domain.decider import Decider
 from domain.errors import LimitReached
+from domain.pipeline.environment import OnRequest
+from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 
 DeploymentId = NewType("DeploymentId", UUID)
@@ -38,11 +42,19 @@ class Action(StrEnum):
     ROLLBACK = "ROLLBACK"
 
 
+COVERED = {
+    Action.DEPLOY: (Action.DEPLOY, Action.RETRY),
+    Action.REDEPLOY: (Action.DEPLOY, Action.REDEPLOY, Action.RETRY),
+}
+"""The actions that a later one on the same services makes needless."""
+
+
 class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     """*deployment* is queued; *number* counts the environment's deployments from 1.
 
     *source* is the number of the deployment that it retries or rolls back to, and *revision* that of its plan.
-    *project_version* counts the changes of the project's name and variables.
+    *project_version* counts the changes of the project's name and variables. *services* are the chosen ones; none for
+    the whole environment. A deployment that *undoes* a failed one, by its number, goes before those that wait.
     """
 
     deployment: DeploymentId
@@ -53,6 +65,8 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     source: int | None = None
     revision: str | None = None
     project_version: int = 0
+    services: tuple[ServiceId, ...] = ()
+    undoes: int | None = None
 
 
 class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
@@ -61,10 +75,14 @@ class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
     deployment: DeploymentId
 
 
-class DeploymentAdmitted(Struct, frozen=True, kw_only=True, gc=False):
-    """*deployment* has the environment to itself now."""
+class DeploymentAdmitted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """*deployment* has the environment to itself now.
+
+    *oldest* is the number of the oldest one that has not ended, if it has gone before older ones.
+    """
 
     deployment: DeploymentId
+    oldest: int | None = None
 
 
 class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -88,6 +106,9 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     source: int | None = None
     revision: str | None = None
     project_version: int = 0
+    services: tuple[ServiceId, ...] = ()
+    undoes: int | None = None
+    on_request: OnRequest = OnRequest.MERGE
 
 
 class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -107,10 +128,12 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     source: int | None = None
     revision: str | None = None
     project_version: int = 0
+    services: tuple[ServiceId, ...] = ()
+    undoes: int | None = None
 
 
 class Queue(Struct, frozen=True, kw_only=True, gc=False):
-    """The queue: `admitted` is the deployment that may run, `waiting` are those behind it, oldest first.
+    """The queue: `admitted` is the deployment that may run, `waiting` are those behind it, in order.
 
     *last* is the last one that has run and ended.
     """
@@ -131,10 +154,9 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
         case RequestDeployment(deployment=deployment):
             if any(request.deployment == deployment for request in queue.open):
                 return []
-            for waiting in queue.waiting:
-                if _what(waiting) == _what(command):
-                    return [DeploymentMerged(deployment=waiting.deployment)]
-            if len(queue.waiting) >= MAX_WAITING:
+            if same := _same(queue, command):
+                return [DeploymentMerged(deployment=same.deployment)]
+            if len(queue.waiting) >= MAX_WAITING and command.undoes is None:
                 raise LimitReached(limit=MAX_WAITING, what="deployments waiting in an environment")
             requested = DeploymentRequested(
                 deployment=deployment,
@@ -145,6 +167,8 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 source=command.source,
                 revision=command.revision,
                 project_version=command.project_version,
+                services=command.services,
+                undoes=command.undoes,
             )
             return [requested] if queue.admitted else [requested, DeploymentAdmitted(deployment=deployment)]
         case CloseDeployment(deployment=deployment, has_run=has_run):
@@ -152,16 +176,47 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 return []
             closed: list[QueueEvent] = [DeploymentClosed(deployment=deployment, has_run=has_run)]
             if queue.admitted and queue.admitted.deployment == deployment and queue.waiting:
-                closed.append(DeploymentAdmitted(deployment=queue.waiting[0].deployment))
+                closed.append(_admitted(queue.waiting))
             return closed
         case _:
             assert_never(command)
 
 
+def superseded(queue: Queue, wish: RequestDeployment) -> tuple[Request, ...]:
+    """Return the waiting deployments that *wish* supersedes: it does at least what they would do.
+
+    A deployment that has its turn is never superseded, so there is always one that comes to its end.
+    """
+    if wish.on_request is not OnRequest.SUPERSEDE or wish.undoes is not None or _same(queue, wish) is not None:
+        return ()
+    return tuple([each for each in queue.waiting if _covers(wish, each)])
+
+
+def _covers(wish: RequestDeployment, waiting: Request) -> bool:
+    """Return whether a deployment of *wish* makes the *waiting* one needless."""
+    covered = COVERED.get(wish.action, ())
+    has_all = not wish.services or (waiting.services and set(waiting.services) <= set(wish.services))
+    return waiting.action in covered and bool(has_all)
+
+
+def _same(queue: Queue, wish: RequestDeployment) -> Request | None:
+    """Return the waiting deployment that *wish* merges into, if any."""
+    if wish.on_request is OnRequest.WAIT:
+        return None
+    return next((waiting for waiting in queue.waiting if _what(waiting) == _what(wish)), None)
+
+
+def _admitted(waiting: tuple[Request, ...]) -> DeploymentAdmitted:
+    """Return the admission of the first one that waits."""
+    first, oldest = waiting[0], min(request.number for request in waiting)
+    return DeploymentAdmitted(deployment=first.deployment, oldest=oldest if oldest < first.number else None)
+
+
 def _what(request: Request | RequestDeployment) -> tuple[object, ...]:
     """Return all that must be the same for two requests to merge."""
     versions = request.pipeline_version, request.project_version
-    return request.action, request.actor, versions, request.source, request.revision
+    wish = request.action, request.actor, versions, request.source, request.revision
+    return *wish, request.services, request.undoes
 
 
 def evolve(queue: Queue, event: QueueEvent) -> Queue:
@@ -176,8 +231,11 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
                 source=event.source,
                 revision=event.revision,
                 project_version=event.project_version,
+                services=event.services,
+                undoes=event.undoes,
             )
-            return replace(queue, count=event.number, waiting=(*queue.waiting, request))
+            waiting = (*queue.waiting, request) if event.undoes is None else (request, *queue.waiting)
+            return replace(queue, count=event.number, waiting=waiting)
         case DeploymentMerged():
             return queue
         case DeploymentAdmitted(deployment=deployment):

@@ -4,15 +4,21 @@ The plans of a retry and of a rollback: the plan that an earlier deployment pinn
 Both keep the specifications and policies of then. Services that were removed from the pipeline since are left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from uuid import uuid5
 
 from msgspec.structs import replace
 
-from domain.deployment.plan import Plan, PlannedService, check
+from domain.deployment import converge
+from domain.deployment.instance import Instance
+from domain.deployment.plan import Endpoint, Plan, PlannedService, check
+from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import DEPLOYED
 from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, RetryOutdated
+from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import Pipeline
+from domain.variable import merged
 
 
 def retry(deployment: Deployment, pipeline: Pipeline, newest: int) -> Plan:
@@ -51,6 +57,57 @@ def roll_back(deployment: Deployment, pipeline: Pipeline) -> Plan:
     return plan
 
 
+def undo_id(failed: DeploymentId) -> DeploymentId:
+    """Return the id of the deployment that undoes the *failed* one: there is at most one."""
+    return DeploymentId(uuid5(failed, "undo"))
+
+
+def undo(failed: Deployment, pipeline: Pipeline, sources: Mapping[DeploymentId, Deployment]) -> Plan | None:
+    """Return the plan that brings back the instances that the *failed* deployment replaced; None if there are none.
+
+    *sources* are the deployments that brought these instances. The stages are those of the newest whole one. A service
+    that fails does not stop the others: each one that is back is a gain. No stage waits for an approval.
+    """
+    known = {service.id.int for service in pipeline.services}
+    back = {each.service.int: each for each in converge.replaced(failed) if each.service.int in known}
+    plans = {id_: source.plan for id_, source in sources.items() if source.plan is not None}
+    if not back or failed.plan is None:
+        return None
+    newest = max(back.values(), key=lambda each: (not plans[each.deployment].is_partial, each.number))
+    base = plans[newest.deployment]
+    due = {id_: _earlier(plans[each.deployment], each, base) for id_, each in back.items()}
+
+    def placed(services: Sequence[PlannedService]) -> tuple[PlannedService, ...]:
+        ids = [each.id.int for each in services]
+        both = zip(ids, services, strict=True)
+        return tuple([due.pop(id_) if id_ in due else _left(failed, each) for id_, each in both if id_ in known])
+
+    now = {"on_failure": OnFailure.CONTINUE, "approval": None}
+    stages = [replace(stage, services=placed(stage.services), **now) for stage in base.stages]
+    stages[-1] = replace(stages[-1], services=(*stages[-1].services, *due.values()))
+    plan = replace(base, stages=tuple(stages), source=None, undoes=failed.number, revision=None, is_partial=False)
+    return replace(plan, timeout=failed.plan.timeout, on_failure=OnFailure.STOP)
+
+
+def _earlier(plan: Plan, instance: Instance, base: Plan) -> PlannedService:
+    """Return the service as *plan* pinned it, with the variables of then if those of *base* differ."""
+    found = next(each for stage in plan.stages for each in stage.services if each.id.int == instance.service.int)
+    spec = found.spec
+    if plan.variables != base.variables:
+        spec = replace(spec, env=merged(plan.variables, spec.env))
+    return replace(found, spec=spec, is_done=False, endpoint=None, source=instance.number)
+
+
+def _left(failed: Deployment, service: PlannedService) -> PlannedService:
+    """Return a service that stays as it is, with what it offers to the others."""
+    run, left = failed.run_of(service.id), failed.inherited.get(service.id.int)
+    if service.is_skipped:
+        return service
+    offered = None if run is None else run.endpoint
+    endpoint = offered if left is None else Endpoint(ports=left.ports, outputs=left.outputs)
+    return replace(service, is_done=True, endpoint=endpoint, source=None)
+
+
 def _repeated(deployment: Deployment, pipeline: Pipeline, again: Callable[[PlannedService], PlannedService]) -> Plan:
     assert deployment.plan is not None, "the deployment was planned"
     if not deployment.status.is_final:
@@ -60,4 +117,4 @@ def _repeated(deployment: Deployment, pipeline: Pipeline, again: Callable[[Plann
         replace(stage, services=tuple(again(each) for each in stage.services if each.id.int in known))
         for stage in deployment.plan.stages
     )
-    return replace(deployment.plan, stages=stages, source=deployment.number)
+    return replace(deployment.plan, stages=stages, source=deployment.number, undoes=None)

@@ -5,10 +5,22 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from domain.deployment import gate as gates
+from domain.deployment import review as reviews
 from domain.deployment import wait as waits
-from domain.deployment.converge import known_before, unchanged_jobs
+from domain.deployment.converge import known_before, replaced, unchanged_jobs
 from domain.deployment.fold import evolve, fold
+from domain.deployment.gate import ApproveStage, GateEvent, RejectStage, Review
+from domain.deployment.hold import (
+    DeploymentHeld,
+    DeploymentReleased,
+    HoldCommand,
+    HoldDeployment,
+    HoldEvent,
+    ReleaseDeployment,
+)
 from domain.deployment.instance import Instance
+from domain.deployment.queue import Action
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -22,6 +34,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     PlanDeployment,
@@ -29,6 +42,7 @@ from domain.deployment.state import (
     StageSkipped,
     StageStarted,
     StageSucceeded,
+    SupersedeDeployment,
     TakeUpDeployment,
     TimeoutReached,
 )
@@ -59,7 +73,11 @@ from domain.deployment.step import (
 )
 from domain.deployment.wait import RecordWait
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
+from domain.pipeline.stage import OnFailure
 from domain.spec import UNSTORABLE
+
+UNDOABLE = Action.DEPLOY, Action.REDEPLOY, Action.RETRY
+"""Actions after whose failure the server may roll back."""
 
 Decided = tuple[list[DeploymentEvent], Deployment]
 """Events, and the deployment after them."""
@@ -105,6 +123,9 @@ def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
     if command.is_overdue and (overdue := _overdue(deployment)):
         overdue, deployment = _with_consequences(overdue, fold(deployment, overdue))
         events += overdue
+    while gate := _gate_event(deployment, command):
+        more, deployment = _with_consequences([gate], fold(deployment, [gate]))
+        events += more
     ready = [step for step in deployment.startable if step in command.waited or not deployment.retry_at(step)]
     started = [_started(deployment, step) for step in ready]
     return events + started, fold(deployment, started)
@@ -117,6 +138,16 @@ def _overdue(deployment: Deployment) -> list[DeploymentEvent]:
     return [] if timeout is None or not is_running else [TimeoutReached(seconds=timeout)]
 
 
+def _gate_event(deployment: Deployment, command: AdvanceDeployment) -> GateEvent | None:
+    """Return the event that opens the gate in front of the next stage, or ends it when its time is over."""
+    run, gate = deployment.next_stage, deployment.gate
+    if run is None or gate is None:
+        return None
+    if deployment.is_gate_closed:
+        return gates.opened(run.stage, gate.kind, command.at)
+    return gates.elapsed(run.stage, gate.kind) if gate in command.waited else None
+
+
 def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
     """Return the start of *step*, with the values of the references of its service."""
     started = BuildStarted if step.phase is Phase.BUILD else ServiceDeployStarted
@@ -126,10 +157,17 @@ def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
 
 
 def _decide(
-    deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment | RecordWait
+    deployment: Deployment,
+    command: TakeUpDeployment
+    | StepCommand
+    | CancelDeployment
+    | SupersedeDeployment
+    | RecordWait
+    | Review
+    | HoldCommand,
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker, instances=instances, at=at):
+        case TakeUpDeployment(worker=worker, instances=instances, secrets=secrets, at=at):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
@@ -137,20 +175,40 @@ def _decide(
             taken = DeploymentTakenUp(worker=worker)
             if deployment.status is Status.RUNNING:
                 return [taken]
-            started = DeploymentStarted(instances=_relevant(deployment, instances), deadline=_deadline(deployment, at))
-            return [started, taken]
+            relevant, deadline = _relevant(deployment, instances), _deadline(deployment, at)
+            return [DeploymentStarted(instances=relevant, deadline=deadline, secrets=secrets), taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.ending is Cancellation.FORCED or (deployment.cancellation and not forced):
                 return []
             return [CancellationRequested(forced=forced)]
+        case SupersedeDeployment(number=number):
+            is_waiting = deployment.status is Status.QUEUED and deployment.cancellation is None
+            return [DeploymentSuperseded(number=number)] if is_waiting else []
         case RecordWait(cause=cause):
             return [] if deployment.status.is_final else [*waits.decide(deployment.wait, cause)]
+        case HoldDeployment() | ReleaseDeployment():
+            return [*_hold(deployment, command)]
+        case ApproveStage() | RejectStage():
+            return [*reviews.decide(deployment, command)]
         case StartStep() | SucceedStep() | KeepStep() | FailStep() | AbortStep():
             if deployment.worker not in (None, command.worker):
                 raise Fenced(worker=deployment.worker)
             return _decide_step(deployment, command)
+        case _:
+            assert_never(command)
+
+
+def _hold(deployment: Deployment, command: HoldCommand) -> list[HoldEvent]:
+    """Return the event of *command*, none if nothing new starts anyway; raises `DeploymentOver`."""
+    if deployment.status.is_final:
+        raise DeploymentOver(status=deployment.status.value.lower())
+    match command:
+        case HoldDeployment():
+            return [] if deployment.is_held or deployment.ending else [DeploymentHeld()]
+        case ReleaseDeployment():
+            return [DeploymentReleased()] if deployment.is_held else []
         case _:
             assert_never(command)
 
@@ -202,8 +260,8 @@ def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:
 
 
 def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
-    """Return the instances of services that exist: the plan has all of them, unless it is an earlier one."""
-    if deployment.plan is None or deployment.plan.source is not None:
+    """Return the instances of services that exist: the plan has all of them, unless it is partial or an earlier one."""
+    if deployment.plan is None or deployment.plan.is_partial or deployment.plan.is_repeat:
         return instances
     return tuple([each for each in instances if each.service.int in deployment.places])
 
@@ -244,6 +302,8 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     is_between = stage is None and deployment.status is Status.RUNNING
     if doomed := deployment.doomed:
         yield from (ServiceCancelled(service=run.service.id) for run in doomed)
+    elif refused := next((run for run in deployment.stages if run.is_refused), None):
+        yield StageFailed(stage=refused.stage.id)
     elif jobs := unchanged_jobs(deployment):
         yield from (ServiceUnchanged(service=job.service, number=job.number) for job in jobs)
     elif stage and stage.is_complete:
@@ -257,7 +317,7 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     elif deployment.ending:
         if not deployment.running:
             yield _end(deployment, DeploymentCancelled())
-    elif is_between:
+    elif is_between and deployment.gate is None and not deployment.is_held:
         yield StageStarted(stage=waiting[0].stage.id)
 
 
@@ -265,7 +325,27 @@ def _end(deployment: Deployment, otherwise: DeploymentSucceeded | DeploymentCanc
     """Return the failure of *deployment*, or *otherwise*."""
     failure, plan = deployment.failure, deployment.plan
     if failure is None and isinstance(otherwise, DeploymentCancelled) and deployment.cancellation is None:
-        return DeploymentTimedOut(seconds=0.0 if plan is None or plan.timeout is None else plan.timeout)
+        seconds = 0.0 if plan is None or plan.timeout is None else plan.timeout
+        return DeploymentTimedOut(seconds=seconds, rolls_back=_rolls_back(deployment))
     if failure is None:
         return otherwise
-    return DeploymentFailed(stage=failure.stage, service=failure.service, phase=failure.phase, reason=failure.reason)
+    return DeploymentFailed(
+        stage=failure.stage,
+        service=failure.service,
+        phase=failure.phase,
+        reason=failure.reason,
+        rolls_back=_rolls_back(deployment),
+    )
+
+
+def _rolls_back(deployment: Deployment) -> bool:
+    """Return whether the failure of *deployment* is to be undone, and something can be.
+
+    A rollback that fails is not rolled back, and neither is a deployment that somebody cancelled.
+    """
+    if deployment.action not in UNDOABLE or deployment.cancellation is not None:
+        return False
+    failed = [run.stage.on_failure for run in deployment.stages if run.has_failed]
+    if deployment.has_timed_out and deployment.plan is not None:
+        failed.append(deployment.plan.on_failure)
+    return OnFailure.ROLL_BACK in failed and bool(replaced(deployment))

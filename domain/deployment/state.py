@@ -7,6 +7,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from domain import name as names
+from domain.deployment.gate import GateEvent, GateRun, Review, StageGate
+from domain.deployment.hold import HoldCommand, HoldEvent
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Endpoint, Plan, PlannedStage
 from domain.deployment.queue import Action
@@ -21,8 +23,8 @@ from domain.deployment.step import (
     StepCommand,
     StepEvent,
 )
-from domain.deployment.value import Known, Lookup
-from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitStarted
+from domain.deployment.value import Known, Lookup, SecretVersion
+from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
@@ -41,11 +43,13 @@ class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
 class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The deployment started; *instances* are those of the services then, as far as earlier deployments know.
 
-    At its *deadline* it times out, if its plan has a timeout.
+    At its *deadline* it times out, if its plan has a timeout. *secrets* are the versions of the secrets that its
+    services refer to.
     """
 
     instances: tuple[Instance, ...] = ()
     deadline: datetime | None = None
+    secrets: tuple[SecretVersion, ...] = ()
 
 
 class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
@@ -78,6 +82,12 @@ class CancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool
 
 
+class DeploymentSuperseded(Struct, frozen=True, kw_only=True, gc=False):
+    """The deployment with *number* was requested while this one waited, and does what it would have done."""
+
+    number: int
+
+
 class TimeoutReached(Struct, frozen=True, kw_only=True, gc=False):
     """The deployment has run for *seconds*, its timeout: no new step starts, and running steps are stopped."""
 
@@ -87,19 +97,24 @@ class TimeoutReached(Struct, frozen=True, kw_only=True, gc=False):
 class DeploymentSucceeded(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
-class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False):
-    """*phase* of *service* was the first step that failed, with *reason*."""
+class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """*phase* of *service* was the first step that failed, with *reason*; without a service, *stage* did not start.
+
+    If it *rolls_back*, another deployment brings back the services that this one renewed.
+    """
 
     stage: StageId
-    service: ServiceId
-    phase: Phase
+    service: ServiceId | None = None
+    phase: Phase | None = None
     reason: str
+    rolls_back: bool = False
 
 
-class DeploymentTimedOut(Struct, frozen=True, kw_only=True, gc=False):
-    """The deployment failed, because it had not ended after *seconds*."""
+class DeploymentTimedOut(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The deployment failed, because it had not ended after *seconds*; *rolls_back* as in `DeploymentFailed`."""
 
     seconds: float
+    rolls_back: bool = False
 
 
 class DeploymentCancelled(Struct, frozen=True, kw_only=True, gc=False): ...
@@ -116,11 +131,14 @@ WholeEvent = (
     | StageSucceeded
     | StageFailed
     | CancellationRequested
+    | DeploymentSuperseded
     | TimeoutReached
     | DeploymentSucceeded
     | DeploymentFailed
     | DeploymentTimedOut
     | DeploymentCancelled
+    | GateEvent
+    | HoldEvent
 )
 """The events that concern no single service."""
 
@@ -139,38 +157,76 @@ class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
 class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Hand the deployment to *worker*, and start it if it has not started, at the time *at*.
 
-    *instances* are those of the services.
+    *instances* are those of the services, and *secrets* the versions of the secrets that these refer to.
     """
 
     worker: str
     instances: tuple[Instance, ...] = ()
     at: datetime | None = None
+    secrets: tuple[SecretVersion, ...] = ()
 
 
 class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored.
 
-    A step that waits for its retry starts only if it is in *waited*: its wait is over. With *is_overdue* the deadline
-    of the deployment has passed.
+    A step that waits for its retry starts only if it is in *waited*: its wait is over. So does a gate end that has a
+    deadline. A gate that is due opens at the time *at*. With *is_overdue* the deadline of the deployment has passed.
     """
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
-    waited: tuple[Step, ...] = ()
+    waited: tuple[Step | StageGate, ...] = ()
     is_overdue: bool = False
+    at: datetime | None = None
 
 
 class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool = False
 
 
-DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment | RecordWait
+class SupersedeDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    """Cancel the deployment, which waits, because that with *number* makes it needless."""
+
+    number: int
+
+
+DeploymentCommand = (
+    PlanDeployment
+    | TakeUpDeployment
+    | StepCommand
+    | AdvanceDeployment
+    | CancelDeployment
+    | SupersedeDeployment
+    | RecordWait
+    | Review
+    | HoldCommand
+)
 
 
 class StageRun(Struct, frozen=True, kw_only=True, gc=False):
     stage: PlannedStage
     status: Status = Status.QUEUED
     services: tuple[ServiceRun, ...] = ()
+    gate: GateRun = GateRun()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the stage does not start, and its failure is not recorded yet."""
+        return self.status is Status.QUEUED and self.gate.problem is not None
+
+    @property
+    def cause(self) -> WaitCause | None:
+        """The cause for which the stage waits at a gate, if it does."""
+        approval = self.stage.approval
+        if self.gate.open is None or approval is None:
+            return None
+        return WaitCause(
+            reason=WaitReason.APPROVAL,
+            stage=self.stage.name,
+            missing=approval.count - len(self.gate.approvals),
+            needs_others=not approval.self_approval,
+            deadline=self.gate.deadline,
+        )
 
     @property
     def is_complete(self) -> bool:
@@ -188,18 +244,20 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_halted(self) -> bool:
-        """Whether a failure stops the stage, and with it the later ones."""
-        if self.stage.on_failure is not OnFailure.STOP:
+        """Whether a failure or a rejection stops the stage, and with it the later ones."""
+        if self.gate.problem is not None:
+            return True
+        if self.stage.on_failure is OnFailure.CONTINUE:
             return False
         return self.status is Status.FAILED or (self.status is Status.RUNNING and self.has_failed)
 
 
 class Failure(Struct, frozen=True, kw_only=True, gc=False):
-    """The first step that failed and may not fail."""
+    """The first step that failed and may not fail; without a service, *stage* did not start."""
 
     stage: StageId
-    service: ServiceId
-    phase: Phase
+    service: ServiceId | None = None
+    phase: Phase | None = None
     reason: str
 
 
@@ -213,7 +271,9 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     `inherited` has the instances at the start by the service's id, as an integer. `places` maps each service's id, as
     an integer, to the indexes of its stage and of itself in that stage. `needed` are the services to which others
-    refer, by the keys of their names. It times out at its `deadline`, and `has_timed_out` then.
+    refer, by the keys of their names. `secrets` has the versions of secrets at the start, by name. It times out at its
+    `deadline`, and `has_timed_out` then. If it `rolls_back`, another deployment brings back the services that it
+    renewed. Nothing new starts while it `is_held`.
     """
 
     environment: EnvironmentId | None = None
@@ -226,10 +286,13 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     places: Mapping[int, tuple[int, int]] = {}
     inherited: Mapping[int, Instance] = {}
     needed: Mapping[str, ServiceId] = {}
+    secrets: Mapping[str, str] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
+    is_held: bool = False
     deadline: datetime | None = None
     has_timed_out: bool = False
+    rolls_back: bool = False
     wait: WaitCause | None = None
 
     @property
@@ -250,8 +313,39 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def waiting(self) -> tuple[StageRun, ...]:
         """The stages that are still to run, in order: after a failure that stops, those that always run."""
-        queued = tuple([run for run in self.stages if run.status is Status.QUEUED])
+        queued = tuple([run for run in self.stages if run.status is Status.QUEUED and not run.is_refused])
         return tuple([run for run in queued if run.stage.always]) if self._is_halted else queued
+
+    @property
+    def next_stage(self) -> StageRun | None:
+        """The stage that starts now, unless something is in front of it."""
+        if self.status is not Status.RUNNING or self.current is not None or self.ending:
+            return None
+        for run in self.waiting:
+            if any(not each.status.is_final for each in run.services):
+                return run
+        return None
+
+    @property
+    def gate(self) -> StageGate | None:
+        """The gate in front of the next stage, if any."""
+        run = self.next_stage
+        kind = None if run is None else run.gate.ahead(run.stage)
+        return None if run is None or kind is None else StageGate(stage=run.stage.id, kind=kind)
+
+    @property
+    def is_gate_closed(self) -> bool:
+        """Whether the gate in front of the next stage opens now."""
+        run = self.next_stage
+        return run is not None and not self.is_held and run.gate.open is None and run.gate.ahead(run.stage) is not None
+
+    @property
+    def cause(self) -> WaitCause | None:
+        """The cause for which the deployment does not go on, although a worker carries it out."""
+        if self.is_held and not (self.ending or self.status.is_final):
+            return WaitCause(reason=WaitReason.HOLD)
+        run = self.next_stage
+        return None if run is None else run.cause
 
     @property
     def doomed(self) -> tuple[ServiceRun, ...]:
@@ -291,7 +385,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         stage = self.current
         if stage is None or self.ending is Cancellation.FORCED:
             return []
-        if self.is_stopping:
+        if self.is_stopping or self.is_held:
             return [run for run in stage.services if run.is_busy]
         begun = [run for run in stage.services if run.status is Status.RUNNING]
         queued = [run for run in stage.services if run.status is Status.QUEUED]
@@ -307,7 +401,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def before(self, service: ServiceId) -> StageRun | ServiceRun | None:
         """Return the stage or the service that must end before *service* starts; None if it waits for neither."""
         place, stage = self.places.get(service.int), self.current
-        if place is None or stage is None or self.is_stopping:
+        if place is None or stage is None or self.is_stopping or self.is_held:
             return None
         own = self.stages[place[0]]
         run, due = own.services[place[1]], self._due
@@ -329,7 +423,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def lookup(self) -> Lookup:
         """The values to which services may refer now."""
         assert self.plan is not None, "the deployment was planned"
-        return Lookup(plan=self.plan, number=self.number, service=self._known)
+        return Lookup(plan=self.plan, number=self.number, service=self._known, secrets=self.secrets)
 
     def _known(self, name: str) -> Known | None:
         needed = self.needed.get(names.key(name))
@@ -344,14 +438,14 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
             return run.endpoint
         return Endpoint(ports=left.ports, outputs=left.outputs)
 
-    def filled(self, step: Step) -> ServiceSpec:
-        """Return the specification with which the running *step* is carried out.
+    def filled(self, step: Step, opened: Mapping[str, str] = {}) -> ServiceSpec:
+        """Return the specification with which the running *step* is carried out, with the *opened* secrets.
 
         Raises `UnmetReference` if the value of a reference was not known at its start, or `InvalidSpec`.
         """
         run = self.run_of(step.service)
         assert run is not None, "the step is one of the plan"
-        return self.lookup.filled(run.service, run.step(step.phase).values)
+        return self.lookup.filled(run.service, run.step(step.phase).values, opened)
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
         place = self.places.get(service.int)

@@ -4,6 +4,7 @@ Waits: what keeps an open deployment from going on.
 A wait is recorded when its cause begins or changes, not each time that somebody looks.
 """
 
+from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
@@ -12,7 +13,9 @@ from msgspec import Struct
 class WaitReason(StrEnum):
     """The kind of thing that an open deployment waits for."""
 
+    APPROVAL = "APPROVAL"
     DEPLOYMENT = "DEPLOYMENT"
+    HOLD = "HOLD"
     MACHINE = "MACHINE"
     WORKER = "WORKER"
 
@@ -20,13 +23,19 @@ class WaitReason(StrEnum):
 class WaitCause(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The thing that a deployment waits for.
 
-    A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent.
+    A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent. The
+    APPROVAL of the stage with the name *stage* lacks *missing* actors, and *needs_others* than its requester. It
+    ends at *deadline*, if there is one. No wait is recorded for an APPROVAL or a HOLD, which have their own events.
     """
 
     reason: WaitReason
     machine: str | None = None
     number: int | None = None
     more: int = 0
+    stage: str = ""
+    missing: int = 0
+    needs_others: bool = False
+    deadline: datetime | None = None
 
 
 class WaitStarted(Struct, frozen=True, kw_only=True, gc=False):

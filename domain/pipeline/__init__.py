@@ -4,7 +4,7 @@ from typing import get_args
 
 from domain.decider import Decider
 from domain.pipeline.fold import evolve
-from domain.pipeline.rules import checked_concurrency, decide
+from domain.pipeline.rules import check_policy, checked_concurrency, decide
 from domain.pipeline.stage import Stage
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
 
@@ -13,6 +13,7 @@ __all__ = [
     "PipelineCommand",
     "PipelineEvent",
     "Stage",
+    "check_policy",
     "checked_concurrency",
     "decide",
     "decider",

@@ -73,8 +73,7 @@ def _checked(wanted: Pipeline, now: Pipeline) -> Pipeline:
 
 
 def _checked_stage(stage: Stage, known: Stage | None) -> Stage:
-    if stage.policy.concurrency is not None:
-        pipelines.checked_concurrency(stage.policy.concurrency)
+    pipelines.check_policy(stage.policy)
     if known is None or stage.name != known.name:
         stage = replace(stage, name=names.checked(stage.name))
     if known is None or stage.description != known.description:

@@ -8,6 +8,7 @@ from domain.errors import InvalidPolicy
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import ProjectId
+from domain.secret import Secret, SecretCommand
 from domain.spec import Variable
 
 DEFAULT_CONCURRENCY = 8
@@ -28,17 +29,26 @@ class Target(StrEnum):
     KUBERNETES = "KUBERNETES"
 
 
+class OnRequest(StrEnum):
+    """What a further request does while a deployment runs."""
+
+    WAIT = "WAIT"
+    MERGE = "MERGE"
+    SUPERSEDE = "SUPERSEDE"
+
+
 class EnvironmentPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The policy of an environment.
 
     *on_failure* is the reaction of each stage that has none of its own. With *build_barrier* no service of a stage is
     deployed before all builds of the stage have ended. *deployment_timeout* is the maximum duration of a deployment
-    from its start, with all of its waits, in seconds; None for no limit.
+    from its start, with all of its waits, in seconds; None for no limit. *on_request* is what a further request does.
     """
 
     on_failure: OnFailure = OnFailure.STOP
     build_barrier: bool = False
     deployment_timeout: float | None = None
+    on_request: OnRequest = OnRequest.MERGE
 
 
 def checked_policy(policy: EnvironmentPolicy) -> EnvironmentPolicy:
@@ -86,6 +96,23 @@ class EnvironmentVariableDeleted(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class EnvironmentSecretSet(Struct, frozen=True, kw_only=True):
+    """The environment has *secret* from now on, or it has a new value."""
+
+    secret: Secret
+
+
+class EnvironmentSecretDeleted(Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class EnvironmentKeyRotated(Struct, frozen=True, kw_only=True):
+    """The secrets of the environment are sealed with the key of that number from now on; *secrets* are all of them."""
+
+    key: int
+    secrets: tuple[Secret, ...]
+
+
 class EnvironmentDeleted(Struct, frozen=True, kw_only=True): ...
 
 
@@ -97,6 +124,9 @@ EnvironmentEvent = (
     | EnvironmentPolicyChanged
     | EnvironmentVariableSet
     | EnvironmentVariableDeleted
+    | EnvironmentSecretSet
+    | EnvironmentSecretDeleted
+    | EnvironmentKeyRotated
     | EnvironmentDeleted
 )
 
@@ -134,5 +164,10 @@ class DeleteEnvironment(Struct, frozen=True, kw_only=True): ...
 
 
 EnvironmentCommand = (
-    CreateEnvironment | EditEnvironment | SetEnvironmentVariables | DeleteEnvironmentVariables | DeleteEnvironment
+    CreateEnvironment
+    | EditEnvironment
+    | SetEnvironmentVariables
+    | DeleteEnvironmentVariables
+    | SecretCommand
+    | DeleteEnvironment
 )

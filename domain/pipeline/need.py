@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from domain import name as names
 from domain.errors import InvalidReference, UnmetReference
-from domain.pipeline.environment import EnvironmentVariableDeleted
+from domain.pipeline.environment import EnvironmentCreated, EnvironmentVariableDeleted
 from domain.pipeline.fold import evolve
 from domain.pipeline.service import Service, ServiceAdded, ServiceConfigured, ServiceMoved, ServiceRemoved
 from domain.pipeline.stage import StageMoved
@@ -18,6 +18,7 @@ from domain.reference import (
     OutputReference,
     PortReference,
     Reference,
+    SecretReference,
     ServiceReference,
     UrlReference,
     VariableReference,
@@ -46,6 +47,9 @@ class AnyStage(Protocol):
     @property
     def services(self) -> Sequence[AnyService]: ...
 
+
+MAX_NAMED = 10
+"""Maximum number of services that the message of a refusal names beside the first."""
 
 Known = TypeVar("Known", bound=AnyService)
 
@@ -215,6 +219,34 @@ def variables_of(pipeline: Pipeline, events: Sequence[PipelineEvent]) -> list[tu
     ]
 
 
+def needing(pipeline: Pipeline, variables: Collection[str]) -> list[tuple[Service, str, VariableReference]]:
+    """Return the references to shared *variables*, by name, which the environment itself lacks, with their fields."""
+    missing = set(variables) - {variable.name for variable in pipeline.variables}
+    if not missing:
+        return []
+    return [
+        (service, field, reference)
+        for service in pipeline.services
+        if refers(service.spec)
+        for field, reference in readable(service.spec)
+        if isinstance(reference, VariableReference) and reference.name in missing
+    ]
+
+
+def check_unneeded(pipelines: Iterable[Pipeline], variables: Collection[str]) -> None:
+    """Raise `UnmetReference` if a service of *pipelines* refers to one of a project's *variables*, by name."""
+    found = [(pipeline, *each) for pipeline in pipelines for each in needing(pipeline, variables)]
+    if not found:
+        return
+    pipeline, service, field, reference = found[0]
+    others = list(dict.fromkeys(f"{each.name!r} of {of.name!r}" for of, each, _, _ in found if each is not service))
+    more = len(others) - MAX_NAMED
+    also = ", ".join(others[:MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    why = f"neither its environment {pipeline.name!r} nor the project would have a variable {reference.name!r}"
+    remedy = "set it there first, or correct or remove the reference"
+    raise unmet(service, field, reference, why, f"{remedy}; the same for {also}" if also else remedy)
+
+
 def check_variables(wanted: Iterable[tuple[AnyService, str, VariableReference]], known: Iterable[str]) -> None:
     """Raise `UnmetReference` unless each variable is among the *known* ones, by name."""
     having = set(known)
@@ -222,3 +254,37 @@ def check_variables(wanted: Iterable[tuple[AnyService, str, VariableReference]],
         if reference.name not in having:
             why = f"neither the environment nor its project has a variable {reference.name!r}"
             raise unmet(service, field, reference, why, "set it first, or correct or remove the reference")
+
+
+def secrets_in(pipeline: Pipeline) -> list[tuple[Service, str]]:
+    """Return each service that refers to a secret, with the name of that; a pair only once."""
+    asking = [service for service in pipeline.services if refers(service.spec)]
+    pairs = [(each, ref.name) for each in asking for _, ref in readable(each.spec) if isinstance(ref, SecretReference)]
+    return list(dict.fromkeys(pairs))
+
+
+def secrets_of(pipeline: Pipeline, events: Sequence[PipelineEvent]) -> list[tuple[Service, str, SecretReference]]:
+    """Return the references to secrets, which the environment itself lacks, of services with a new specification.
+
+    Each comes with its field. The project may have the secrets. A new environment, a clone, has no secrets yet: its
+    first plan checks the references.
+    """
+    new = {event.service.int for event in events if isinstance(event, ServiceAdded | ServiceConfigured)}
+    if not new or any(isinstance(event, EnvironmentCreated) for event in events):
+        return []
+    return [
+        (service, field, reference)
+        for service in pipeline.services
+        if service.id.int in new and refers(service.spec)
+        for field, reference in readable(service.spec)
+        if isinstance(reference, SecretReference) and pipeline.secrets.find(reference.name) is None
+    ]
+
+
+def check_secrets(wanted: Iterable[tuple[AnyService, str, SecretReference]], known: Iterable[str]) -> None:
+    """Raise `UnmetReference` unless each secret is among the *known* ones, by name."""
+    having = set(known)
+    for service, field, reference in wanted:
+        if reference.name not in having:
+            why = f"neither the environment nor its project has a secret {reference.name!r}"
+            raise unmet(service, field, reference, why, f"set it first (stageline secret set {reference.name})")

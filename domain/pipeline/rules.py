@@ -5,6 +5,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from domain import name as names
+from domain import secret as secrets
 from domain import variable as variables
 from domain.errors import (
     DefaultTaken,
@@ -18,6 +19,7 @@ from domain.errors import (
     OwnDestination,
     StageNotEmpty,
 )
+from domain.pipeline import gate as gates
 from domain.pipeline import need as needs
 from domain.pipeline.environment import (
     MAX_CONCURRENCY,
@@ -28,8 +30,11 @@ from domain.pipeline.environment import (
     EditEnvironment,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentKeyRotated,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
     SetEnvironmentVariables,
@@ -77,10 +82,12 @@ from domain.pipeline.stage import (
     StageDescribed,
     StageHomeChanged,
     StageMoved,
+    StagePolicy,
     StagePolicyChanged,
     StageRenamed,
 )
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent, Thing, find
+from domain.secret import DeleteSecrets, RotateKey, SetSecret
 from domain.spec import ServiceType, checked
 
 DEFAULT_STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, ServiceType.APPLICATION)
@@ -110,6 +117,13 @@ def _decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]
         case DeleteEnvironmentVariables(names=unwanted):
             variables.check_known(pipeline.variables, unwanted, "environment")
             return [EnvironmentVariableDeleted(name=name) for name in dict.fromkeys(unwanted)]
+        case SetSecret():
+            return [EnvironmentSecretSet(secret=secrets.new(pipeline.secrets, command))]
+        case DeleteSecrets(names=unwanted):
+            secrets.check_known(pipeline.secrets, unwanted, "environment")
+            return [EnvironmentSecretDeleted(name=name) for name in dict.fromkeys(unwanted)]
+        case RotateKey(key=key, secrets=entries):
+            return [EnvironmentKeyRotated(key=key, secrets=entries)]
         case DeleteEnvironment():
             return [EnvironmentDeleted()]
         case CreateStage() | EditStage() | MoveStage() | DeleteStage() | SetDefaultStage():
@@ -139,6 +153,14 @@ def checked_concurrency(concurrency: int) -> int:
     if not 1 <= concurrency <= MAX_CONCURRENCY:
         raise InvalidConcurrency(concurrency=concurrency, most=MAX_CONCURRENCY)
     return concurrency
+
+
+def check_policy(policy: StagePolicy) -> None:
+    """Raise `InvalidConcurrency` or `InvalidPolicy` unless *policy* is valid."""
+    if policy.concurrency is not None:
+        checked_concurrency(policy.concurrency)
+    if policy.approval is not None:
+        gates.check_approval(policy.approval)
 
 
 def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:
@@ -196,8 +218,7 @@ def _edit_stage(pipeline: Pipeline, command: EditStage) -> list[PipelineEvent]:
     if description is not None and names.checked_description(description) != stage.description:
         events.append(StageDescribed(stage=stage.id, description=names.checked_description(description)))
     if command.policy is not None and command.policy != stage.policy:
-        if command.policy.concurrency is not None:
-            checked_concurrency(command.policy.concurrency)
+        check_policy(command.policy)
         events.append(StagePolicyChanged(stage=stage.id, policy=command.policy))
     return events
 

@@ -8,8 +8,9 @@ A stage or service is matched by its `id` if one is given, so that its name can 
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -24,7 +25,8 @@ from domain import name as names
 from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
-from domain.pipeline.environment import EnvironmentPolicy, checked_policy
+from domain.pipeline.environment import EnvironmentPolicy, OnRequest, checked_policy
+from domain.pipeline.gate import Approval, OnTimeout
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -56,6 +58,10 @@ Result = TypeVar("Result")
 
 _threads = ThreadPoolExecutor(MAX_THREADS, "document", initializer=partial(sys.setswitchinterval, SWITCH))
 _places = BoundedSemaphore(MAX_THREADS + MAX_WAITING)
+
+
+CHOICES: Mapping[str, type[StrEnum]] = {"onFailure": OnFailure, "onRequest": OnRequest, "onTimeout": OnTimeout}
+"""The values of fields that are chosen from a list; any other such field is a type of services."""
 
 
 class TooManyDocuments(GraphQLError):
@@ -94,6 +100,17 @@ class ServiceDocument(DocumentPart, frozen=True):
     spec: SpecDocument = NO_SPEC
 
 
+class ApprovalDocument(DocumentPart, frozen=True):
+    """The approval that a stage needs before it starts."""
+
+    count: Annotated[int, Meta(description="Number of different actors who must approve.")] = Approval().count
+    timeout_seconds: Annotated[float, Meta(description="Time after which onTimeout decides.")] | None = None
+    on_timeout: Annotated[OnTimeout, Meta(description="The decision if too few approve.")] = Approval().on_timeout
+    self_approval: Annotated[bool, Meta(description="Whether the actor who requested the deployment may approve.")] = (
+        Approval().self_approval
+    )
+
+
 class StageDocument(DocumentPart, frozen=True):
     """A stage in a pipeline document. Its services are deployed side by side."""
 
@@ -117,6 +134,7 @@ class StageDocument(DocumentPart, frozen=True):
         | None
     ) = None
     always: Annotated[bool, Meta(description="Whether it runs also after a failure stopped the deployment.")] = False
+    approval: Annotated[ApprovalDocument, Meta(description="The approval that it waits for.")] | None = None
     services: tuple[ServiceDocument, ...] = ()
 
 
@@ -135,6 +153,9 @@ class EnvironmentPolicyDocument(DocumentPart, frozen=True):
         ]
         | None
     ) = None
+    on_request: Annotated[OnRequest, Meta(description="What a further request does while a deployment runs.")] = (
+        OnRequest.MERGE
+    )
 
 
 class PipelineDocument(DocumentPart, frozen=True):
@@ -145,6 +166,14 @@ class PipelineDocument(DocumentPart, frozen=True):
         Annotated[EnvironmentPolicyDocument, Meta(description="Policy of the environment; unchanged if left out.")]
         | UnsetType
     ) = UNSET
+    # The command line reads these two; a request names its environment itself.
+    project: (
+        Annotated[str, Meta(description="The project of `stageline up`; created if there is none of that name.")] | None
+    ) = None
+    environment: (
+        Annotated[str, Meta(description="The environment of `stageline up`; created if there is none of that name.")]
+        | None
+    ) = None
 
 
 def read(text: str) -> PipelineDocument:
@@ -158,7 +187,7 @@ def read(text: str) -> PipelineDocument:
             why = "The value of a variable is not a text: write it in quotes"
         if why.startswith("Invalid enum value"):
             field = path.rstrip("`").rpartition(".")[2]
-            why += f": {field} is one of {', '.join(OnFailure if field == 'onFailure' else ServiceType)}"
+            why += f": {field} is one of {', '.join(CHOICES.get(field, ServiceType))}"
         raise source.refusal(path.rstrip("`"), why) from None
     seen: dict[tuple[str, str], str] = {}
     if document.policy is not UNSET:
@@ -171,6 +200,8 @@ def read(text: str) -> PipelineDocument:
             names.checked_description(stage.description)
         with source.explaining(f"{place}.concurrency"):
             pipelines.checked_concurrency(1 if stage.concurrency is None else stage.concurrency)
+        with source.explaining(place if stage.approval is None else f"{place}.approval"):
+            pipelines.check_policy(policy_to_domain(stage))
         for index, service in enumerate(stage.services):
             _check_unique(seen, source, "service", f"{place}.services[{index}]", service)
             with source.explaining(f"{place}.services[{index}].spec"):
@@ -236,6 +267,7 @@ def environment_policy_to_domain(policy: EnvironmentPolicyDocument) -> Environme
         on_failure=policy.on_failure,
         build_barrier=policy.build_barrier,
         deployment_timeout=policy.deployment_timeout_seconds,
+        on_request=policy.on_request,
     )
 
 
@@ -244,11 +276,35 @@ def environment_policy_from_domain(policy: EnvironmentPolicy) -> EnvironmentPoli
         on_failure=policy.on_failure,
         build_barrier=policy.build_barrier,
         deployment_timeout_seconds=policy.deployment_timeout,
+        on_request=policy.on_request,
     )
 
 
 def policy_to_domain(stage: StageDocument) -> StagePolicy:
-    return StagePolicy(concurrency=stage.concurrency, on_failure=stage.on_failure, always=stage.always)
+    return StagePolicy(
+        concurrency=stage.concurrency,
+        on_failure=stage.on_failure,
+        always=stage.always,
+        approval=None if stage.approval is None else _approval_to_domain(stage.approval),
+    )
+
+
+def _approval_to_domain(approval: ApprovalDocument) -> Approval:
+    return Approval(
+        count=approval.count,
+        timeout=approval.timeout_seconds,
+        on_timeout=approval.on_timeout,
+        self_approval=approval.self_approval,
+    )
+
+
+def _approval_from_domain(approval: Approval) -> ApprovalDocument:
+    return ApprovalDocument(
+        count=approval.count,
+        timeout_seconds=approval.timeout,
+        on_timeout=approval.on_timeout,
+        self_approval=approval.self_approval,
+    )
 
 
 def _revised_stage(document: StageDocument, known: Stage | None, services: tuple[Service, ...]) -> Stage:
@@ -292,6 +348,7 @@ def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:
         concurrency=stage.policy.concurrency,
         on_failure=stage.policy.on_failure,
         always=stage.policy.always,
+        approval=None if stage.policy.approval is None else _approval_from_domain(stage.policy.approval),
         services=tuple(_service_from_domain(service, has_ids) for service in stage.services),
     )
 

@@ -1,22 +1,27 @@
 """Mutations of deployments."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
 import strawberry
 from msgspec.structs import replace
+from strawberry import ID
 
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
+from domain.deployment.hold import HoldCommand, HoldDeployment, ReleaseDeployment
 from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
+from domain.deployment.selection import Selection
 from domain.errors import DeploymentNotFound
+from gql.contract.argument import check_list
 from gql.mutation import Payload, Write, mutation
 from gql.types.deployment import Deployment, deployment_id, from_view
 from gql.types.deployment_snapshot import DeploymentSnapshot, snapshot_of
 from gql.types.environment import known_environment
-from gql.types.ref import DeploymentArgument, EnvironmentArgument
+from gql.types.ref import DeploymentArgument, EnvironmentArgument, StageArgument, to_service, to_stage
 from gql.types.refusal import Refusal
 from projections.deployment import projection
 from store import ids
@@ -52,21 +57,69 @@ Revision = Annotated[
 ]
 
 
+ChosenServices = Annotated[
+    list[ID] | None,
+    strawberry.argument(
+        description="Ids or names of the chosen services, also skipped ones. Without services and stages, the whole"
+        " environment is chosen."
+    ),
+]
+
+ChosenStages = Annotated[
+    list[ID] | None,
+    strawberry.argument(description="Ids or names of stages; their services that are not skipped are chosen."),
+]
+
+WithDependencies = Annotated[
+    bool,
+    strawberry.argument(
+        description="Choose the services that the chosen ones need, too, and those that these need. Otherwise they must"
+        " run."
+    ),
+]
+
+
 @mutation(
     "Deploy an environment: pin its current pipeline, and queue the deployment. It leaves services as they are that are"
     " unchanged and healthy; without a revision, none is known to be unchanged.",
     of="pipeline",
 )
-async def deploy(write: Write, environment: EnvironmentArgument, revision: Revision = None) -> DeploymentResult:
-    return await _deploy(write, environment, Action.DEPLOY, revision)
+async def deploy(
+    write: Write,
+    environment: EnvironmentArgument,
+    revision: Revision = None,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+    with_dependencies: WithDependencies = False,
+) -> DeploymentResult:
+    return await _deploy(write, environment, Action.DEPLOY, revision, _selection(services, stages, with_dependencies))
 
 
-@mutation("Deploy an environment, and renew all of its services, also unchanged ones.", of="pipeline")
-async def redeploy(write: Write, environment: EnvironmentArgument, revision: Revision = None) -> DeploymentResult:
-    return await _deploy(write, environment, Action.REDEPLOY, revision)
+@mutation("Deploy an environment, and renew its chosen services, also unchanged ones.", of="pipeline")
+async def redeploy(
+    write: Write,
+    environment: EnvironmentArgument,
+    revision: Revision = None,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+    with_dependencies: WithDependencies = False,
+) -> DeploymentResult:
+    return await _deploy(write, environment, Action.REDEPLOY, revision, _selection(services, stages, with_dependencies))
 
 
-async def _deploy(write: Write, environment: str, action: Action, revision: str | None) -> DeploymentPayload:
+def _selection(services: list[ID] | None, stages: list[ID] | None, with_dependencies: bool = False) -> Selection:
+    check_list("services", services or ())
+    check_list("stages", stages or ())
+    return Selection(
+        services=tuple(map(to_service, services or ())),
+        stages=tuple(map(to_stage, stages or ())),
+        with_dependencies=with_dependencies,
+    )
+
+
+async def _deploy(
+    write: Write, environment: str, action: Action, revision: str | None, selection: Selection
+) -> DeploymentPayload:
     use_case = partial(
         use_cases.request,
         environment=await known_environment(write.context, environment),
@@ -76,6 +129,7 @@ async def _deploy(write: Write, environment: str, action: Action, revision: str 
         action=action,
         revision=revision,
         targets=write.context.application.targets,
+        selection=selection,
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
@@ -117,6 +171,57 @@ async def _existing(write: Write, text: str) -> DeploymentId:
     if await write.context.application.deployments.read(own) is None:
         raise DeploymentNotFound(deployment=text)
     return own
+
+
+@mutation(
+    "Approve a stage that waits for its approval. The reason is the comment. A second approval by the same actor"
+    " changes nothing.",
+    of="deployment",
+)
+async def approve_stage(write: Write, deployment: DeploymentArgument, stage: StageArgument) -> DeploymentResult:
+    return await _review(write, deployment, stage, approves=True)
+
+
+@mutation(
+    "Reject a stage that waits for its approval. The reason is the comment. The stage fails, and with it the"
+    " deployment.",
+    of="deployment",
+)
+async def reject_stage(write: Write, deployment: DeploymentArgument, stage: StageArgument) -> DeploymentResult:
+    return await _review(write, deployment, stage, approves=False)
+
+
+async def _review(write: Write, deployment: str, stage: str, *, approves: bool) -> DeploymentPayload:
+    use_case = partial(
+        use_cases.review,
+        deployment=await _existing(write, deployment),
+        stage=to_stage(stage),
+        actor=write.context.author(write.reason).actor,
+        at=datetime.now(UTC),
+        expected=write.expected_version,
+        approves=approves,
+        comment=write.reason,
+    )
+    return await _answer(write, await write.transact(use_case, deployments.decider))
+
+
+@mutation(
+    "Hold a deployment: no stage and no step starts any more, and running steps are finished, until it is released.",
+    of="deployment",
+)
+async def hold_deployment(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
+    return await _hold(write, deployment, HoldDeployment())
+
+
+@mutation("Release a deployment that is held.", of="deployment")
+async def release_deployment(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
+    return await _hold(write, deployment, ReleaseDeployment())
+
+
+async def _hold(write: Write, deployment: str, command: HoldCommand) -> DeploymentPayload:
+    own = await _existing(write, deployment)
+    use_case = partial(use_cases.hold, deployment=own, command=command, expected=write.expected_version)
+    return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
 @mutation("Cancel a deployment.", of="deployment")

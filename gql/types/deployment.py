@@ -7,6 +7,7 @@ from strawberry import Private
 
 from domain.deployment import queue as queues
 from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.repeat import undo_id
 from domain.errors import DeploymentNotFound
 from domain.project import EnvironmentId
 from endpoint.execution.edge import Selected, edge
@@ -37,7 +38,8 @@ enum.describe(
     DEPLOY="Build and deploy the services, stage by stage; unchanged ones are left as they are.",
     REDEPLOY="Build and deploy all services, also unchanged ones, stage by stage.",
     RETRY="Build and deploy the services that an earlier deployment did not deploy, with its specifications.",
-    ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned.",
+    ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned, or after a"
+    " failure those that it renewed, with the specifications of the deployments before.",
 )
 
 
@@ -72,6 +74,10 @@ class DeploymentFields:
     source_number: int | None = strawberry.field(
         description="Number of the deployment that it retries or rolls back to; null for another action."
     )
+    undone_number: int | None = strawberry.field(
+        description="Number of the failed deployment whose renewed services it brings back; null for any other"
+        " deployment. The server requests it by the policy ROLL_BACK."
+    )
     revision: str | None = strawberry.field(
         description="Revision of the services' sources, which the actor gave, if any."
     )
@@ -81,6 +87,10 @@ class DeploymentFields:
     cancellation: Cancellation | None = strawberry.field(
         description="The kind of cancellation that was requested, if any."
     )
+    superseded_by_number: int | None = strawberry.field(
+        description="Number of the later deployment that superseded it while it waited, if any; then it is cancelled."
+    )
+    is_held: bool = strawberry.field(description="Whether nothing new starts until it is released.")
     timeout_seconds: float | None = strawberry.field(
         description="Maximum duration from the start, with all waits; then the deployment fails. Null for no limit."
     )
@@ -132,6 +142,19 @@ async def deployment_requested_by(context: Context, found: list[Deployment], sel
     return await existing_actors(context, [each.view.actor for each in found], selected)
 
 
+@edge(Deployment, "The deployment that brings back the services that this one renewed before it failed, if any.")
+async def rollback(context: Context, found: list[Deployment], selected: Selected) -> list[Deployment | None]:
+    ids = [undo_id(each.view.id) if each.view.rolls_back else None for each in found]
+    wanted = [each for each in ids if each is not None]
+    context.reads(*wanted)
+    views = await context.application.deployments.find(wanted)
+    epoch = context.application.log.epoch
+    return [
+        None if id_ is None or id_ not in views else convert(views[id_], each.environment, epoch)
+        for id_, each in zip(ids, found, strict=True)
+    ]
+
+
 @edge(Deployment, "The actor of the last request to cancel the deployment, if any.")
 async def cancelled_by(context: Context, found: list[Deployment], selected: Selected) -> list[Actor | None]:
     return await actors(context, [each.view.cancelled_by for each in found], selected)
@@ -149,13 +172,16 @@ async def merged_requests(context: Context, found: list[Deployment], selected: S
     ]
 
 
-def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> Deployment:
-    """Return the deployment of *view* in its environment.
+def convert(
+    view: DeploymentSummary, environment: Environment, epoch: str, stages: list[DeploymentStage] | None = None
+) -> Deployment:
+    """Return the deployment of *view* in its environment, with its *stages* if they are converted already.
 
     A summary is enough if no field of `deployment_list.STEPS` is selected.
     """
     run = view if isinstance(view, DeploymentView) else None
-    stages = [] if run is None else [deployment_stage.from_view(run, stage) for stage in run.stages]
+    if stages is None:
+        stages = [] if run is None else [deployment_stage.from_view(run, stage) for stage in run.stages]
     services = [service for stage in stages for service in stage.services]
     start, end = view.started_at, view.finished_at
     return Deployment(
@@ -167,11 +193,14 @@ def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> De
         reason=view.reason,
         pipeline_version=view.pipeline_version,
         source_number=view.source,
+        undone_number=view.undoes,
         revision=view.revision,
         requested_at=view.requested_at,
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
+        superseded_by_number=view.superseded_by,
+        is_held=view.is_held,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=None if run is None else failure_of(run),

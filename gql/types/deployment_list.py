@@ -35,7 +35,7 @@ NEWEST = Slice(first=1)
 CACHED_PAGE = 500
 """Size of a deployment in a cached page, in bytes, beside the deployment itself."""
 
-STEPS = frozenset({"stages", "failure", "progress", "currentStage", "logs"})
+STEPS = frozenset({"stages", "failure", "progress", "currentStage", "logs", "explanation"})
 """The fields that need the steps of a deployment."""
 
 

@@ -12,7 +12,7 @@ from gql.contract.node import global_id
 from gql.types import step as steps
 from gql.types.actor import Actor, existing_actors
 from gql.types.deployment import DeploymentFields
-from gql.types.deployment_stage import ServiceFields, StageFields
+from gql.types.deployment_stage import ServiceFields, StageFields, gate_of
 from gql.types.environment import environment_of
 from gql.types.step import failure_of
 from projections.deployment import DeploymentView, StageView
@@ -61,11 +61,14 @@ async def snapshot_of(
         reason=view.reason,
         pipeline_version=view.pipeline_version,
         source_number=view.source,
+        undone_number=view.undoes,
         revision=view.revision,
         requested_at=view.requested_at,
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
+        superseded_by_number=view.superseded_by,
+        is_held=view.is_held,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=failure_of(view),
@@ -84,6 +87,7 @@ def _stage_snapshot(view: StageView, planned: DeploymentState | None) -> Deploym
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
+        gate=gate_of(view),
         services=[_service_snapshot(service, planned) for service in view.services],
     )
 
@@ -95,6 +99,7 @@ def _service_snapshot(view: ServiceView, planned: DeploymentState | None) -> Dep
         type=view.type,
         status=view.status,
         ports=list(view.ports),
+        source_number=view.source,
         build=steps.from_view(view.build),
         deploy=steps.from_view(view.deploy),
         key=view.id,

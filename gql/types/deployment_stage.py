@@ -1,6 +1,8 @@
 """Stages and services in the plan of a deployment."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import strawberry
 from strawberry import ID, Private
@@ -15,9 +17,10 @@ from gql.types import step as steps
 from gql.types.pipeline import live_services, live_stages
 from gql.types.service import Service
 from gql.types.stage import Stage
-from gql.types.step import Status, Step
-from projections.deployment import DeploymentView, StageView
+from gql.types.step import Status, Step, WaitReason
+from projections.deployment import DeploymentView, StageView, stage_run
 from projections.step import ServiceView
+from projections.words.deployment import cause_words
 
 
 @strawberry.type
@@ -29,8 +32,21 @@ class ServiceFields:
     type: ServiceType = strawberry.field(description="Type of the service.")
     status: Status = strawberry.field(description="Status of the service in the deployment.")
     ports: list[int] = strawberry.field(description="The ports of the deployed service.")
+    source_number: int | None = strawberry.field(
+        description="Number of the deployment whose specification it has, if it is brought back after a failure."
+    )
     build: Step = strawberry.field(description="The build step.")
     deploy: Step = strawberry.field(description="The deploy step.")
+
+
+@strawberry.type(description="What a stage waits for before it starts.")
+class StageGate:
+    reason: WaitReason = strawberry.field(description="The kind of thing.")
+    message: str = strawberry.field(description="The thing in words.")
+    missing_approvals: int | None = strawberry.field(
+        description="Number of approvals that it still needs; null if it waits for something else."
+    )
+    deadline: datetime | None = strawberry.field(description="When the wait ends at the latest, if that is known.")
 
 
 @strawberry.type
@@ -43,10 +59,12 @@ class StageFields:
     status: Status = strawberry.field(description="Status of the stage in the deployment.")
     started_at: datetime | None = strawberry.field(description="When the stage started; null before that.")
     finished_at: datetime | None = strawberry.field(description="When the stage ended; null before that.")
+    gate: StageGate | None = strawberry.field(description="What the stage waits for now, before it starts, if so.")
 
 
 @strawberry.type(description="A service in the plan of a deployment.")
 class DeploymentService(Node, ServiceFields):
+    stage_id: ID = strawberry.field(description="Id of the stage of the service, as stageId of the planned stage.")
     live: Private[tuple[EnvironmentId, ServiceId]]
     run: Private[DeploymentId]
 
@@ -65,7 +83,12 @@ class DeploymentStage(Node, StageFields):
         return await info.context.together(live_stages, self.live)
 
 
-def from_view(run: DeploymentView, view: StageView) -> DeploymentStage:
+Services = Mapping[ServiceId, tuple[ServiceView, DeploymentService]]
+"""Services by their id, each with the view that it was converted from."""
+
+
+def from_view(run: DeploymentView, view: StageView, known: Services = MappingProxyType({})) -> DeploymentStage:
+    """Return a stage; its services that are as in *known* are taken from there."""
     return DeploymentStage(
         id=global_id("deploymentstage", run.id, view.id),
         stage_id=global_id("stage", view.id),
@@ -74,19 +97,38 @@ def from_view(run: DeploymentView, view: StageView) -> DeploymentStage:
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        services=[_service(run, service) for service in view.services],
+        gate=gate_of(view),
+        services=[_service(run, view, service, known) for service in view.services],
         live=(run.environment, view.id),
     )
 
 
-def _service(run: DeploymentView, view: ServiceView) -> DeploymentService:
+def gate_of(view: StageView) -> StageGate | None:
+    """Return what the stage waits for before it starts, if anything."""
+    cause = None if view.status.is_final else stage_run(view).cause
+    if cause is None:
+        return None
+    return StageGate(
+        reason=cause.reason,
+        message=cause_words(cause),
+        missing_approvals=cause.missing if cause.reason is WaitReason.APPROVAL else None,
+        deadline=cause.deadline,
+    )
+
+
+def _service(run: DeploymentView, stage: StageView, view: ServiceView, known: Services) -> DeploymentService:
+    before = known.get(view.id)
+    if before is not None and before[0] is view:
+        return before[1]
     return DeploymentService(
         id=global_id("deploymentservice", run.id, view.id),
         service_id=global_id("service", view.id),
+        stage_id=global_id("stage", stage.id),
         name=view.name,
         type=view.type,
         status=view.status,
         ports=list(view.ports),
+        source_number=view.source,
         build=steps.from_view(view.build),
         deploy=steps.from_view(view.deploy),
         live=(run.environment, view.id),

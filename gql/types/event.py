@@ -10,6 +10,8 @@ import strawberry
 from strawberry import ID, Private
 
 from domain import pipeline as pipelines
+from domain.deployment import gate as gates
+from domain.deployment import hold as holds
 from domain.deployment import queue as queues
 from domain.deployment import state as deployments
 from domain.deployment import step as steps
@@ -48,10 +50,14 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     deployments.DeploymentTakenUp: "A worker took over the deployment.",
     waits.WaitStarted: "The deployment waits, or waits for something else than before.",
     waits.WaitEnded: "The thing that the deployment waited for is there again.",
+    gates.StageApprovalRequested: "A stage waits for its approval.",
+    gates.StageApproved: "An actor approved a stage.",
+    gates.StageRejected: "An actor rejected a stage, which does not start.",
+    gates.StageApprovalTimedOut: "A stage had not enough approvals in time; its policy approves or rejects it.",
     deployments.StageStarted: "A stage started.",
     deployments.StageSkipped: "A stage was skipped: it has nothing to deploy.",
     deployments.StageSucceeded: "All services of a stage are deployed.",
-    deployments.StageFailed: "A service of a stage failed.",
+    deployments.StageFailed: "A service of a stage failed, or the stage was rejected.",
     steps.BuildStarted: "An attempt to build a service started.",
     steps.BuildSucceeded: "A service was built.",
     steps.BuildFailed: "The build of a service failed.",
@@ -64,10 +70,13 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     steps.ServiceUnchanged: "A service has the planned specification and revision already, and was left as it is.",
     steps.OldInstanceRestarted: "The old instance of a service, which was stopped first, runs again.",
     steps.OldInstanceLost: "The old instance of a service, which was stopped first, did not become healthy again.",
+    holds.DeploymentHeld: "The deployment is held: nothing new starts until it is released.",
+    holds.DeploymentReleased: "The deployment goes on where it was held.",
     deployments.CancellationRequested: "The cancellation of the deployment was requested.",
+    deployments.DeploymentSuperseded: "A later deployment makes it needless, so it is cancelled while it waits.",
     deployments.TimeoutReached: "The deployment had not ended after its timeout, so its running steps are stopped.",
     deployments.DeploymentSucceeded: "The deployment ended: everything is deployed.",
-    deployments.DeploymentFailed: "The deployment ended: a step failed.",
+    deployments.DeploymentFailed: "The deployment ended: a step failed, or a stage was rejected.",
     deployments.DeploymentTimedOut: "The deployment ended: it failed, because it had not ended after its timeout.",
     deployments.DeploymentCancelled: "The deployment ended: it was cancelled.",
 }
@@ -102,13 +111,17 @@ describe_values(DeploymentEventType, {value_name(event.__name__): text for event
 describe_values(QueueEventType, {value_name(event.__name__): text for event, text in QUEUE_EVENTS.items()})
 
 
-@strawberry.interface(description="An event of an environment: of its pipeline, of a deployment, or of its queue.")
+@strawberry.interface(
+    description="An event of a project, or of an environment: of its pipeline, of a deployment, or of its queue."
+)
 class Event(Node):
     cursor: str = strawberry.field(
         description="Cursor of the event, to resume environmentEvents, deploymentEvents or pipelineEvents after it."
     )
     log_position: LogPosition = strawberry.field(description="Position in the log.")
-    version: int = strawberry.field(description="Number of the event in its deployment, pipeline or queue, from 1.")
+    version: int = strawberry.field(
+        description="Number of the event in its deployment, pipeline, queue or project, from 1."
+    )
     recorded_at: datetime = strawberry.field(description="When the event was recorded.")
     origin: Origin = strawberry.field(description="Where the change came from.")
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")

@@ -1,11 +1,13 @@
 """The progress of services: the last step of each, and what each waits for."""
 
+from dataclasses import replace
 from enum import StrEnum
 
 import strawberry
 
 from domain.deployment.state import StageRun
 from domain.deployment.step import DONE, ServiceRun, Status
+from domain.deployment.wait import WaitCause
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context
 from gql.contract import enum
@@ -18,11 +20,14 @@ from gql.types.environment import environments_of
 from gql.types.service import Service
 from gql.types.step import Phase, Step
 from projections.deployment import DeploymentView, state_of
+from projections.words.deployment import cause_words
 
 
 class ServiceWaitReason(StrEnum):
     """The kind of thing that is in front of a service."""
 
+    APPROVAL = "APPROVAL"
+    HOLD = "HOLD"
     STAGE = "STAGE"
     SERVICE = "SERVICE"
     DEPLOYMENT = "DEPLOYMENT"
@@ -31,7 +36,9 @@ class ServiceWaitReason(StrEnum):
 enum.describe(
     ServiceWaitReason,
     "The kind of thing that a service waits for.",
-    STAGE="The stage that runs must end first.",
+    HOLD="Its deployment is held.",
+    APPROVAL="Its stage waits for people to approve it.",
+    STAGE="The stage that runs, or starts next, must end first.",
     SERVICE="Another service of the stage must end first: no more of them run at once.",
     DEPLOYMENT="Another deployment of the environment comes first.",
 )
@@ -49,7 +56,9 @@ class ServiceWait:
     reason: ServiceWaitReason = strawberry.field(description="The kind of thing that it waits for.")
     message: str = strawberry.field(description="The thing in words.")
     deployment: Deployment = strawberry.field(description="The deployment that the service waits in.")
-    stage: DeploymentStage | None = strawberry.field(description="The stage that must end first, if any.")
+    stage: DeploymentStage | None = strawberry.field(
+        description="The stage that must end first, or that does not start or go on, if any."
+    )
     service: DeploymentService | None = strawberry.field(description="A service that must end first, if any.")
     before: Deployment | None = strawberry.field(description="The deployment that must end first, if any.")
     place: int | None = strawberry.field(
@@ -91,8 +100,8 @@ def _last_step(service: DeploymentService, run: Deployment) -> ServiceStep:
 
 @edge(
     Service,
-    "What the service waits for: the stage, the service or the deployment in front of it; null if it waits for none."
-    " `deploymentWait` says whether its deployment waits for a worker.",
+    "What the service waits for: the stage, the service or the deployment in front of it, or the approval of its stage;"
+    " null if it waits for none. `Deployment.waitsFor` says what its deployment waits for.",
 )
 async def waits_for(context: Context, services: list[Service], selected: Selected) -> list[ServiceWait | None]:
     open_ = await open_deployments(context, [each.key[0] for each in services])
@@ -129,6 +138,9 @@ def _wait_within(view: DeploymentView, run: Deployment, found: dict[str, Service
     state = state_of(view)
     stages = {stage.stage_id: stage for stage in run.stages}
     services = {service.service_id: service for stage in run.stages for service in stage.services}
+    cause, halted = state.cause, state.current or state.next_stage
+    if cause is not None and halted is not None:
+        _wait_because(run, cause, stages[global_id("stage", halted.stage.id)], found)
     for id_, service in services.items():
         if service.status is Status.RUNNING:
             found.pop(id_, None)
@@ -139,6 +151,15 @@ def _wait_within(view: DeploymentView, run: Deployment, found: dict[str, Service
             case ServiceRun(service=other):
                 ahead = services[global_id("service", other.id)]
                 found[id_] = _inside(run, ServiceWaitReason.SERVICE, f"service {other.name}", None, ahead)
+
+
+def _wait_because(run: Deployment, cause: WaitCause, front: DeploymentStage, found: dict[str, ServiceWait]) -> None:
+    """Set that the services of the stage in *front* wait because of *cause*, and those of later stages for that one."""
+    later = _inside(run, ServiceWaitReason.STAGE, f"stage {front.name}", front, None)
+    for stage in run.stages[front.position :]:
+        found |= {str(each.service_id): later for each in stage.services if each.status is Status.QUEUED}
+    own = replace(later, reason=ServiceWaitReason(cause.reason), message=cause_words(cause))
+    found |= {str(each.service_id): own for each in front.services if each.status is Status.QUEUED}
 
 
 def _inside(

@@ -6,11 +6,14 @@ import strawberry
 from strawberry import ID, Private
 
 from domain.errors import InvalidArgument
+from domain.pipeline.gate import MAX_APPROVALS, MAX_WAIT, OnTimeout
+from domain.pipeline.gate import Approval as DomainApproval
 from domain.pipeline.stage import After, At, Before, Place
 from domain.pipeline.stage import Stage as DomainStage
 from domain.pipeline.stage import StagePolicy as DomainStagePolicy
 from domain.project import EnvironmentId
 from domain.spec import ServiceType
+from gql.contract import enum
 from gql.contract.node import Node, global_id
 from gql.types import service as services
 from gql.types.failure import OnFailure
@@ -19,7 +22,36 @@ from gql.types.service import Service, ServiceSnapshot
 
 _CONCURRENCY = "Number of services that are built or deployed at once; null for the number of the environment."
 _ON_FAILURE = "The reaction when a service of the stage fails; null for the reaction of the environment."
+_COUNT = f"Number of different actors who must approve, 1 to {MAX_APPROVALS}."
+_TIMEOUT = f"Time after which onTimeout decides, in seconds, up to {MAX_WAIT:,}; null for none."
+_ON_TIMEOUT = "The decision if too few actors approve in time."
+_SELF_APPROVAL = "Whether the actor who requested the deployment may approve, too."
+_APPROVAL = "The approval that the stage waits for before it starts; null for none."
 _ALWAYS = "Whether the stage runs also after a failure stopped the deployment; it doesn't after a cancellation."
+
+
+enum.describe(
+    OnTimeout,
+    "The decision on a stage that has too few approvals in time.",
+    REJECT="The stage is rejected.",
+    APPROVE="The stage starts.",
+)
+
+
+@strawberry.type(description="The approval that a stage needs before it starts.")
+class Approval:
+    count: int = strawberry.field(description=_COUNT)
+    timeout_seconds: float | None = strawberry.field(description=_TIMEOUT)
+    on_timeout: OnTimeout = strawberry.field(description=_ON_TIMEOUT)
+    self_approval: bool = strawberry.field(description=_SELF_APPROVAL)
+
+
+@strawberry.input(description="The approval that a stage needs before it starts.")
+class ApprovalInput:
+    count: int = strawberry.field(default=1, description=_COUNT)
+    timeout_seconds: float | None = strawberry.field(default=None, description=_TIMEOUT)
+    on_timeout: OnTimeout = strawberry.field(default=OnTimeout.REJECT, description=_ON_TIMEOUT)
+    self_approval: bool = strawberry.field(default=True, description=_SELF_APPROVAL)
 
 
 @strawberry.type(description="How a stage is carried out.")
@@ -27,6 +59,7 @@ class StagePolicy:
     concurrency: int | None = strawberry.field(description=_CONCURRENCY)
     on_failure: OnFailure | None = strawberry.field(description=_ON_FAILURE)
     always: bool = strawberry.field(description=_ALWAYS)
+    approval: Approval | None = strawberry.field(description=_APPROVAL)
 
 
 @strawberry.input(description="How a stage is carried out.")
@@ -34,14 +67,43 @@ class StagePolicyInput:
     concurrency: int | None = strawberry.field(default=None, description=_CONCURRENCY)
     on_failure: OnFailure | None = strawberry.field(default=None, description=_ON_FAILURE)
     always: bool = strawberry.field(default=False, description=_ALWAYS)
+    approval: ApprovalInput | None = strawberry.field(default=None, description=_APPROVAL)
 
 
 def policy_from_domain(policy: DomainStagePolicy) -> StagePolicy:
-    return StagePolicy(concurrency=policy.concurrency, on_failure=policy.on_failure, always=policy.always)
+    return StagePolicy(
+        concurrency=policy.concurrency,
+        on_failure=policy.on_failure,
+        always=policy.always,
+        approval=None if policy.approval is None else _approval_from_domain(policy.approval),
+    )
+
+
+def _approval_from_domain(approval: DomainApproval) -> Approval:
+    return Approval(
+        count=approval.count,
+        timeout_seconds=approval.timeout,
+        on_timeout=approval.on_timeout,
+        self_approval=approval.self_approval,
+    )
 
 
 def policy_to_domain(given: StagePolicyInput) -> DomainStagePolicy:
-    return DomainStagePolicy(concurrency=given.concurrency, on_failure=given.on_failure, always=given.always)
+    return DomainStagePolicy(
+        concurrency=given.concurrency,
+        on_failure=given.on_failure,
+        always=given.always,
+        approval=None if given.approval is None else _approval_to_domain(given.approval),
+    )
+
+
+def _approval_to_domain(given: ApprovalInput) -> DomainApproval:
+    return DomainApproval(
+        count=given.count,
+        timeout=given.timeout_seconds,
+        on_timeout=given.on_timeout,
+        self_approval=given.self_approval,
+    )
 
 
 _SERVICES = strawberry.field(description="The services of the stage.")

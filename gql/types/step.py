@@ -42,17 +42,19 @@ enum.describe(
 enum.describe(
     WaitReason,
     "The reason why an open deployment does not go on.",
+    APPROVAL="A stage waits for people to approve it.",
     DEPLOYMENT="Another deployment of the environment comes before it.",
+    HOLD="It is held until somebody releases it.",
     MACHINE="The workers of the machine that its environment is bound to are silent.",
     WORKER="No worker runs.",
 )
 
 
-@strawberry.type(description="The first failed step of a deployment.")
+@strawberry.type(description="The first failed step of a deployment, or the stage that was rejected.")
 class StepFailure:
-    stage: StageRef = strawberry.field(description="The stage of the service.")
-    service: ServiceRef = strawberry.field(description="The service.")
-    phase: Phase = strawberry.field(description="The step.")
+    stage: StageRef = strawberry.field(description="The stage.")
+    service: ServiceRef | None = strawberry.field(description="The service; null if the stage was rejected.")
+    phase: Phase | None = strawberry.field(description="The step; null if the stage was rejected.")
     failure_reason: str = strawberry.field(description="The reason of the failure.")
 
 
@@ -85,10 +87,10 @@ def failure_of(view: DeploymentView) -> StepFailure | None:
     if failure is None:
         return None
     stage = next(stage for stage in view.stages if stage.id == failure.stage)
-    service = next(service for service in stage.services if service.id == failure.service)
+    service = next((service for service in stage.services if service.id == failure.service), None)
     return StepFailure(
         stage=stage_ref(stage.id, stage.name),
-        service=service_ref(service.id, service.name, service.type),
+        service=None if service is None else service_ref(service.id, service.name, service.type),
         phase=failure.phase,
         failure_reason=failure.reason,
     )

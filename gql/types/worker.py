@@ -6,12 +6,13 @@ from datetime import datetime
 
 import strawberry
 
-from application.worker import wait_of
+from application.worker import Wait, wait_of
+from endpoint.execution.edge import Selected, edge
 from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.types import deployment as deployments
-from gql.types.deployment import Deployment, deployment_id
-from gql.types.ref import DeploymentArgument
+from gql.types.deployment import Deployment
+from gql.types.ref import StageRef, stage_ref
 from gql.types.step import WaitReason
 
 
@@ -32,6 +33,8 @@ class DeploymentWait:
     deployment: Deployment | None = strawberry.field(description="The deployment that comes before it, if any.")
     machine: str | None = strawberry.field(description="Name of the silent machine, if any.")
     silent_seconds: float | None = strawberry.field(description="How long that machine has been silent, in seconds.")
+    stage: StageRef | None = strawberry.field(description="The stage that waits, if one does.")
+    deadline: datetime | None = strawberry.field(description="When the wait ends at the latest, if that is known.")
 
 
 @strawberry.type
@@ -53,24 +56,34 @@ class Query:
             for each in found
         ]
 
-    @strawberry.field(description="Return what a deployment waits for; null if it is carried out, or over.")
-    async def deployment_wait(self, info: Info, deployment: DeploymentArgument) -> DeploymentWait | None:
-        context, application = info.context, info.context.application
-        wait = await wait_of(application.handler.states, application.roster, deployment_id(deployment))
-        if wait is None:
-            return None
-        before = None
-        if wait.before is not None:
-            await context.settled()
-            view = await application.deployments.get(wait.before.deployment)
-            before = None if view is None else await deployments.from_view(context, view)
-        return DeploymentWait(
-            reason=wait.reason,
-            message=wait.message,
-            deployment=before,
-            machine=None if wait.worker is None else wait.worker.machine,
-            silent_seconds=None if wait.worker is None else wait.worker.silence,
-        )
+
+@edge(Deployment, "What the deployment waits for; null if it goes on, or is over.")
+async def waits_for(context: Context, found: list[Deployment], selected: Selected) -> list[DeploymentWait | None]:
+    context.varies = True  # whether workers are silent is not in the log
+    states, roster = context.application.handler.states, context.application.roster
+    return [
+        None if each.status.is_final else await _wait(context, await wait_of(states, roster, each.view.id))
+        for each in found
+    ]
+
+
+async def _wait(context: Context, wait: Wait | None) -> DeploymentWait | None:
+    if wait is None:
+        return None
+    before = None
+    if wait.before is not None:
+        await context.settled()
+        view = await context.application.deployments.get(wait.before.deployment)
+        before = None if view is None else await deployments.from_view(context, view)
+    return DeploymentWait(
+        reason=wait.reason,
+        message=wait.message,
+        deployment=before,
+        machine=None if wait.worker is None else wait.worker.machine,
+        silent_seconds=None if wait.worker is None else wait.worker.silence,
+        stage=None if wait.stage is None else stage_ref(wait.stage.id, wait.stage.name),
+        deadline=wait.deadline,
+    )
 
 
 async def _held(context: Context) -> Mapping[str, Sequence[Deployment]]:

@@ -1,7 +1,16 @@
 """Words and subject of the events of a deployment."""
 
+from datetime import UTC, datetime
 from typing import assert_never
 
+from domain.deployment.gate import (
+    GateEvent,
+    StageApprovalRequested,
+    StageApprovalTimedOut,
+    StageApproved,
+    StageRejected,
+)
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import Action
 from domain.deployment.state import (
     Cancellation,
@@ -13,6 +22,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     StageFailed,
@@ -38,6 +48,7 @@ from domain.deployment.step import (
     StepRetried,
 )
 from domain.deployment.wait import WaitCause, WaitEnded, WaitReason, WaitStarted
+from domain.pipeline.gate import Approval, OnTimeout
 from domain.pipeline.ref import ServiceId, StageId
 from projections.step import unchanged_words
 from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
@@ -52,13 +63,15 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
                 text += f", revision {plan.revision}"
             if plan.renew:
                 text += ", to renew all services"
+            if plan.undoes is not None:
+                text += f": rollback after the failure of deployment {plan.undoes}"
             return EventWords(text if plan.source is None else f"{text}: {_repeat_words(action)} {plan.source}")
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
         case DeploymentTakenUp(worker=worker):
             return EventWords(f"deployment {deployment.number} taken up by {worker}", EventSubject(worker=worker))
         case WaitStarted(cause=cause):
-            return EventWords(f"waits: {_cause_words(cause)}", EventSubject(wait_reason=cause.reason))
+            return EventWords(f"waits: {cause_words(cause)}", EventSubject(wait_reason=cause.reason))
         case WaitEnded(cause=cause):
             end = "a worker runs" if cause.machine is None else f"the workers of machine {cause.machine} answer again"
             return EventWords(f"waits no longer: {end}", EventSubject(wait_reason=cause.reason))
@@ -70,22 +83,28 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return _stage_run_words(deployment, event.stage, "succeeded")
         case StageFailed():
             return _stage_run_words(deployment, event.stage, "failed")
+        case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
+            return _gate_words(deployment, event)
+        case DeploymentHeld():
+            return EventWords("held: nothing new starts", EventSubject(wait_reason=WaitReason.HOLD))
+        case DeploymentReleased():
+            return EventWords("released", EventSubject(wait_reason=WaitReason.HOLD))
         case CancellationRequested(forced=True):
             return EventWords("cancellation requested, by force", EventSubject(cancellation=Cancellation.FORCED))
         case CancellationRequested():
             return EventWords("cancellation requested", EventSubject(cancellation=Cancellation.SAFE))
+        case DeploymentSuperseded(number=number):
+            return EventWords(f"superseded by deployment {number}", EventSubject(cancellation=Cancellation.SAFE))
         case TimeoutReached(seconds=seconds):
             return EventWords(f"not ended after {seconds:g} s, its timeout: running steps are stopped")
         case DeploymentSucceeded():
             return EventWords(f"deployment {deployment.number} succeeded")
-        case DeploymentFailed(service=id_, phase=phase, reason=reason):
-            subject = _step_subject(deployment, id_, phase=phase, failure_reason=reason)
-            message = f"deployment {deployment.number} failed: {_name(subject)}: {_lower(phase)} failed"
-            return EventWords(message, subject)
-        case DeploymentTimedOut(seconds=seconds):
+        case DeploymentFailed():
+            return _failure_words(deployment, event)
+        case DeploymentTimedOut(seconds=seconds, rolls_back=rolls_back):
             reason = f"it had not ended after {seconds:g} s, its timeout"
             message = f"deployment {deployment.number} failed: {reason}"
-            return EventWords(message, EventSubject(failure_reason=reason))
+            return EventWords(message + _undone(rolls_back), EventSubject(failure_reason=reason))
         case DeploymentCancelled():
             return EventWords(f"deployment {deployment.number} cancelled")
         case _:
@@ -93,17 +112,61 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return EventWords(f"{_name(subject)}: {text}", subject)
 
 
-def _cause_words(cause: WaitCause) -> str:
+def cause_words(cause: WaitCause) -> str:
+    """Describe the cause of a wait: "no worker runs"."""
     match cause.reason:
+        case WaitReason.APPROVAL:
+            more = "an approval" if cause.missing == 1 else f"{cause.missing} approvals"
+            others = " by others than its requester" if cause.needs_others else ""
+            return f"stage {cause.stage} needs {more}{others}{_until(cause.deadline)}"
         case WaitReason.DEPLOYMENT:
             more = f" and {cause.more} more" if cause.more else ""
             return f"deployment {cause.number}{more} of the environment must end first"
+        case WaitReason.HOLD:
+            return "it is held, until somebody releases it"
         case WaitReason.MACHINE:
             return f"the workers of machine {cause.machine} are silent"
         case WaitReason.WORKER:
             return "no worker runs"
         case _:
             assert_never(cause.reason)
+
+
+def _until(deadline: datetime | None) -> str:
+    return "" if deadline is None else f" until {deadline.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _gate_words(deployment: Deployment, event: GateEvent) -> EventWords:
+    run = next(run for run in deployment.stages if run.stage.id == event.stage)
+    stage, approval = NamedStage(id=event.stage, name=run.stage.name), run.stage.approval or Approval()
+    match event:
+        case StageApprovalRequested(deadline=deadline):
+            more = "an approval" if approval.count == 1 else f"{approval.count} approvals"
+            subject = EventSubject(stage=stage, wait_reason=WaitReason.APPROVAL)
+            return EventWords(f"{stage.name} needs {more}{_until(deadline)}", subject)
+        case StageApproved():
+            return EventWords(f"{stage.name} approved", EventSubject(stage=stage))
+        case StageRejected(comment=comment):
+            reason = "rejected" if comment is None else f"rejected: {comment}"
+            return EventWords(f"{stage.name} {reason}", EventSubject(stage=stage, failure_reason=reason))
+        case StageApprovalTimedOut():
+            text = "not approved in time"
+            if approval.on_timeout is OnTimeout.APPROVE:
+                return EventWords(f"{stage.name} {text}; it starts all the same", EventSubject(stage=stage))
+            return EventWords(f"{stage.name} {text}", EventSubject(stage=stage, failure_reason=text))
+        case _:
+            assert_never(event)
+
+
+def _failure_words(deployment: Deployment, event: DeploymentFailed) -> EventWords:
+    text = f"deployment {deployment.number} failed"
+    if event.service is None or event.phase is None:
+        stage = next(run.stage for run in deployment.stages if run.stage.id == event.stage)
+        subject = EventSubject(stage=NamedStage(id=stage.id, name=stage.name), failure_reason=event.reason)
+        return EventWords(f"{text}: {stage.name} {event.reason}{_undone(event.rolls_back)}", subject)
+    subject = _step_subject(deployment, event.service, phase=event.phase, failure_reason=event.reason)
+    message = f"{text}: {_name(subject)}: {_lower(event.phase)} failed"
+    return EventWords(message + _undone(event.rolls_back), subject)
 
 
 def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, EventSubject]:
@@ -189,6 +252,10 @@ def _again(attempt: int) -> str:
 
 def _repeat_words(action: Action) -> str:
     return "retry of deployment" if action is Action.RETRY else "rollback to deployment"
+
+
+def _undone(rolls_back: bool) -> str:
+    return "; the services that it renewed are rolled back" if rolls_back else ""
 
 
 def _allowed(is_allowed: bool) -> str:

@@ -8,13 +8,18 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentKeyRotated,
     EnvironmentPolicy,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
+    OnRequest,
     TargetChanged,
 )
+from domain.pipeline.gate import Approval, OnTimeout
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import (
     Service,
@@ -76,6 +81,13 @@ def _environment_event_message(before: Pipeline, event: EnvironmentEvent) -> str
             return f"{before.name}: {set_words(before.variables, Variable(name=variable, value=value))}"
         case EnvironmentVariableDeleted(name=variable):
             return f"{before.name}: variable {variable} deleted"
+        case EnvironmentSecretSet(secret=secret):
+            is_new = before.secrets.find(secret.name) is None
+            return f"{before.name}: secret {secret.name} {'set' if is_new else 'changed'}"
+        case EnvironmentSecretDeleted(name=secret):
+            return f"{before.name}: secret {secret} deleted"
+        case EnvironmentKeyRotated(key=key):
+            return f"{before.name}: key of the secrets rotated; key {key} is in use"
         case EnvironmentDeleted():
             return f"{before.name} deleted"
         case _:
@@ -113,6 +125,7 @@ def _stage_event_words(before: Pipeline, event: StageEvent) -> EventWords:
 def _environment_policy_words(policy: EnvironmentPolicy) -> str:
     words = [f"on failure {policy.on_failure}"]
     words.append("all builds of a stage before its deploys" if policy.build_barrier else "no build barrier")
+    words += [f"on a further request {policy.on_request}"] if policy.on_request is not OnRequest.MERGE else []
     if policy.deployment_timeout is not None:
         words.append(f"deployments of at most {policy.deployment_timeout:g} s")
     return ", ".join(words)
@@ -125,7 +138,19 @@ def _policy_words(policy: StagePolicy) -> str:
         words.append(f"on failure {policy.on_failure}")
     if policy.always:
         words.append("always runs")
+    if policy.approval is not None:
+        words.append(_approval_words(policy.approval))
     return ", ".join(words)
+
+
+def _approval_words(approval: Approval) -> str:
+    text = "an approval" if approval.count == 1 else f"{approval.count} approvals"
+    if not approval.self_approval:
+        text += ", not by the requester of the deployment"
+    if approval.timeout is not None:
+        end = "approved" if approval.on_timeout is OnTimeout.APPROVE else "rejected"
+        text += f", and is {end} after {approval.timeout:g} s without"
+    return f"needs {text}"
 
 
 def _service_event_words(before: Pipeline, event: ServiceEvent) -> EventWords:

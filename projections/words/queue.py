@@ -15,6 +15,8 @@ from projections.words.subject import EventWords
 def queue_event_words(number: int, event: QueueEvent) -> EventWords:
     """Describe *event* of the deployment with that number."""
     match event:
+        case DeploymentRequested(undoes=int()):
+            return EventWords(f"deployment {number} put into the queue, before those that wait")
         case DeploymentRequested():
             return EventWords(f"deployment {number} put into the queue")
         case DeploymentMerged():

@@ -18,7 +18,6 @@ from runner.targets.contract import StepFailed
 FIRST_PAUSE = 0.02
 """Pause before the second try, in seconds."""
 
-
 GREETING = 0.1
 """Time within which a proxy ends a connection to a port on which nothing listens behind it, in seconds."""
 

@@ -1,7 +1,18 @@
 """The lines of a step's output, in the bytes that it prints."""
 
+from runner.mask import Mask
+
 MAX_LINE = 16 * 1024
 """Maximum length of a line, in bytes; the rest of a longer one becomes the next line."""
+
+
+def hidden_lines(data: bytes, mask: Mask, *, rest: bool) -> tuple[bytes, list[str], int]:
+    """Return *data* without secrets, the complete lines in it, and their length, which ends in no secret."""
+    hidden = mask.hide(data, is_end=rest)
+    lines, length = split_lines(hidden.data, rest=rest)
+    if (whole := hidden.whole(length)) < length:
+        lines, length = split_lines(hidden.data[:whole], rest=False)
+    return hidden.data, [mask.shown(line) for line in lines], length
 
 
 def split_lines(data: bytes, *, rest: bool) -> tuple[list[str], int]:

@@ -8,8 +8,11 @@ from application import deployment as writing
 from application.handler import Handler, Outcome, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
+from domain.access import ENGINE
 from domain.deployment import queue as queues
+from domain.deployment import repeat as repeats
 from domain.deployment.queue import Action, DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
+from domain.deployment.state import DeploymentSuperseded
 from domain.deployment.step import FailStep, StartStep, Status, SucceedStep
 from domain.deployment.wait import WaitCause, WaitReason, WaitStarted
 from domain.errors import (
@@ -23,9 +26,17 @@ from domain.errors import (
     TargetUnavailable,
     VersionMismatch,
 )
-from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, Target
+from domain.pipeline.environment import (
+    CreateEnvironment,
+    DeleteEnvironment,
+    EditEnvironment,
+    EnvironmentPolicy,
+    OnRequest,
+    Target,
+)
 from domain.pipeline.ref import ServiceId, StageId
-from domain.pipeline.service import AddService, RemoveService
+from domain.pipeline.service import AddService, EditService, RemoveService
+from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceSpec, ServiceType
 from store.ids import new
@@ -170,6 +181,59 @@ async def test_the_append_that_ends_a_deployment_passes_its_turn_on(
     assert isinstance(events[-3], deployments.DeploymentFailed)
 
 
+async def test_a_request_supersedes_those_that_wait_in_one_append(handler: Handler, environment: EnvironmentId) -> None:
+    policy = EnvironmentPolicy(on_request=OnRequest.SUPERSEDE)
+    await handler.handle(pipelines.decider, environment, EditEnvironment(policy=policy), ANN)
+    first, second = await request(handler, environment), await request(handler, environment)
+    await handler.handle(pipelines.decider, environment, EditEnvironment(concurrency=2), ANN)
+    third = await request(handler, environment)
+    assert [each.deployment for each in await open_(handler, environment)] == [first, third]
+    assert (await handler.states.load(deployments.decider, second)).state.status is Status.CANCELLED
+    assert [each for each in await handler.log.events(second) if isinstance(each, DeploymentSuperseded)] == [
+        DeploymentSuperseded(number=3)
+    ]
+    waits = [each for each in await handler.log.events(third) if isinstance(each, WaitStarted)]
+    assert waits == [WaitStarted(cause=WaitCause(reason=WaitReason.DEPLOYMENT, number=1))]
+
+
+async def test_the_append_that_fails_a_deployment_queues_its_rollback_before_those_that_wait(
+    handler: Handler, environment: EnvironmentId
+) -> None:
+    """`web` fails after `api` was renewed; so `api` goes back to its specification of the first deployment."""
+    policy = EnvironmentPolicy(on_failure=OnFailure.ROLL_BACK)
+    await handler.handle(pipelines.decider, environment, EditEnvironment(policy=policy, concurrency=1), ANN)
+    await succeed(handler, await request(handler, environment))
+    version = (await handler.states.load(pipelines.decider, environment)).version
+    edit = EditService(service="api", spec=ServiceSpec(run="worse"))
+    await handler.handle(pipelines.decider, environment, edit, ANN)
+    add = AddService(service=ServiceId(new()), name="web", type=ServiceType.APPLICATION, spec=ServiceSpec(run="serve"))
+    await handler.handle(pipelines.decider, environment, add, ANN)
+    failing, waiting = await request(handler, environment), await request(handler, environment)
+    await succeed(handler, failing)
+    position = await handler.log.position()
+    over = await fail(handler, failing)
+    assert (over.state.status, over.state.rolls_back) == (Status.FAILED, True)
+
+    appended = await handler.log.read_all(position)
+    undo = repeats.undo_id(failing)
+    assert [each.event for each in appended if each.stream == queues.stream(environment)][-3:] == [
+        DeploymentRequested(
+            deployment=undo, number=4, action=Action.ROLLBACK, actor=ENGINE, pipeline_version=version, undoes=2
+        ),
+        DeploymentClosed(deployment=failing),
+        DeploymentAdmitted(deployment=undo, oldest=3),
+    ]
+    assert [each.deployment for each in await open_(handler, environment)] == [undo, waiting]
+    rollback = (await handler.states.load(deployments.decider, undo)).state
+    assert rollback.plan is not None
+    services = [each for stage in rollback.plan.stages for each in stage.services]
+    assert [(each.name, each.spec.run, each.is_due, each.source) for each in services] == [("api", "serve", True, 1)]
+
+    over = await fail(handler, undo)
+    assert (over.state.status, over.state.rolls_back) == (Status.FAILED, False)
+    assert [each.deployment for each in await open_(handler, environment)] == [waiting]
+
+
 async def test_a_deployment_that_waits_is_cancelled_at_once(handler: Handler, environment: EnvironmentId) -> None:
     first, second = await request(handler, environment), await request(handler, environment)
     assert (await cancel(handler, second)).state.status == Status.CANCELLED
@@ -190,9 +254,20 @@ async def test_a_deployment_that_runs_keeps_its_turn_until_what_runs_has_ended(
     assert [id_] == [each.deployment for each in await open_(handler, environment)]
 
 
+async def fail(handler: Handler, id_: DeploymentId) -> Outcome[deployments.Deployment]:
+    """The deployment is taken up, if it is not yet, and its next step fails."""
+    step = (await take_up(handler, id_)).state.due()[0]
+
+    async def work(transaction: Transaction) -> DeploymentId:
+        await writing.report(transaction, id_, StartStep(worker="worker", step=step))
+        return await writing.report(transaction, id_, FailStep(worker="worker", step=step, reason="no"))
+
+    return await transact(handler, work)
+
+
 async def succeed(handler: Handler, id_: DeploymentId) -> None:
-    """The deployment of the one service is taken up, and its step succeeds."""
-    (step,) = (await take_up(handler, id_)).state.due()
+    """The deployment is taken up, and its next step succeeds."""
+    step = (await take_up(handler, id_)).state.due()[0]
 
     async def work(transaction: Transaction) -> DeploymentId:
         await writing.report(transaction, id_, StartStep(worker="worker", step=step))

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from graphql import GraphQLInputObjectType, build_schema, parse, validate
 from msgspec import Struct
@@ -5,7 +7,7 @@ from msgspec.structs import fields
 
 from cli import project, run
 from cli.client import OWN
-from cli.policy import StagePolicyJson
+from cli.policy import ApprovalJson, StagePolicyJson
 from cli.spec import BackoffJson, HealthCheckJson, SpecJson
 from tests.cli.shell import Shell, finish
 from tests.serving import ROOT
@@ -25,6 +27,7 @@ COMMANDS = [
     *((("deployment", name)) for name in ("list", "show", "watch", "events", "logs")),
     *((("context", name)) for name in ("set", "list", "current", "delete")),
     *((("environment", name)) for name in ("list", "create", "edit", "delete", "deploy", "cancel", "stage")),
+    *(("status",), ("up",), ("plan",), ("redeploy",), ("retry",), ("rollback",), ("explain",)),
     *(("history",), ("diff",), ("restore",), ("undo",), ("pipeline",), ("audit",), ("actor",)),
     *((("pipeline", name)) for name in ("export", "apply", "diff", "clone")),
     *((("audit", name)) for name in ("export", "head", "key", "verify")),
@@ -56,18 +59,36 @@ def test_a_misuse_says_what_is_wrong_on_stderr(shell: Shell, words: tuple[str, .
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("deployment", "retry", "3"), "Try: stageline retry"),
         (("environment", "rollback"), "Try: stageline rollback"),
         (("stage", "list"), "Try: stageline environment stage"),
         (("deploy",), "Try: stageline environment deploy"),
         (("cancel",), "Try: stageline environment cancel"),
         (("apply",), "Try: stageline pipeline apply"),
         (("deployment", "nothing"), "Try: stageline deployment --help"),
-        (("set",), "Try: stageline context set or stageline variable set or stageline actor set"),
+        (
+            ("set",),
+            "Try: stageline context set or stageline variable set or stageline secret set or stageline actor set",
+        ),
     ],
 )
 def test_a_command_that_stands_elsewhere_is_named(shell: Shell, words: tuple[str, ...], hint: str) -> None:
     assert shell(*words).err.splitlines()[-1] == hint
+
+
+@pytest.mark.parametrize(
+    ("group", "word"),
+    [("deployment", "retry"), ("deployment", "rollback"), ("deployment", "explain"), ("environment", "redeploy")],
+)
+def test_a_word_of_the_operator_is_the_same_command_at_both_places(shell: Shell, group: str, word: str) -> None:
+    """Help lists it at the top level only."""
+
+    def listed(*words: str) -> set[str]:
+        return {line.split()[0] for line in shell.done(*words, "--help").lines if re.match(r"  \w", line)}
+
+    assert (word in listed(), word in listed(group)) == (True, False)
+    _, *lines = shell.done(word, "--help").lines
+    _, *others = shell.done(group, word, "--help").lines
+    assert lines == others
 
 
 def test_a_misuse_is_told_in_json_to_programs(shell: Shell) -> None:
@@ -110,6 +131,7 @@ def test_every_document_is_valid_against_the_schema() -> None:
     ("shape", "name"),
     [
         (StagePolicyJson, "StagePolicyInput"),
+        (ApprovalJson, "ApprovalInput"),
         (SpecJson, "ServiceSpecInput"),
         (HealthCheckJson, "HealthCheckInput"),
         (BackoffJson, "BackoffInput"),

@@ -22,3 +22,50 @@ def test_a_failed_deployment_is_retried_and_an_earlier_one_rolled_back_to(stagin
     assert "  rollback to deployment 2" in staging.done("deployment", "show").lines
     assert staging.done("rollback", "1", "--reason", "again").out == "Deployment 5 of staging requested\n"
     assert staging("rollback", "99").code == 1
+
+
+def test_chosen_services_are_deployed_and_planned(staging: Shell) -> None:
+    for name in ("One", "Two", "Three"):
+        staging.done("service", "add", "-n", name, "-t", "job", "--run", "true")
+    staging.done("environment", "stage", "move", "-n", "Three", "-s", "APPLICATION DEFAULT")
+    planned = staging("plan", "--service", "one", "--service", "TWO").out
+    assert ("One " in planned, "Two " in planned, "Three" in planned) == (True, True, False)
+    staging.done("environment", "deploy", "--stage", "application default", "--watch")
+    shown = staging.done("deployment", "show", "--json").json
+    names = [service["name"] for stage in shown["stages"] for service in stage["services"]]
+    assert (shown["status"], names) == ("SUCCEEDED", ["Three"])
+    assert staging("environment", "deploy", "--with-dependencies").code == 1
+
+
+def test_a_failed_deployment_that_is_rolled_back_says_by_which_one(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "DB", "-t", "database", "--run", "exec sleep 60")
+    assert staging("environment", "deploy", "--watch").code == 0
+    staging.done("service", "edit", "-n", "DB", "--run", "exec sleep 61")
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "exit 3")
+    edited = staging("environment", "edit", "--on-failure", "roll-back", "--dry-run")
+    assert "policy: on failure roll back" in edited.out
+    staging.done("environment", "edit", "--on-failure", "roll-back")
+    failed = staging("environment", "deploy", "--watch")
+    assert failed.code == 4
+    assert "deployment 2 failed: Migrate: deploy failed; the services that it renewed are rolled back" in failed.out
+    assert "Watch deployment 3, which rolls it back: stageline deployment watch 3." in failed.err
+    assert staging("deployment", "watch", "3").code == 0
+    shown = staging.done("deployment", "show", "3").out
+    assert "  rollback after the failure of deployment 2\n" in shown
+    assert "as in deployment 1" in shown
+    last = staging.done("deployment", "show", "2").lines[-1]
+    assert last == "Deployment 3 rolls back the services that it renewed."
+
+
+def test_a_deployment_that_waits_is_superseded_by_a_later_one(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "exec sleep 60")
+    staging.done("environment", "edit", "--on-request", "supersede")
+    staging.done("environment", "deploy")
+    staging.done("environment", "deploy", "--revision", "one")
+    staging.done("environment", "deploy", "--revision", "two")
+    superseded = staging("deployment", "watch", "2")
+    assert (superseded.code, "Deployment 2 was superseded by deployment 3." in superseded.err) == (5, True)
+    shown = staging.done("deployment", "show", "2").out
+    assert "  superseded by deployment 3\n" in shown
+    staging.done("environment", "cancel", "3")
+    staging("environment", "cancel", "1", "--force", "--watch")

@@ -31,7 +31,7 @@ def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
         edited["name"],
         edited["description"],
         edited["policy"],
-    ) == ("JOB DEFAULT", "migrations", {"concurrency": 2, "onFailure": None, "always": False})
+    ) == ("JOB DEFAULT", "migrations", {"concurrency": 2, "onFailure": None, "always": False, "approval": None})
 
     answer = stage(
         staging, "edit", "-n", edited["id"], "--new-name", "jobs", "--new-description", "", "--concurrency", "0"
@@ -41,7 +41,7 @@ def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
     assert (edited["name"], edited["description"], edited["policy"]) == (
         "jobs",
         "",
-        {"concurrency": None, "onFailure": None, "always": False},
+        {"concurrency": None, "onFailure": None, "always": False, "approval": None},
     )
 
 
@@ -51,12 +51,32 @@ def test_the_policy_of_a_stage_is_edited_option_by_option(staging: Shell) -> Non
 
     stage(staging, "edit", "-n", "job default", "--on-failure", "continue")
     stage(staging, "edit", "-n", "job default", "--always")
-    assert policy() == {"concurrency": None, "onFailure": "CONTINUE", "always": True}
+    assert policy() == {"concurrency": None, "onFailure": "CONTINUE", "always": True, "approval": None}
     stage(staging, "edit", "-n", "job default", "--on-failure", "environment", "--not-always")
-    assert policy() == {"concurrency": None, "onFailure": None, "always": False}
+    assert policy() == {"concurrency": None, "onFailure": None, "always": False, "approval": None}
     refused = stage(staging, "edit", "-n", "job default", "--on-failure", "perhaps")
     assert refused.code == 2
     assert refused.err.startswith("Error: Invalid value for '--on-failure': 'perhaps' is not one of 'stop', ")
+
+
+def test_the_approval_of_a_stage_is_edited_option_by_option(staging: Shell) -> None:
+    def approval() -> object:
+        return stage(staging, "list", "--json").json["stages"][1]["policy"]["approval"]
+
+    refused = stage(staging, "edit", "-n", "job default", "--approval-timeout", "60")
+    assert (refused.code, refused.err) == (2, "Error: The stage needs no approval: give --approvals, too.\n")
+    stage(staging, "edit", "-n", "job default", "--approvals", "2")
+    assert approval() == {"count": 2, "timeoutSeconds": None, "onTimeout": "REJECT", "selfApproval": True}
+    stage(staging, "edit", "-n", "job default", "--approval-timeout", "60", "--on-approval-timeout", "approve")
+    stage(staging, "edit", "-n", "job default", "--no-self-approval", "--always")
+    assert approval() == {"count": 2, "timeoutSeconds": 60.0, "onTimeout": "APPROVE", "selfApproval": False}
+    assert "Policy: always runs; needs 2 approvals by others than the requester within 60 s, else approve" in (
+        stage(staging, "list").lines
+    )
+    stage(staging, "edit", "-n", "job default", "--approval-timeout", "0")
+    assert approval() == {"count": 2, "timeoutSeconds": None, "onTimeout": "REJECT", "selfApproval": False}
+    stage(staging, "edit", "-n", "job default", "--approvals", "0")
+    assert approval() is None
 
 
 def test_a_list_and_a_dry_run_show_policies(staging: Shell) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 from msgspec.structs import replace
 
 from domain import deployment
+from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
 from domain.deployment.state import (
@@ -19,6 +20,7 @@ from domain.deployment.state import (
 )
 from domain.deployment.step import AbortStep, FailStep, Phase, StartStep, Status, Step, SucceedStep
 from domain.pipeline.environment import Target
+from domain.pipeline.gate import Approval
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
@@ -68,6 +70,7 @@ def stage(
     concurrency: int = 8,
     on_failure: OnFailure = OnFailure.STOP,
     always: bool = False,
+    approval: Approval | None = None,
 ) -> PlannedStage:
     return PlannedStage(
         id=stage_id(name),
@@ -76,6 +79,7 @@ def stage(
         services=services,
         on_failure=on_failure,
         always=always,
+        approval=approval,
     )
 
 
@@ -104,11 +108,21 @@ class Run:
         build_barrier: bool = False,
         revision: str | None = None,
         timeout: float | None = None,
+        action: Action = Action.DEPLOY,
+        on_failure: OnFailure = OnFailure.STOP,
     ) -> None:
         self.events: list[DeploymentEvent] = []
         self.state = Deployment()
-        pinned = replace(plan(*stages, build_barrier=build_barrier, timeout=timeout), revision=revision)
-        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=pinned))
+        pinned = plan(*stages, build_barrier=build_barrier, timeout=timeout)
+        pinned = replace(pinned, revision=revision, on_failure=on_failure)
+        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=action, plan=pinned))
+
+    @classmethod
+    def of_state(cls, state: Deployment) -> "Run":
+        """Return the run of a deployment that has come to *state*; it has no events yet."""
+        run = cls()
+        run.events, run.state = [], state
+        return run
 
     def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
         decided, led_to = deployment.advance(self.state, command)
@@ -117,8 +131,8 @@ class Run:
         self.state = deployment.decider.replay(decided, self.state)
         return decided
 
-    def take_up(self, worker: str = WORKER, at: datetime | None = None) -> "Run":
-        self.tell(TakeUpDeployment(worker=worker, at=at))
+    def take_up(self, worker: str = WORKER, at: datetime | None = None, instances: tuple[Instance, ...] = ()) -> "Run":
+        self.tell(TakeUpDeployment(worker=worker, at=at, instances=instances))
         return self
 
     def start(self, *steps: Step) -> "Run":

@@ -13,7 +13,8 @@ from msgspec.structs import fields, replace
 
 from domain import pipeline
 from domain.pipeline.diff import diff
-from domain.pipeline.environment import EnvironmentPolicy, Target
+from domain.pipeline.environment import EnvironmentPolicy, OnRequest, Target
+from domain.pipeline.gate import Approval
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
@@ -26,7 +27,9 @@ CHANGED: dict[type, dict[str, Any]] = {
         "name": "Staging",
         "target": Target.DOCKER,
         "concurrency": 2,
-        "policy": EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=60.0),
+        "policy": EnvironmentPolicy(
+            on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=60.0, on_request=OnRequest.WAIT
+        ),
         "variables": (Variable(name="REGION", value="eu"),),
         "is_deleted": True,
     },
@@ -34,14 +37,14 @@ CHANGED: dict[type, dict[str, Any]] = {
         "name": "Make",
         "description": "first",
         "home_of": ServiceType.JOB,
-        "policy": StagePolicy(concurrency=2, on_failure=OnFailure.CONTINUE, always=True),
+        "policy": StagePolicy(concurrency=2, on_failure=OnFailure.CONTINUE, always=True, approval=Approval(count=2)),
     },
     Service: {"name": "backend", "spec": ServiceSpec(run="./other"), "is_skipped": True},
 }
 """A changed value of each field that can change."""
 
 FIXED: dict[type, set[str]] = {
-    Pipeline: {"project", "stages", "incoming"},
+    Pipeline: {"project", "stages", "incoming", "secrets"},  # a difference leaves secrets alone
     Stage: {"id", "services"},
     Service: {"id", "type"},
 }

@@ -11,9 +11,19 @@ from msgspec.structs import replace
 
 from domain import deployment
 from domain.deployment.converge import known_before
+from domain.deployment.gate import (
+    ApproveStage,
+    GateEvent,
+    RejectStage,
+    StageApprovalRequested,
+    StageApprovalTimedOut,
+    StageApproved,
+    StageRejected,
+)
+from domain.deployment.hold import DeploymentHeld, DeploymentReleased, HoldDeployment, ReleaseDeployment
 from domain.deployment.instance import Instance, digest
 from domain.deployment.plan import PlannedService, PlannedStage
-from domain.deployment.queue import DeploymentId
+from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -26,6 +36,7 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTimedOut,
+    StageStarted,
     TakeUpDeployment,
     TimeoutReached,
 )
@@ -53,8 +64,9 @@ from domain.deployment.step import (
     StepRetried,
     SucceedStep,
 )
-from domain.errors import Fenced, StepNotDue
-from domain.pipeline.ref import ServiceId
+from domain.errors import Fenced, SelfApproval, StageNotWaiting, StepNotDue
+from domain.pipeline.gate import Approval, OnTimeout
+from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from tests.domain.given import stored
 from tests.domain.run import Run, service, stage
@@ -63,14 +75,26 @@ from tests.examples import examples
 FIRST = DeploymentId(UUID(int=1))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
-PlanDraw = list[tuple[int, OnFailure, bool, list[tuple[bool, bool, int, bool]]]]
+REQUESTER = "requester"
+REVIEWERS = (REQUESTER, "ann", "bob", "cleo")
+
+PlanDraw = list[tuple[int, OnFailure, bool, Approval | None, list[tuple[bool, bool, int, bool]]]]
 
 RARELY = st.sampled_from([False, False, False, True])
 
 # Of a service whether there is something to build, whether it is skipped, its retries, and whether it may fail; of a
-# stage its concurrency, its reaction to a failure, whether it always runs, and its services.
+# stage its concurrency, its reaction to a failure, whether it always runs, its approval, and its services.
+approvals = st.builds(
+    Approval,
+    count=st.integers(1, 3),
+    timeout=st.just(60),
+    on_timeout=st.sampled_from(OnTimeout),
+    self_approval=st.booleans(),
+)
 services = st.tuples(st.booleans(), RARELY, st.integers(0, 2), RARELY)
-stages = st.tuples(st.integers(1, 4), st.sampled_from(OnFailure), RARELY, st.lists(services, max_size=6))
+stages = st.tuples(
+    st.integers(1, 4), st.sampled_from(OnFailure), RARELY, st.none() | approvals, st.lists(services, max_size=6)
+)
 plans: st.SearchStrategy[PlanDraw] = st.lists(stages, min_size=1, max_size=5)
 
 # How likely at each turn that a step fails, that somebody cancels, and that something else happens.
@@ -92,8 +116,9 @@ def planned(plan: PlanDraw) -> list[PlannedStage]:
             concurrency=concurrency,
             on_failure=on_failure,
             always=always,
+            approval=approval,
         )
-        for place, (concurrency, on_failure, always, members) in enumerate(plan)
+        for place, (concurrency, on_failure, always, approval, members) in enumerate(plan)
     ]
 
 
@@ -117,8 +142,12 @@ class Witness:
         self.lost: set[ServiceId] = set()
         self.unchanged: set[ServiceId] = set()  # those that are reported to be
         self.halted: set[int] = set()
-        self.first_failure: BuildFailed | ServiceDeployFailed | None = None
-        self.is_cancelled = self.is_overdue = False
+        self.rejected: set[int] = set()
+        self.requested: set[StageId] = set()
+        self.approvals: dict[StageId, set[str]] = {each.id: set() for each in stages}
+        self.approved: set[StageId] = {each.id for each in stages if each.approval is None}
+        self.first_failure: BuildFailed | ServiceDeployFailed | StageRejected | StageApprovalTimedOut | None = None
+        self.is_cancelled = self.is_overdue = self.is_held = False
         self.ended = False
 
     @property
@@ -134,9 +163,38 @@ class Witness:
             return False
         return not self.halted or self.stages[place].always
 
+    def stage(self, id_: StageId) -> PlannedStage:
+        return next(stage for stage in self.stages if stage.id == id_)
+
+    def see_gate(self, event: GateEvent) -> None:
+        stage = self.stage(event.stage)
+        place, approval = self.stages.index(stage), stage.approval
+        assert approval is not None
+        assert self.may_go_on(place)
+        assert not self.busy
+        assert self.is_over_before(place)
+        assert (stage.id in self.requested) == (not isinstance(event, StageApprovalRequested))
+        self.requested.add(stage.id)
+        match event:
+            case StageApproved(actor=actor):
+                assert stage.id not in self.approved
+                assert actor not in self.approvals[stage.id]
+                assert approval.self_approval or actor != REQUESTER
+                self.approvals[stage.id].add(actor)
+                if len(self.approvals[stage.id]) == approval.count:
+                    self.approved.add(stage.id)
+            case StageApprovalTimedOut() if approval.on_timeout is OnTimeout.APPROVE:
+                self.approved.add(stage.id)
+            case StageRejected() | StageApprovalTimedOut():
+                self.first_failure = self.first_failure or event
+                self.halted.add(place)
+                self.rejected.add(place)
+
     def see(self, event: DeploymentEvent) -> None:
         assert not self.ended
         match event:
+            case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
+                self.see_gate(event)
             case BuildStarted(service=id_, attempt=attempt):
                 self.start(id_, Phase.BUILD, attempt)
             case ServiceDeployStarted(service=id_, attempt=attempt):
@@ -178,7 +236,7 @@ class Witness:
                 if not event.is_allowed:
                     if not (self.is_cancelled or self.is_overdue or self.first_failure):
                         self.first_failure = event
-                    if self.stages[self.place(id_)].on_failure is OnFailure.STOP:
+                    if self.stages[self.place(id_)].on_failure is not OnFailure.CONTINUE:
                         self.halted.add(self.place(id_))
             case StepRetried(service=id_, retry_at=retry_at):
                 assert self.may_go_on(self.place(id_))
@@ -188,6 +246,14 @@ class Witness:
                 assert not self.may_go_on(self.place(id_))
                 self.cancelled.add(id_)
                 self.busy.discard(id_)
+            case DeploymentHeld():
+                assert not self.is_held
+                self.is_held = True
+            case DeploymentReleased():
+                assert self.is_held
+                self.is_held = False
+            case StageStarted():
+                assert not self.is_held
             case CancellationRequested():
                 assert not self.is_overdue
                 self.is_cancelled = True
@@ -202,18 +268,22 @@ class Witness:
     def start(self, id_: ServiceId, phase: Phase, attempt: int) -> None:
         place = self.place(id_)
         assert self.may_go_on(place)
+        assert not self.is_held
         assert not is_left_out(self.service[id_])
         assert id_ not in self.over
         assert (id_, phase, attempt) not in self.started
         assert attempt == 1 or (id_, phase, attempt - 1) in self.started
         assert attempt <= self.service[id_].spec.retries + 1
+        assert self.stages[place].id in self.approved
         self.started.add((id_, phase, attempt))
         self.busy.add(id_)
-        assert all(
-            is_left_out(each) or each.id in self.over for stage in self.stages[:place] for each in stage.services
-        )
+        assert self.is_over_before(place)
         assert self.busy <= {each.id for each in self.stages[place].services}
         assert len(self.busy) <= self.stages[place].concurrency
+
+    def is_over_before(self, place: int) -> bool:
+        before = [each for stage in self.stages[:place] for each in stage.services]
+        return all(is_left_out(each) or each.id in self.over for each in before)
 
     def is_done(self, planned: PlannedService) -> bool:
         is_allowed = planned.id in self.failed and planned.spec.allow_failure
@@ -224,9 +294,21 @@ class Story:
     """A deployment to which things happen by chance: at every turn something that is possible now."""
 
     def __init__(
-        self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random, barrier: bool
+        self,
+        stages: list[PlannedStage],
+        fate: tuple[float, float, float],
+        random: Random,
+        barrier: bool,
+        action: Action = Action.DEPLOY,
     ) -> None:
-        self.run = Run(*stages, build_barrier=barrier, revision=random.choice([None, "abc"]), timeout=60.0)
+        self.run = Run(
+            *stages,
+            build_barrier=barrier,
+            revision=random.choice([None, "abc"]),
+            timeout=60.0,
+            action=action,
+            on_failure=OnFailure.ROLL_BACK,
+        )
         known = [each for stage in stages for each in stage.services if random.random() < 0.3]
         self.known = tuple(
             Instance(service=each.id, deployment=FIRST, number=0, revision="abc", digest=digest(each.spec))
@@ -254,14 +336,18 @@ class Story:
     def live(self) -> None:
         """To the end, in no more turns than there can be attempts: a start and an outcome for each."""
         most = sum(2 * 2 * (each.spec.retries + 1) for each in self.witness.service.values())
+        most += sum(1 + each.approval.count for each in self.witness.stages if each.approval)
         turns = 0
         while not self.run.state.status.is_final:
             if self.happens(self.cancellation):
                 self.random.choice([self.cancel, self.let_time_pass])()
             elif self.happens(self.noise):
-                self.random.choice([self.take_up, self.start_again, self.repeat, self.intrude])()
+                noises = self.take_up, self.start_again, self.repeat, self.intrude, self.review_again, self.hold
+                self.random.choice(noises)()
             elif self.run.state.status is Status.QUEUED:
                 self.take_up()
+            elif self.run.state.is_held and not (self.run.state.running and self.happens(0.7)):
+                assert self.tell(ReleaseDeployment())
             else:
                 turns += 1
                 self.go_on()
@@ -275,9 +361,19 @@ class Story:
         if self.run.state.worker is not None:
             self.tell(AdvanceDeployment(worker=self.worker, is_overdue=True))
 
+    def hold(self) -> None:
+        """The deployment is held; a second time changes nothing."""
+        nothing = self.run.state.is_held or self.run.state.ending
+        assert self.tell(HoldDeployment()) == ([] if nothing else [DeploymentHeld()])
+        assert self.tell(HoldDeployment()) == []
+        assert set(self.run.state.due()) <= set(self.run.state.running)
+
     def go_on(self) -> None:
         """A step that is due starts, or one that runs comes to its end: one of them there always is."""
         running = self.run.state.running
+        if self.run.state.gate is not None and not self.run.state.is_held:
+            self.meet_gate()
+            return
         if self.happens(0.3):
             self.advance(running)
             return
@@ -285,6 +381,38 @@ class Story:
         command = self.outcome(step) if step in running else StartStep(worker=self.worker, step=step)
         self.past.append(command)
         assert self.tell(command)
+
+    def meet_gate(self) -> None:
+        """The gate opens; then somebody approves or rejects the stage, or its time is over."""
+        stage, gate = self.run.state.next_stage, self.run.state.gate
+        assert stage is not None
+        assert stage.stage.approval is not None
+        late = 0.1 if stage.stage.approval.on_timeout is OnTimeout.APPROVE else self.failure / 2
+        if self.run.state.is_gate_closed:
+            assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW))
+        elif self.happens(self.failure / 2):
+            assert self.tell(RejectStage(stage=stage.stage.id, actor="ann", at=NOW, comment="no"))
+        elif gate is not None and self.happens(late):
+            assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW, waited=(gate,)))
+        else:
+            actor = self.random.choice([each for each in REVIEWERS if each not in stage.gate.approvals])
+            if actor == REQUESTER and not stage.stage.approval.self_approval:
+                with pytest.raises(SelfApproval):
+                    self.tell(self.approval(stage.stage.id, actor))
+                actor = next(each for each in REVIEWERS if each not in (REQUESTER, *stage.gate.approvals))
+            assert self.tell(self.approval(stage.stage.id, actor))
+
+    def approval(self, stage: StageId, actor: str) -> ApproveStage:
+        return ApproveStage(stage=stage, actor=actor, is_requester=actor == REQUESTER, at=NOW)
+
+    def review_again(self) -> None:
+        """A second approval by the same actor changes nothing, and a stage that does not wait can't be reviewed."""
+        for run in self.run.state.stages:
+            for actor in run.gate.approvals:
+                assert self.tell(self.approval(run.stage.id, actor)) == []
+            if run.gate.open is None:
+                with pytest.raises(StageNotWaiting):
+                    self.tell(RejectStage(stage=run.stage.id, actor="ann", at=NOW))
 
     def advance(self, running: tuple[Step, ...]) -> None:
         """Some that run come to their end together, reported once more and with them what is over already."""
@@ -297,7 +425,7 @@ class Story:
         self.past += outcomes
         waiting = tuple(step for step in self.run.state.startable if self.run.state.retry_at(step))
         waited = self.random.sample(waiting, self.random.randint(0 if running else len(waiting), len(waiting)))
-        self.tell(AdvanceDeployment(worker=self.worker, outcomes=reports, waited=tuple(waited)))
+        self.tell(AdvanceDeployment(worker=self.worker, outcomes=reports, waited=tuple(waited), at=NOW))
         state = self.run.state
         left = set(state.due()) - set(state.running)
         assert all(state.retry_at(step) for step in left)
@@ -378,7 +506,7 @@ def check_the_end(run: Run, witness: Witness) -> None:
             case Status.SKIPPED:
                 assert statuses <= {Status.SKIPPED}
             case Status.FAILED:
-                assert Status.FAILED in statuses
+                assert (stage_run.gate.problem is None) == (Status.FAILED in statuses)
 
     is_done = all(map(witness.is_done, witness.service.values()))
     failed = [stage_run.stage.id for stage_run in state.stages if stage_run.status is Status.FAILED]
@@ -388,9 +516,15 @@ def check_the_end(run: Run, witness: Witness) -> None:
             assert is_done
         case DeploymentFailed(stage=stage, service=service, reason=reason):
             assert state.status is Status.FAILED
-            assert witness.first_failure is not None
-            assert (witness.first_failure.service, witness.first_failure.reason) == (service, reason)
             assert stage in failed
+            match witness.first_failure:
+                case BuildFailed() | ServiceDeployFailed() as failure:
+                    assert (failure.service, failure.reason) == (service, reason)
+                case StageRejected() | StageApprovalTimedOut() as failure:
+                    assert (failure.stage, None) == (stage, service)
+                    assert reason in ("rejected: no", "not approved within 60 s")
+                case None:
+                    pytest.fail("nothing failed")
         case DeploymentTimedOut():
             assert state.status is Status.FAILED
             assert witness.is_overdue

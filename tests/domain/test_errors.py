@@ -50,12 +50,30 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Invalid,
-        errors.InvalidReference(field="env URL", position=5, why="there are no secrets yet"),
+        errors.InvalidReference(field="env URL", position=5, why="expected a dot after environment"),
         "INVALID_REFERENCE",
         (
-            "Invalid reference in env URL, character 5: there are no secrets yet."
+            "Invalid reference in env URL, character 5: expected a dot after environment."
             " To write it as text, double the dollar: $${{."
         ),
+    ),
+    (
+        Invalid,
+        errors.InvalidSecret(secret="KEY", why="its value has a NUL or a lone surrogate"),
+        "INVALID_SECRET",
+        "Invalid secret 'KEY': its value has a NUL or a lone surrogate.",
+    ),
+    (
+        NotFound,
+        errors.SecretNotFound(owner="project", secret="A"),
+        "SECRET_NOT_FOUND",
+        "The project has no secret 'A'.",
+    ),
+    (
+        Conflict,
+        errors.SecretInUse(secret="KEY", services="API, Web"),
+        "SECRET_IN_USE",
+        "Secret 'KEY' is still in use (API, Web): remove the references first.",
     ),
     (
         NotFound,
@@ -138,7 +156,7 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         Conflict,
         errors.NothingToDeploy(),
         "NOTHING_TO_DEPLOY",
-        "There is nothing to deploy: the environment has no services, or all are skipped.",
+        "There is nothing to deploy: no services are chosen, or all are skipped.",
     ),
     (
         Conflict,
@@ -163,6 +181,18 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         errors.TargetUnavailable(target="DOCKER", available="PROCESS"),
         "TARGET_UNAVAILABLE",
         "This server does not offer target DOCKER; it offers PROCESS. Start it with that target, or use another.",
+    ),
+    (
+        Conflict,
+        errors.StageNotWaiting(stage="Ship", number=3, why="it needs none"),
+        "STAGE_NOT_WAITING",
+        "Stage 'Ship' of deployment 3 does not wait for an approval: it needs none.",
+    ),
+    (
+        Conflict,
+        errors.SelfApproval(stage="Ship", actor="ann"),
+        "SELF_APPROVAL",
+        "Stage 'Ship' must be approved by another actor than 'ann', who requested the deployment.",
     ),
     (
         Conflict,

@@ -1,26 +1,36 @@
 """Plans of retries and rollbacks."""
 
 from random import Random
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from domain.deployment import converge
 from domain.deployment import repeat as repeats
-from domain.deployment.plan import Plan, PlannedStage
-from domain.deployment.state import CancelDeployment, Deployment
-from domain.deployment.step import Status
+from domain.deployment.instance import Instance
+from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage
+from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.state import CancelDeployment, Deployment, DeploymentFailed
+from domain.deployment.step import FailStep, OldInstance, Status
 from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, RetryOutdated
+from domain.pipeline.gate import Approval
 from domain.pipeline.service import Service
-from domain.pipeline.stage import Stage
+from domain.pipeline.stage import OnFailure, Stage
 from domain.pipeline.state import Pipeline
-from tests.domain.run import Run, build, service, stage
+from domain.spec import ServiceType, Variable
+from tests.domain.run import WORKER, Run, build, deploy, service, service_id, stage
 from tests.domain.test_deployment_property import PlanDraw, Story, fates, planned, plans
 from tests.examples import examples
 
 ship = stage("Ship", service("api"), service("web"), service("old", skipped=True), concurrency=1)
 later = stage("Later", service("orders"))
+
+
+def job(name: str) -> PlannedService:
+    return replace(service(name), type=ServiceType.JOB)
 
 
 def pipeline(*stages: PlannedStage) -> Pipeline:
@@ -108,6 +118,137 @@ def test_a_deployment_that_was_cancelled_before_it_began_is_retried_as_a_whole()
     assert [done for done, _ in marks(repeats.retry(run.state, pipeline(ship, later), newest=1)).values()] == [
         False
     ] * 4
+
+
+# Rollbacks after a failure
+
+FIRST = DeploymentId(UUID(int=1))
+fragile = stage("Ship", service("api"), service("web"), job("migrate"), on_failure=OnFailure.ROLL_BACK)
+before = replace(fragile, services=(service("api", retries=3), service("web"), job("migrate"), service("gone")))
+
+
+def ran(*stages: PlannedStage, number: int = 4) -> Deployment:
+    """An earlier deployment of *stages*."""
+    return replace(Run(*stages).take_up().carry_out().state, number=number)
+
+
+def instances(*names: str, id_: DeploymentId = FIRST, number: int = 4) -> tuple[Instance, ...]:
+    return tuple(Instance(service=service_id(name), deployment=id_, number=number, ports=(80,)) for name in names)
+
+
+def undone(failed: Deployment, *stages: PlannedStage) -> Plan:
+    plan = repeats.undo(failed, pipeline(*stages), {FIRST: ran(before)})
+    assert plan is not None
+    return plan
+
+
+def half_failed(stage: PlannedStage = fragile, action: Action = Action.DEPLOY, *known: str) -> Run:
+    """A deployment that renews `api` and `migrate`, and fails to build `web`."""
+    run = Run(replace(stage, concurrency=1), action=action)
+    return run.take_up(instances=instances(*(known or ("api", "web", "migrate")))).carry_out(
+        lambda step: step.service == service_id("web")
+    )
+
+
+def rolls_back(run: Run) -> bool:
+    ended = run.events[-1]
+    assert isinstance(ended, DeploymentFailed)
+    return ended.rolls_back
+
+
+def test_a_failure_is_rolled_back_if_the_policy_says_so_and_something_was_replaced() -> None:
+    order = replace(fragile, services=(fragile.services[0], fragile.services[2], fragile.services[1]))
+    assert rolls_back(half_failed(order))
+    assert not rolls_back(half_failed(replace(order, on_failure=OnFailure.STOP)))
+    assert not rolls_back(half_failed(replace(order, on_failure=OnFailure.CONTINUE)))
+    assert not rolls_back(half_failed(order, Action.DEPLOY, "web", "migrate")), "api is new"
+    assert not rolls_back(half_failed(order, Action.ROLLBACK)), "a rollback is not rolled back"
+
+
+def test_a_deployment_that_somebody_cancelled_is_not_rolled_back() -> None:
+    run = Run(fragile).take_up(instances=instances("api", "web")).start(build("api"), build("web"))
+    run.succeed(build("api"))
+    run.start(deploy("api"))
+    run.fail(build("web"))
+    run.tell(CancelDeployment())
+    run.succeed(deploy("api"))
+    assert not rolls_back(run)
+
+
+def test_a_rollback_deploys_what_was_replaced_as_it_was_and_leaves_the_rest() -> None:
+    order = replace(fragile, services=(fragile.services[0], fragile.services[2], fragile.services[1]))
+    plan = undone(half_failed(order).state, fragile)
+    assert (plan.undoes, plan.source, plan.revision) == (1, None, None)
+    (stage,) = plan.stages
+    api, web, migrate = stage.services
+    assert (api.is_due, api.source, api.spec.retries) == (True, 4, 3)
+    assert (web.is_due, web.source, web.endpoint) == (False, None, Endpoint(ports=(80,)))
+    assert not migrate.is_due, "what a job did is not taken back by running an earlier one"
+    run = Run(*plan.stages, action=Action.ROLLBACK).take_up().carry_out()
+    assert (run.of("api"), run.of("web"), run.state.status) == (Status.SUCCEEDED, Status.SKIPPED, Status.SUCCEEDED)
+
+
+def test_the_rollback_of_a_failure_waits_for_nobody() -> None:
+    approved = Run(replace(before, approval=Approval())).state
+    plan = repeats.undo(half_failed(fragile).state, pipeline(fragile), {FIRST: approved})
+    assert plan is not None
+    assert plan.stages[0].gates == ()
+
+
+def test_an_old_instance_that_was_lost_is_brought_back() -> None:
+    run = Run(fragile).take_up(instances=instances("api", "web")).start(build("api"), build("web"))
+    run.succeed(build("api"), build("web"))
+    run.start(deploy("api"), deploy("web"))
+    lost = OldInstance(number=4, problem="exit code 2")
+    run.tell(FailStep(worker=WORKER, step=deploy("api"), reason="exit code 1", old=lost))
+    run.fail(deploy("web"))
+    assert [each.name for each in undone(run.state, fragile).stages[0].services if each.is_due] == ["api"]
+
+
+def test_services_of_earlier_deployments_have_the_variables_of_then() -> None:
+    second = DeploymentId(UUID(int=2))
+    known = (*instances("api", number=3), *instances("web", id_=second, number=5))
+    run = Run(fragile, replace(later, on_failure=OnFailure.ROLL_BACK)).take_up(instances=known)
+    run.carry_out(lambda step: step.service == service_id("orders"))
+    old, new = ran(before, number=3), ran(before, number=5)
+    assert old.plan is not None
+    then = (Variable(name="REGION", value="eu"),)
+    old = replace(old, plan=replace(old.plan, variables=then))
+    plan = repeats.undo(run.state, pipeline(fragile, later), {FIRST: old, second: new})
+    assert plan is not None
+    found = {each.name: each for stage in plan.stages for each in stage.services if each.is_due}
+    assert {name: (each.source, each.spec.env) for name, each in found.items()} == {"api": (3, then), "web": (5, ())}
+
+
+def test_nothing_is_rolled_back_if_all_of_it_was_removed_since() -> None:
+    order = replace(fragile, services=(fragile.services[0], fragile.services[2], fragile.services[1]))
+    assert repeats.undo(half_failed(order).state, Pipeline(), {FIRST: ran(before)}) is None
+
+
+@settings(max_examples=examples(300))
+@given(st.booleans(), plans, fates, st.sampled_from([0.0, 0.3]), st.randoms(use_true_random=True))
+def test_after_a_rollback_everything_that_ran_before_runs(
+    barrier: bool, plan: PlanDraw, fate: tuple[float, float, float], failure: float, random: Random
+) -> None:
+    stages = planned([(most, OnFailure.ROLL_BACK, always, gate, of) for most, _, always, gate, of in plan])
+    story = Story(stages, fate, random, barrier)
+    story.live()
+    state, witness = story.run.state, story.witness
+    known = {each.service: each for each in story.known}
+    replaced = (witness.deployed - witness.unchanged | witness.lost) & known.keys()
+    may_undo = state.status is Status.FAILED and not witness.is_cancelled
+    assert state.rolls_back == bool(may_undo and replaced and (witness.halted - witness.rejected or witness.is_overdue))
+    if not state.rolls_back:
+        return
+    undo = repeats.undo(state, pipeline(*stages), {FIRST: Run(*stages).state})
+    assert undo is not None
+    assert {each.id for stage in undo.stages for each in stage.services if each.is_due} == replaced
+    again = Story(list(undo.stages), (failure, 0.0, 0.2), random, barrier, Action.ROLLBACK)
+    again.known = converge.instances(state, DeploymentId(UUID(int=2)))
+    again.live()
+    assert not again.run.state.rolls_back, "it never loops"
+    after = {each.service for each in converge.instances(again.run.state, DeploymentId(UUID(int=3)))}
+    assert known.keys() - again.witness.failed <= after
 
 
 @settings(max_examples=examples(300))

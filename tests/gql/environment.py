@@ -81,6 +81,17 @@ class Environment:
                 break
         return self.deployment(deployment)
 
+    def ask(self, **approval: object) -> Data:
+        """Starts a deployment whose last stage waits for an approval; its state then."""
+        self.do("editStage", stage=APPLICATION, policy={"approval": approval})
+        self.add("api")
+        self.do("moveService", service="api", stage=APPLICATION)
+        deployment = self.do("deploy")
+        for event in self.stageline.follow("deploymentEvents", deployment=deployment["id"]):
+            if event["deploymentEventType"] == "STAGE_APPROVAL_REQUESTED":
+                break
+        return self.deployment(deployment)
+
     def let_end(self, deployment: Data) -> Data:
         """The deployment when it is over."""
         self.gate.touch()
@@ -109,7 +120,7 @@ class Environment:
                 self.end(edge["node"])
 
 
-POLICY = {"concurrency": None, "onFailure": None, "always": False}
+POLICY = {"concurrency": None, "onFailure": None, "always": False, "approval": None}
 """The policy of a new stage."""
 
 

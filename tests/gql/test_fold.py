@@ -35,7 +35,7 @@ def fold(pipeline: Data, event: Data) -> Data:
         case "StageCreated", _:
             made = {
                 "stageId": change["stage"]["stageId"],
-                "policy": {"concurrency": None, "onFailure": None, "always": False},
+                "policy": {"concurrency": None, "onFailure": None, "always": False, "approval": None},
                 "services": [],
             }
             made |= {name: change[name] for name in ("name", "description", "defaultForType")}

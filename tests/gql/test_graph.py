@@ -281,7 +281,6 @@ ONE = {
 ABOUT = {
     "pipelineDiff": "(environment: $id, from: { version: 1 })",
     "documentDiff": '(environment: $id, document: "stages: []")',
-    "deploymentWait": "(deployment: $id)",
 }
 """Roots whose answer is about something."""
 

@@ -54,6 +54,14 @@ def _of_an_image(environment: Environment) -> Asked:
     return _in("deploy")(environment)
 
 
+def _of_another_stage(environment: Environment) -> Asked:
+    return "approveStage", {"deployment": environment.ask()["id"], "stage": JOB}
+
+
+def _of_an_own_deployment(environment: Environment) -> Asked:
+    return "approveStage", {"deployment": environment.ask(selfApproval=False)["id"], "stage": APPLICATION}
+
+
 def _while_it_deploys(environment: Environment) -> Asked:
     environment.block()
     return _in("deleteEnvironment")(environment)
@@ -88,6 +96,12 @@ def _after_it_was_deleted(environment: Environment) -> Asked:
 def _with_a_key_of_another(environment: Environment) -> Asked:
     environment.do("createStage", name="One", idempotencyKey="one")
     return _in("createStage", name="Two", idempotencyKey="one")(environment)
+
+
+def _while_a_service_uses_it(environment: Environment) -> Asked:
+    environment.do("setEnvironmentSecret", name="KEY", value="value of the key")
+    environment.add("api", runCommand="true ${{ secrets.KEY }}")
+    return _in("deleteEnvironmentSecrets", names=["KEY"])(environment)
 
 
 CASES: list[tuple[str, Wrong, str]] = [
@@ -139,11 +153,22 @@ CASES: list[tuple[str, Wrong, str]] = [
         "The environment has no variable 'NONE'.",
     ),
     (
+        "INVALID_SECRET",
+        _in("setEnvironmentSecret", name="KEY", value=""),
+        "Invalid secret 'KEY': its value has 0 bytes; 1 to 10,000 are allowed.",
+    ),
+    ("SECRET_NOT_FOUND", _in("deleteEnvironmentSecrets", names=["NONE"]), "The environment has no secret 'NONE'."),
+    (
+        "SECRET_IN_USE",
+        _while_a_service_uses_it,
+        "Secret 'KEY' is still in use (api): remove the references first.",
+    ),
+    (
         "INVALID_REFERENCE",
-        _in("addService", name="api", type="JOB", spec={"runCommand": "${{ secrets.KEY }}"}),
+        _in("addService", name="api", type="JOB", spec={"runCommand": "${{ secrets }}"}),
         (
-            "Invalid reference in runCommand, character 5: there are no secrets yet: use a variable for a value that is"
-            " not secret. To write it as text, double the dollar: $${{."
+            "Invalid reference in runCommand, character 12: expected a dot and the name of a secret. To write it as"
+            " text, double the dollar: $${{."
         ),
     ),
     (
@@ -237,7 +262,7 @@ CASES: list[tuple[str, Wrong, str]] = [
     (
         "NOTHING_TO_DEPLOY",
         _in("deploy"),
-        "There is nothing to deploy: the environment has no services, or all are skipped.",
+        "There is nothing to deploy: no services are chosen, or all are skipped.",
     ),
     (
         "NOTHING_TO_RETRY",
@@ -280,6 +305,21 @@ CASES: list[tuple[str, Wrong, str]] = [
         "CHANGE_NOT_FOUND",
         _in("undoPipelineChange", change="event_1"),
         "The pipeline has no change with the event 'event_1'.",
+    ),
+    (
+        "INVALID_POLICY",
+        _in("editStage", stage=JOB, policy={"approval": {"count": 21}}),
+        "Invalid policy: approval.count: 21 is not between 1 and 20.",
+    ),
+    (
+        "STAGE_NOT_WAITING",
+        _of_another_stage,
+        "Stage 'JOB DEFAULT' of deployment 1 does not wait for an approval: it needs none.",
+    ),
+    (
+        "SELF_APPROVAL",
+        _of_an_own_deployment,
+        "Stage 'APPLICATION DEFAULT' must be approved by another actor than 'admin', who requested the deployment.",
     ),
     ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment has already ended: succeeded."),
     (

@@ -52,6 +52,32 @@ def test_a_rollback_deploys_the_specifications_of_then_and_leaves_the_pipeline(e
     assert (mark.read_text(), environment.version) == ("one\n", version)
 
 
+def test_after_a_failure_the_server_rolls_back_what_was_renewed(environment: Environment) -> None:
+    environment.add("api", "DATABASE", runCommand="sleep 60")
+    environment.end(environment.do("deploy"))
+    environment.do("editService", service="api", spec={"runCommand": "sleep 61"})
+    environment.add("broken", runCommand="exit 3")
+    environment.do("editEnvironment", policy={"onFailure": "ROLL_BACK"})
+    failed = environment.end(environment.do("deploy"))
+    assert _statuses(failed) == {"api": "SUCCEEDED", "broken": "FAILED"}
+    document = "query ($id: ID!) { deployment(id: $id) { rollback { id number } } }"
+    rollback = environment.stageline.execute(document, id=failed["id"])["deployment"]["rollback"]
+    assert rollback["number"] == 3
+    over = environment.end(rollback)
+    assert (over["action"], over["sourceNumber"], over["undoneNumber"]) == ("ROLLBACK", None, 2)
+    assert (over["status"], over["requestedBy"]["id"]) == ("SUCCEEDED", "engine")
+    assert [
+        (each["name"], each["status"], each["sourceNumber"]) for stage in over["stages"] for each in stage["services"]
+    ] == [("api", "SUCCEEDED", 1)]
+    messages = [
+        event["message"] for event in environment.stageline.everything("deploymentEvents", deployment=over["id"])
+    ]
+    version = over["pipelineVersion"]
+    assert (
+        messages[0] == f"deployment 3 requested, pipeline version {version}: rollback after the failure of deployment 2"
+    )
+
+
 def test_a_deployment_that_runs_is_not_retried(environment: Environment) -> None:
     running = environment.block()
     for mutation in ("retryDeployment", "rollBackTo"):

@@ -45,6 +45,19 @@ def _cancelled(environment: Environment) -> str:
     return deployment
 
 
+def _held(environment: Environment) -> str:
+    deployment = _waiting(environment)
+    environment.stageline.do("holdDeployment", deployment=deployment)
+    return deployment
+
+
+def _approved(environment: Environment) -> str:
+    """A deployment whose last stage the same actor has approved."""
+    deployment: str = environment.ask(count=2)["id"]
+    environment.stageline.do("approveStage", deployment=deployment, stage=APPLICATION)
+    return deployment
+
+
 def _cancelled_while_another_runs(environment: Environment) -> str:
     waiting = _waiting(environment)
     environment.stageline.do("cancelDeployment", deployment=waiting)
@@ -121,6 +134,10 @@ CHANGES: dict[str, Asked] = {
     "redeploy": lambda e: {"environment": e.block()["environment"]["id"]},
     "deploy": lambda e: {"environment": e.block()["environment"]["id"]},
     "cancelDeployment": lambda e: {"deployment": _waiting(e)},
+    "holdDeployment": lambda e: {"deployment": _waiting(e)},
+    "releaseDeployment": lambda e: {"deployment": _held(e)},
+    "approveStage": lambda e: {"deployment": e.ask(count=2)["id"], "stage": APPLICATION},
+    "rejectStage": lambda e: {"deployment": e.ask()["id"], "stage": APPLICATION},
     "retryDeployment": lambda e: {"deployment": _cancelled_while_another_runs(e)},
     "rollBackTo": lambda e: {"deployment": _cancelled_while_another_runs(e)},
 }
@@ -147,6 +164,9 @@ SILENT: dict[str, Asked] = {
     "applyPipeline": lambda e: _added_to(e) | {"document": _document(e)},
     "applyPipelineToAll": lambda e: {"environments": [e.id, e.id], "document": _document(e, format="JSON", ids=True)},
     "cancelDeployment": lambda e: {"deployment": _cancelled(e)},
+    "holdDeployment": lambda e: {"deployment": _held(e)},
+    "releaseDeployment": lambda e: {"deployment": _waiting(e)},
+    "approveStage": lambda e: {"deployment": _approved(e), "stage": APPLICATION},
 }
 
 GIVEN_ANEW = {"id", "cursor", "createdAt", "updatedAt", "requestedAt", "finishedAt", "issuedAt", "revokedAt"}

@@ -35,7 +35,11 @@ async def test_the_open_deployments_at_any_version_are_those_of_the_domain(
         command: QueueCommand
         if is_request:
             command = RequestDeployment(
-                deployment=DeploymentId(ids.new()), action=Action.DEPLOY, actor="ada", pipeline_version=number
+                deployment=DeploymentId(ids.new()),
+                action=Action.DEPLOY,
+                actor="ada",
+                pipeline_version=number,
+                undoes=1 if state.admitted and which % 5 == 0 else None,
             )
         elif state.open:
             command = CloseDeployment(deployment=state.open[which % len(state.open)].deployment)

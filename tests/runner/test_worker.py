@@ -788,7 +788,7 @@ async def test_a_database_of_a_time_before_declarations_keeps_its_environments_o
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (10, "9653cc875755a843")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (11, "05850057b7427f2e")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(

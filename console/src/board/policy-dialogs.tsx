@@ -6,6 +6,7 @@ const ON_FAILURE = (
   <>
     <option value="STOP">stop the deployment</option>
     <option value="CONTINUE">go on, and fail at the end</option>
+    <option value="ROLL_BACK">stop, and roll back what was renewed</option>
   </>
 );
 
@@ -17,7 +18,7 @@ interface StageProps {
 
 /** How a stage is deployed, where it differs from the environment. */
 export function StagePolicyDialog({ stage, save, close }: StageProps) {
-  const { concurrency, onFailure, always } = stage.policy;
+  const { concurrency, onFailure, always, approval } = stage.policy;
   return (
     <FormDialog
       title={`Policy of ${stage.name}`}
@@ -28,6 +29,7 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
           concurrency: Number(form.get("concurrency")) || null,
           onFailure: (String(form.get("on-failure")) || null) as StagePolicy["onFailure"],
           always: form.has("always"),
+          approval: approvalOf(form),
         })
       }
     >
@@ -50,8 +52,45 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
         </select>
       </label>
       <Choice name="always" label="Run it also after a failure stopped the deployment" isChosen={always} />
+      <label>
+        People who must approve it before it starts
+        <input name="approvals" type="number" min={1} max={20} placeholder="none" defaultValue={approval?.count ?? ""} />
+      </label>
+      <label>
+        Time to approve it, in seconds
+        <input
+          name="approval-timeout"
+          type="number"
+          min={0.01}
+          max={2592000}
+          step="any"
+          placeholder="no limit"
+          defaultValue={approval?.timeoutSeconds ?? ""}
+        />
+      </label>
+      <label>
+        After that time
+        <select name="on-timeout" defaultValue={approval?.onTimeout ?? "REJECT"}>
+          <option value="REJECT">reject it</option>
+          <option value="APPROVE">start it</option>
+        </select>
+      </label>
+      <Choice
+        name="self-approval"
+        label="The requester of the deployment may approve it"
+        isChosen={approval?.selfApproval ?? true}
+      />
     </FormDialog>
   );
+}
+
+/** Return the approval that the form asks for; without a time, nothing happens after it. */
+function approvalOf(form: FormData): StagePolicy["approval"] {
+  const count = Number(form.get("approvals"));
+  if (!count) return null;
+  const timeoutSeconds = Number(form.get("approval-timeout")) || null;
+  const onTimeout = timeoutSeconds !== null && form.get("on-timeout") === "APPROVE" ? "APPROVE" : "REJECT";
+  return { count, timeoutSeconds, onTimeout, selfApproval: form.has("self-approval") };
 }
 
 interface EnvironmentProps {
@@ -72,6 +111,7 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         save(Number(form.get("concurrency")), {
           onFailure: String(form.get("on-failure")) as EnvironmentPolicy["onFailure"],
           buildBarrier: form.has("barrier"),
+          onRequest: String(form.get("on-request")) as EnvironmentPolicy["onRequest"],
           deploymentTimeoutSeconds: Number(form.get("timeout")) || null,
         })
       }
@@ -84,6 +124,14 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         When a service fails
         <select name="on-failure" defaultValue={policy.onFailure}>
           {ON_FAILURE}
+        </select>
+      </label>
+      <label>
+        When one is requested while another runs
+        <select name="on-request" defaultValue={policy.onRequest}>
+          <option value="MERGE">merge equal requests</option>
+          <option value="WAIT">let each one wait for its turn</option>
+          <option value="SUPERSEDE">replace those that wait</option>
         </select>
       </label>
       <label>

@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { moment } from "../parts/format";
 import { Status, WORDS } from "../parts/status";
 import { Took, Until } from "./clock";
-import type { Deployment, Service, Stage, Step } from "./page";
+import type { Deployment, Service, Stage, Step } from "./state";
 import { Queue } from "./queue";
 import { Timeline } from "./timeline";
 
@@ -12,18 +12,25 @@ const ACTIONS: Record<string, string> = { RETRY: "Retry of", ROLLBACK: "Rollback
 
 /** The stages of a deployment from left to right, and when each of its services was built and deployed. */
 export function Stages({ deployment }: { deployment: Deployment }) {
-  const { environment, failure, finishedAt, id, stages, startedAt } = deployment;
+  const { environment, explanation, failure, finishedAt, id, stages, startedAt } = deployment;
   return (
     <div className="stages">
       <Facts deployment={deployment} />
       {finishedAt === null && <Queue environment={environment.id} deployment={id} isQueued={startedAt === null} />}
       {failure && (
         <p className="failure" role="alert">
-          <strong>
-            <bdi>{failure.service.name}</bdi> failed to {failure.phase.toLowerCase()}
-          </strong>{" "}
-          in stage <bdi>{failure.stage.name}</bdi>: <bdi>{failure.failureReason}</bdi>{" "}
-          <Link href={`/deployments/${id}/logs?service=${failure.service.serviceId}&phase=${failure.phase}`}>See its log</Link>
+          {failure.service && failure.phase && (
+            <>
+              <strong>
+                <bdi>{failure.service.name}</bdi> failed to {failure.phase.toLowerCase()}
+              </strong>{" "}
+              in{" "}
+            </>
+          )}
+          stage <bdi>{failure.stage.name}</bdi>: <bdi>{failure.failureReason}</bdi>{" "}
+          {failure.service && (
+            <Link href={`/deployments/${id}/logs?service=${failure.service.serviceId}&phase=${failure.phase}`}>See its log</Link>
+          )}
         </p>
       )}
       <ol className="flow" aria-label="Stages">
@@ -31,7 +38,7 @@ export function Stages({ deployment }: { deployment: Deployment }) {
           <Lane key={stage.id} stage={stage} deployment={id} />
         ))}
       </ol>
-      {startedAt && <Timeline stages={stages} startedAt={startedAt} finishedAt={finishedAt} />}
+      {startedAt && <Timeline stages={stages} path={explanation.criticalPath} startedAt={startedAt} finishedAt={finishedAt} />}
     </div>
   );
 }

@@ -2,25 +2,25 @@ import { memo, useEffect, useMemo, useRef } from "react";
 
 import { duration, listed } from "../parts/format";
 import { useNow } from "./clock";
-import type { Stage } from "./page";
-import { bars, criticalPath, type Bar } from "./path";
+import { bars, type Bar } from "./bar";
+import type { Path, Stage } from "./state";
 
 interface Props {
   stages: Stage[];
+  path: Path;
   startedAt: string;
   finishedAt: string | null;
 }
 
 /** When each service was built and deployed, and the critical path through them. */
-export function Timeline({ stages, startedAt, finishedAt }: Props) {
+export function Timeline({ stages, path, startedAt, finishedAt }: Props) {
   const list = useRef<HTMLUListElement>(null);
   const begin = Date.parse(startedAt);
   const now = useNow(finishedAt === null);
   const span = Math.max(1, (finishedAt ? Date.parse(finishedAt) : now) - begin);
   const all = useMemo(() => stages.flatMap(bars), [stages]);
-  const path = useMemo(() => criticalPath(all), [all]);
   const rows = useMemo(() => [...Map.groupBy(all, ({ service }) => service).values()], [all]);
-  const critical = useMemo(() => new Set(path), [path]);
+  const critical = useMemo(() => new Set(path.map(({ service, phase, attempt }) => key(service.serviceId, phase, attempt))), [path]);
 
   useEffect(() => list.current?.style.setProperty("--span", String(span))); // the bars are placed by CSS
 
@@ -39,15 +39,19 @@ export function Timeline({ stages, startedAt, finishedAt }: Props) {
             key={row[0]!.service}
             bars={row}
             begin={begin}
-            critical={row.map((bar) => (critical.has(bar) ? "1" : "0")).join("")}
+            critical={row.map((bar) => (critical.has(key(bar.service, bar.phase, bar.attempt)) ? "1" : "0")).join("")}
           />
         ))}
       </ul>
       <p className="soft path">
-        Critical path: <bdi>{listed([...new Set(path.map(({ name }) => name))], 8)}</bdi>
+        Critical path: <bdi>{listed([...new Set(path.map(({ service }) => service.name))], 8)}</bdi>
       </p>
     </section>
   );
+}
+
+function key(service: string, phase: string, attempt: number): string {
+  return `${service} ${phase.toLowerCase()} ${attempt}`;
 }
 
 interface RowProps {

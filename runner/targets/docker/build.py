@@ -15,12 +15,13 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from runner.mask import Mask
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
 from runner.targets.docker import image, label
 from runner.targets.docker.buildkit import HEADING, Trace
 from runner.targets.docker.context import PIECE, BuildContext
 from runner.targets.docker.engine import Engine, EngineError
-from runner.targets.line import split_lines
+from runner.targets.line import hidden_lines
 
 KEPT = 3
 """Number of deployments whose built images are kept for each service."""
@@ -49,15 +50,15 @@ class _Id(Struct, rename={"id": "ID"}, frozen=True):
 
 
 class LineWriter:
-    """A writer of text as lines of *output*, after the first *position* bytes."""
+    """A writer of text as lines of *output*, after the first *position* bytes; *mask* hides secrets."""
 
-    def __init__(self, output: StepOutput, position: int) -> None:
-        self._output, self._position, self._rest = output, position, b""
+    def __init__(self, output: StepOutput, position: int, mask: Mask) -> None:
+        self._output, self._position, self._mask, self._rest = output, position, mask, b""
 
     async def write(self, data: bytes, *, rest: bool = False) -> None:
         """Store the complete lines, and with *rest* an unfinished one. A heading begins a line of its own."""
         self._rest += b"\n" + data if self._rest and data.startswith(HEADING) else data
-        lines, length = split_lines(self._rest, rest=rest)
+        _, lines, length = hidden_lines(self._rest, self._mask, rest=rest)
         self._rest = self._rest[length:]
         self._position += length
         if lines:
@@ -90,7 +91,7 @@ async def build(engine: Engine, request: StepRequest, owner: UUID, output: StepO
     position = await output.offset()
     if position:
         await output.note("the build begins again, from the engine's cache: its server was stopped")
-    writer = LineWriter(output, position)
+    writer = LineWriter(output, position, Mask(request.secrets))
     try:
         with await asyncio.to_thread(context.archive) as archive:
             await _run(engine, request, {**label.of(request, owner), label.DIGEST: digest}, arguments, archive, writer)

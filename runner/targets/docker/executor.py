@@ -26,8 +26,9 @@ from domain.deployment.plan import Output
 from domain.deployment.step import OldInstance
 from domain.spec import ServiceType
 from runner.first import first
+from runner.mask import Mask
 from runner.targets import outputs
-from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.contract import OpenSecrets, StepFailed, StepOutput, StepRequest
 from runner.targets.docker import archive, health, image, label, network
 from runner.targets.docker import build as builds
 from runner.targets.docker import container as containers
@@ -63,8 +64,8 @@ class DockerExecutor:
     own environment. A port is that of the container.
     """
 
-    def __init__(self, engine: Engine, owner: UUID) -> None:
-        self._engine, self._owner = engine, owner
+    def __init__(self, engine: Engine, owner: UUID, open_secrets: OpenSecrets | None = None) -> None:
+        self._engine, self._owner, self._open_secrets = engine, owner, open_secrets
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._aborted: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -85,7 +86,10 @@ class DockerExecutor:
         for listed in await self._list(known):
             found = await self._find(listed.id)
             if found is not None and found.state.running and found.is_settled:
-                return await health.is_up(self._engine, found, _like(request, found))
+                try:
+                    return await health.is_up(self._engine, found, await self._like(request, found))
+                except StepFailed:
+                    return False
         return False
 
     async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
@@ -110,8 +114,10 @@ class DockerExecutor:
         own = await self._find(label.attempt(request))
         if old is None or (own is not None and own.state.running):
             return None
-        number, its = label.number(old.labels), _like(request, old)
+        number, mask = label.number(old.labels), Mask(())
         try:
+            its = await self._like(request, old)
+            mask = Mask(its.secrets)
             if not old.state.running:
                 await self._start(old)
             started = await self._inspect(old.id)
@@ -119,7 +125,7 @@ class DockerExecutor:
             if not (await self._inspect(old.id)).state.running:
                 raise StepFailed(f"the container {(await self._inspect(old.id)).outcome} before it was healthy")
         except StepFailed as failure:
-            return OldInstance(number=number, problem=failure.reason)
+            return OldInstance(number=number, problem=mask.text(failure.reason))
         finally:
             await self._settle(old.id)
         return OldInstance(number=number, ports=containers.ports(its))
@@ -170,7 +176,7 @@ class DockerExecutor:
             if reason := await self._verdict(request):
                 raise StepFailed(reason)
             found = await self._unless_aborted(request, self._begin(request, output))
-        log = ContainerLog(self._engine, found.id, output)
+        log = ContainerLog(self._engine, found.id, output, Mask(request.secrets))
         try:
             if reason := await self._verdict(request):
                 raise StepFailed(reason)
@@ -190,6 +196,8 @@ class DockerExecutor:
     async def _begin(self, request: StepRequest, output: StepOutput) -> Container:
         """Create the container of the attempt, and start it; raise `StepFailed` if that is impossible."""
         try:
+            if request.spec.container.command != request.shown_spec.container.command:
+                raise StepFailed("a secret can't be in an argument of a container, which others see: use env")
             await self._forget_earlier(request)
             source = await self._image(request, output)
             await network.ensure(self._engine, request.environment, self._owner)
@@ -316,6 +324,21 @@ class DockerExecutor:
                 goes_on = True
         return goes_on
 
+    async def _like(self, request: StepRequest, found: Container) -> StepRequest:
+        """Return the request of *found*, an earlier instance; raise `StepFailed` if a secret is missing."""
+        labels = found.labels
+        like = replace(
+            request,
+            deployment=UUID(labels[label.DEPLOYMENT]),
+            number=label.number(labels),
+            attempt=int(labels[label.ATTEMPT]),
+            spec=label.spec(labels),
+            shown=None,
+            secrets=(),
+            needs_secrets=label.SECRETS in labels,
+        )
+        return like if self._open_secrets is None else await self._open_secrets(like)
+
     async def _forget_earlier(self, request: StepRequest) -> None:
         """Remove what ended attempts of earlier deployments left: nothing will adopt them again."""
         replaced = label.replaced(request)
@@ -397,7 +420,8 @@ class DockerExecutor:
         """Record that the attempt has failed, and return the first recorded reason."""
         body = {
             "Name": label.verdict(request),
-            "Labels": label.of(request, self._owner) | {label.VERDICT: " ".join(reason.split())},
+            "Labels": label.of(request, self._owner)
+            | {label.VERDICT: Mask(request.secrets).text(" ".join(reason.split()))},
         }
         await self._engine.post("/volumes/create", body)
         return await self._verdict(request) or reason
@@ -426,8 +450,3 @@ def _conflict(request: StepRequest, old: label.Labels) -> str | None:
     if volumes:
         return f"volume {min(volumes)} is used by one instance at a time"
     return "instances may not run side by side" if request.spec.stop_first else None
-
-
-def _like(request: StepRequest, found: Container) -> StepRequest:
-    """Return *request* with the specification of *found*, an earlier instance of its service."""
-    return replace(request, spec=label.spec(found.labels), number=label.number(found.labels))

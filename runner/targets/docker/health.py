@@ -13,6 +13,9 @@ from runner.targets.health import Unhealthy, find_problem, wait_until_healthy
 STEADY_TIME = 1.0
 """Time after which a running service without a check and without a port counts as healthy, in seconds."""
 
+COMMAND = "STAGELINE_COMMAND"
+"""Name of the variable that has a check's command with secrets, which others must not see."""
+
 FIRST_PAUSE, LONG_PAUSE = 0.05, 0.5
 """Shortest and longest pause between two looks at what the engine says of the image's own check, in seconds."""
 
@@ -24,6 +27,7 @@ class ContainerInstance:
 
     def __init__(self, engine: Engine, id: str, request: StepRequest) -> None:
         self._engine, self._id, self._ports = engine, id, ports(request)
+        self._has_secrets = request.spec.health != request.shown_spec.health
 
     async def address(self, index: int) -> tuple[Sequence[str], int]:
         port = self._ports[index]
@@ -35,7 +39,9 @@ class ContainerInstance:
         return [self._engine.address.host if is_anywhere else binding.host_ip], int(binding.host_port)
 
     async def run(self, command: str) -> int:
-        return await self._engine.run(self._id, ["/bin/sh", "-c", command])
+        if not self._has_secrets:
+            return await self._engine.run(self._id, ["/bin/sh", "-c", command])
+        return await self._engine.run(self._id, ["/bin/sh", "-c", f'eval "${COMMAND}"'], [f"{COMMAND}={command}"])
 
 
 async def wait_until_up(engine: Engine, container: Container, request: StepRequest) -> None:

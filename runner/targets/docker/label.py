@@ -27,7 +27,10 @@ NUMBER = "stageline.deployment-number"
 PHASE = "stageline.phase"
 ATTEMPT = "stageline.attempt"
 SPEC = "stageline.spec"
-"""Label with the specification, without the environment variables, as JSON."""
+"""Label with the specification, without environment variables and secrets, as JSON."""
+
+SECRETS = "stageline.secrets"
+"""Label of a container whose specification needs the values of secrets."""
 
 VERDICT = "stageline.verdict"
 """Label with the reason for which an attempt failed."""
@@ -52,8 +55,9 @@ def of(request: StepRequest, owner: UUID) -> dict[str, str]:
 
 
 def of_container(request: StepRequest, owner: UUID) -> dict[str, str]:
-    spec = msgspec.json.encode(replace(request.spec, env=())).decode()
-    return of(request, owner) | {SPEC: spec}
+    kept = request.without_secrets()
+    spec = msgspec.json.encode(replace(kept.spec, env=())).decode()
+    return of(request, owner) | {SPEC: spec} | ({SECRETS: "needed"} if kept.needs_secrets else {})
 
 
 def spec(labels: Labels) -> ServiceSpec:

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from runner.mask import Mask
 from runner.targets.contract import StepOutput
 from runner.targets.docker.engine import Engine
-from runner.targets.line import last_state, split_lines
+from runner.targets.line import hidden_lines, last_state
 
 ENDING = 10.0
 """Maximum time in which the log of an ended container comes to its end, in seconds."""
@@ -17,10 +18,10 @@ PAUSE = 0.02
 
 
 class ContainerLog:
-    """The log of *container*, which is copied to *output* from the first byte that is not stored yet."""
+    """The log of *container*, copied to *output* from the first byte that is not stored; *mask* hides secrets."""
 
-    def __init__(self, engine: Engine, container: str, output: StepOutput) -> None:
-        self._engine, self._container, self._output = engine, container, output
+    def __init__(self, engine: Engine, container: str, output: StepOutput, mask: Mask) -> None:
+        self._engine, self._container, self._output, self._mask = engine, container, output, mask
         self._position: int | None = None  # of the first byte that was not copied
 
     async def follow(self, *until: Coroutine[Any, Any, None]) -> None:
@@ -53,13 +54,14 @@ class ContainerLog:
                 if begin < self._position:  # it was copied before
                     skipped = min(self._position - begin, len(rest))
                     begin, rest = begin + skipped, rest[skipped:]
-                lines, length = split_lines(rest, rest=False)
+                text, lines, length = hidden_lines(rest, self._mask, rest=False)
                 begin, rest = begin + length, rest[length:]
                 if lines:
                     self._position = begin
                     await self._output.write(lines, begin)
-                if rest:
-                    await self._output.show_unfinished(last_state(rest))
-        if rest:
-            self._position = begin + len(rest)
-            await self._output.write([last_state(rest)], self._position)
+                if text[length:]:
+                    await self._output.show_unfinished(self._mask.shown(last_state(text[length:])))
+        _, lines, length = hidden_lines(rest, self._mask, rest=True)
+        if lines:
+            self._position = begin + length
+            await self._output.write(lines, self._position)

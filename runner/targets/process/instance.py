@@ -11,17 +11,24 @@ from msgspec import Struct
 
 from runner.targets.process.account import Account
 
+COMMAND = "STAGELINE_COMMAND"
+"""Name of the variable that has a command with secrets."""
+
 HOSTS = ("127.0.0.1", "::1")
 """Addresses that a check tries: a service may listen on either."""
 
 
 class ProcessInstance(Struct, frozen=True, kw_only=True):
-    """A started service: its ports, and the directory, variables and user of its check's command."""
+    """A started service: its ports, and the directory, variables and user of its check's command.
+
+    Nobody else may see a command that *has_secrets*.
+    """
 
     ports: Sequence[int]
     directory: Path
     variables: Mapping[str, str]
     account: Account | None = None
+    has_secrets: bool = False
 
     @property
     def is_proxied(self) -> bool:
@@ -35,12 +42,12 @@ class ProcessInstance(Struct, frozen=True, kw_only=True):
         process = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
-            command,
+            f'eval "${COMMAND}"' if self.has_secrets else command,
             stdin=null,
             stdout=null,
             stderr=null,
             cwd=self.directory,
-            env=self.variables,
+            env={**self.variables, COMMAND: command} if self.has_secrets else self.variables,
             start_new_session=True,
             **({} if self.account is None else self.account.options),
         )

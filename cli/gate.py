@@ -1,0 +1,142 @@
+"""The gates of a stage: the options of its policy, and `stageline approve` and `stageline reject`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from msgspec.structs import replace
+
+from cli import run
+from cli.change import VERSIONED, VersionedChangeOptions, mutation
+from cli.client import Client, Document
+from cli.deployment import Running
+from cli.errors import Failed, Misused
+from cli.output import Output
+from cli.policy import ApprovalJson, StagePolicyJson
+from cli.scope import Scope
+from cli.text import plain
+
+
+class OnTimeoutOption(StrEnum):
+    REJECT = "reject"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """The options of the approval that a stage needs."""
+
+    approvals: Annotated[
+        int | None,
+        typer.Option(
+            "--approvals",
+            metavar="N",
+            min=0,
+            help="Number of people who must approve it before it starts; 0 for none.",
+            show_default=False,
+        ),
+    ] = None
+    approval_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--approval-timeout",
+            metavar="S",
+            min=0,
+            help="Time to approve it, in seconds; 0 for no limit.",
+            show_default=False,
+        ),
+    ] = None
+    on_approval_timeout: Annotated[
+        OnTimeoutOption | None,
+        typer.Option(
+            "--on-approval-timeout",
+            case_sensitive=False,
+            help="Decision after that time: reject (the default) or approve.",
+            show_default=False,
+        ),
+    ] = None
+    self_approval: Annotated[
+        bool | None,
+        typer.Option(
+            "--self-approval/--no-self-approval",
+            help="Whether the one who requested the deployment may approve it.",
+            show_default=False,
+        ),
+    ] = None
+
+    @property
+    def is_given(self) -> bool:
+        return any(value is not None for value in vars(self).values())
+
+    def changes(self, policy: StagePolicyJson) -> dict[str, object]:
+        """Return the changed fields of *policy*. Raise `Misused` if there is no approval to change."""
+        return {"approval": self._approval(policy.approval)} if self.is_given else {}
+
+    def _approval(self, before: ApprovalJson | None) -> ApprovalJson | None:
+        if self.approvals == 0:
+            return None
+        if before is None and self.approvals is None:
+            raise Misused("The stage needs no approval: give --approvals, too.")
+        given: dict[str, object] = {"count": self.approvals, "self_approval": self.self_approval}
+        if self.on_approval_timeout is not None:
+            given["on_timeout"] = self.on_approval_timeout.name
+        changed = {name: value for name, value in given.items() if value is not None}
+        if self.approval_timeout is not None:
+            changed["timeout_seconds"] = self.approval_timeout or None
+        if self.approval_timeout == 0:
+            changed["on_timeout"] = "REJECT"
+        return replace(before or ApprovalJson(), **changed)
+
+
+@dataclass(frozen=True)
+class ReviewOptions(VersionedChangeOptions):
+    """The options of an approval or a rejection; its comment is the reason of its event."""
+
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            "--comment", "--reason", "-m", metavar="TEXT", help="A comment; the history keeps it.", show_default=False
+        ),
+    ] = None
+
+
+def _mutation(field: str) -> Document:
+    fragments = run.DEPLOYMENT + run.SNAPSHOT
+    return mutation(field, "DeploymentPayload", run.SUBJECT, fragments, deployment="ID!", stage="ID!", **VERSIONED)
+
+
+APPROVE = _mutation("approveStage")
+REJECT = _mutation("rejectStage")
+
+
+def approve(scope: Scope, change: ReviewOptions, output: Output, number: Running = None) -> None:
+    """Approve the stage that the deployment waits with. It starts as soon as it has enough approvals."""
+    _review(APPROVE, "approved", scope, change, output, number)
+
+
+def reject(scope: Scope, change: ReviewOptions, output: Output, number: Running = None) -> None:
+    """Reject the stage that the deployment waits with. The stage fails, and with it the deployment."""
+    _review(REJECT, "rejected", scope, change, output, number)
+
+
+def _review(
+    document: Document, done: str, scope: Scope, change: ReviewOptions, output: Output, number: str | None
+) -> None:
+    with Client.known() as client:
+        chosen = run.open_(client, scope.find(client).id, number)
+        deployment = run.get(client, chosen)
+        stage = next((each for each in deployment.stages if each.gate and each.gate.reason == "APPROVAL"), None)
+        if stage is None:
+            raise Failed(
+                f"Deployment {deployment.number} does not wait for an approval.",
+                hint=f"See what it waits for: stageline deployment show {deployment.number}",
+                code="STAGE_NOT_WAITING",
+            )
+        variables = {"deployment": deployment.id, "stage": stage.id, **change.variables}
+        after = run.read(client.change(document, variables))
+    missing = next((each.gate.missing_approvals for each in after.stages if each.id == stage.id and each.gate), None)
+    text = f'Stage "{stage.name}" of deployment {after.number} {done}'
+    if missing:
+        text += f"; it needs {missing} more"
+    output.answer(after, change.text(after, plain(text), run.described(after)))

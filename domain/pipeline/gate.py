@@ -1,0 +1,56 @@
+"""Gates of a stage: the conditions of its policy that a deployment meets before the stage starts."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from domain.errors import InvalidPolicy
+from domain.spec import MIN_SECONDS, NAMES
+
+MAX_APPROVALS = 20
+"""Maximum number of approvals that a stage needs."""
+
+MAX_WAIT = 30 * 24 * 3600
+"""Maximum time that a stage waits at one gate, in seconds."""
+
+
+class GateKind(StrEnum):
+    """The kinds of gates, in the order in which a deployment meets them."""
+
+    APPROVAL = "APPROVAL"
+
+
+class OnTimeout(StrEnum):
+    """The decision on a stage that has not enough approvals in time."""
+
+    REJECT = "REJECT"
+    APPROVE = "APPROVE"
+
+
+class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The approval of a stage by *count* different actors.
+
+    *on_timeout* decides *timeout* seconds after it was requested; None is no limit. With *self_approval* the actor who
+    requested the deployment may approve, too.
+    """
+
+    count: int = 1
+    timeout: float | None = None
+    on_timeout: OnTimeout = OnTimeout.REJECT
+    self_approval: bool = True
+
+
+def check_approval(approval: Approval) -> None:
+    """Raise `InvalidPolicy` with the field and its limit unless *approval* is valid."""
+    if not 1 <= approval.count <= MAX_APPROVALS:
+        raise InvalidPolicy(field="approval.count", why=f"{approval.count} is not between 1 and {MAX_APPROVALS}")
+    if approval.timeout is not None:
+        _check_time("approval", "timeout", approval.timeout)
+    elif approval.on_timeout is not OnTimeout.REJECT:
+        raise InvalidPolicy(field="approval.onTimeout", why="it needs timeoutSeconds")
+
+
+def _check_time(gate: str, field: str, seconds: float) -> None:
+    if not MIN_SECONDS <= seconds <= MAX_WAIT:
+        why = f"{seconds:,} is not between {MIN_SECONDS} and {MAX_WAIT:,} seconds"
+        raise InvalidPolicy(field=f"{gate}.{NAMES[field]}", why=why)
