@@ -154,7 +154,7 @@ async def prune(engine: Engine, service: UUID, keep: int) -> None:
     repository = label.repository(service)
     found = await engine.get("/images/json", list[ListedImage], filters={"reference": [repository]})
     tags = sorted(tag for each in found for tag in each.repo_tags or () if tag.startswith(f"{repository}:"))
-    for tag in tags[: len(tags) - keep]:
+    for tag in tags[: max(0, len(tags) - keep)]:
         try:
             await engine.delete(f"/images/{tag}")
         except EngineError as error:
