@@ -14,8 +14,6 @@ from tests.runner.target import ENVIRONMENT, SERVICE, Printed
 from tests.targets.notary import Notary
 from tests.targets.place import Place, deploy, job
 
-pytestmark = pytest.mark.long
-
 SOON = Health(check=TcpCheck(), start_period=2.0)
 
 
@@ -33,6 +31,7 @@ async def carry_out(executor: Executor, step: StepRequest) -> str | OldInstance 
     return None
 
 
+@pytest.mark.long
 async def test_a_job_is_done_once_whenever_its_server_is_killed(place: Place, told: Notary) -> None:
     late = 0
     for kill, moment in enumerate(moments(growth=1.4), 1):
@@ -47,6 +46,7 @@ async def test_a_job_is_done_once_whenever_its_server_is_killed(place: Place, to
             break
 
 
+@pytest.mark.long
 async def test_a_service_is_started_once_whenever_its_server_is_killed(place: Place, told: Notary) -> None:
     late = 0
     for kill, moment in enumerate(moments(growth=1.6), 1):
@@ -115,6 +115,7 @@ async def test_the_old_instance_runs_again_after_a_forced_cancellation(place: Pl
     assert await place.ask(ports) == "1"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_good", [True, False], ids=["good", "bad"])
 async def test_the_outcome_with_a_fixed_port_is_the_same_whenever_the_server_is_killed(
     place: Place, told: Notary, is_good: bool
