@@ -44,7 +44,7 @@ ProjectName = Annotated[
 
 HISTORY = document("""
 query ProjectHistory($project: ID!, $first: Int, $after: String) {
-  projectEvents(project: $project, first: $first, after: $after) {
+  projectChanges(project: $project, first: $first, after: $after) {
     edges { node { id cursor logPosition version projectEventType message recordedAt actor { id name } origin reason } }
     pageInfo { hasNextPage endCursor }
   }

@@ -15,7 +15,7 @@ from cli.errors import Failed, Interrupted
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.overview import StatusJson
-from cli.run import SUMMARY
+from cli.run import SUMMARY, WAIT_FIELDS
 from cli.scope import Scope
 
 NOT_WELL = 4
@@ -47,13 +47,14 @@ query Status($environment: ID!, $atLeast: String) {
     queue {
       ...SummaryFields
       progress { done total } currentStage { name }
-      waitsFor { reason message machine silentSeconds deployment { id number } }
+      waitsFor { ...WaitFields }
     }
   }
   workers(atLeast: $atLeast) { name machine isSilent heartbeatAt }
 }
 """,
     SUMMARY,
+    WAIT_FIELDS,
 )
 
 END = document("query End { cursor }")

@@ -82,7 +82,7 @@ class Query:
         description="List the events of a project itself in order: of its name, variables and secrets, and of the names"
         " of its environments."
     )
-    async def project_events(
+    async def project_changes(
         self,
         info: Info,
         project: ProjectArgument,

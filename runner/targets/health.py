@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol, assert_never
-from urllib.parse import quote
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
+from runner.http import get_status
 from runner.targets.contract import StepFailed
 
 FIRST_PAUSE = 0.02
@@ -119,24 +119,14 @@ async def _tcp(hosts: Sequence[str], port: int, *, is_proxied: bool) -> None:
 
 
 async def _http(path: str, hosts: Sequence[str], port: int) -> None:
-    """Send a GET request, and read only the status line: an HTTP client would do much more.
-
-    Informational responses (100 to 199) come before it, each with headers that end with an empty line.
-    """
-    reader, writer = await _connect(hosts, port)
+    streams = await _connect(hosts, port)
     try:
-        target = quote(path, safe="/?&=%:;,@+$!*'()~")
-        writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
-        version, _, status = (await reader.readline()).decode("latin-1").partition(" ")
-        while version.startswith("HTTP/") and "100" <= status[:3] < "200":
-            while (await reader.readline()).strip():
-                pass
-            version, _, status = (await reader.readline()).decode("latin-1").partition(" ")
+        status = await get_status(streams, f"localhost:{port}", path)
     except (OSError, ValueError):
         raise Unhealthy(f"connection lost on port {port}") from None
     finally:
-        writer.close()
-    if not version.startswith("HTTP/"):
+        streams[1].close()
+    if status is None:
         raise Unhealthy(f"no HTTP response on port {port}")
     if not "200" <= status[:3] < "400":
-        raise Unhealthy(f"GET {path} on port {port} returned {status.strip()}")
+        raise Unhealthy(f"GET {path} on port {port} returned {status}")

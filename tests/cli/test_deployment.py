@@ -18,7 +18,7 @@ from tests.forwarding import forwarding
 SUMMARY = {
     *("id", "environment", "number", "action", "status", "requestedBy", "reason", "pipelineVersion", "sourceNumber"),
     *("revision", "requestedAt", "startedAt", "finishedAt", "cancellation", "failure"),
-    *("timeoutSeconds", "hasTimedOut", "undoneNumber", "supersededByNumber"),
+    *("timeoutSeconds", "hasTimedOut", "undoneNumber", "supersededByNumber", "isHeld"),
 }
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import fields
 
 from cli import project, run
 from cli.client import OWN
-from cli.policy import ApprovalJson, StagePolicyJson
+from cli.policy import ApprovalJson, StageCheckJson, StagePolicyJson
 from cli.spec import BackoffJson, HealthCheckJson, SpecJson
 from tests.cli.shell import Shell, finish
 from tests.serving import ROOT
@@ -77,7 +77,10 @@ def test_a_command_that_stands_elsewhere_is_named(shell: Shell, words: tuple[str
 
 @pytest.mark.parametrize(
     ("group", "word"),
-    [("deployment", "retry"), ("deployment", "rollback"), ("deployment", "explain"), ("environment", "redeploy")],
+    [
+        *(("deployment", word) for word in ("approve", "reject", "retry", "rollback", "explain")),
+        ("environment", "redeploy"),
+    ],
 )
 def test_a_word_of_the_operator_is_the_same_command_at_both_places(shell: Shell, group: str, word: str) -> None:
     """Help lists it at the top level only."""
@@ -132,6 +135,7 @@ def test_every_document_is_valid_against_the_schema() -> None:
     [
         (StagePolicyJson, "StagePolicyInput"),
         (ApprovalJson, "ApprovalInput"),
+        (StageCheckJson, "StageCheckInput"),
         (SpecJson, "ServiceSpecInput"),
         (HealthCheckJson, "HealthCheckInput"),
         (BackoffJson, "BackoffInput"),

@@ -16,7 +16,7 @@ def test_each_change_of_a_project_is_an_event_in_words(environment: Environment)
     environment.do("deleteEnvironment")
     stageline.do("renameProject", project=project, name=f"Renamed {environment.number}")
     stageline.do("deleteProject", project=project)
-    events = stageline.everything("projectEvents", project=project)
+    events = stageline.everything("projectChanges", project=project)
     name = environment.project_name
     assert [event["message"] for event in events] == [
         f"{name} created",
@@ -47,14 +47,14 @@ def test_the_events_of_a_project_come_in_pages(environment: Environment) -> None
     for value in "abc":
         variable = {"name": "A", "value": value}
         environment.stageline.do("setProjectVariables", project=environment.project, variables=[variable])
-    page = environment.stageline.query("projectEvents", project=environment.project, last=2)
+    page = environment.stageline.query("projectChanges", project=environment.project, last=2)
     assert [edge["node"]["message"].rpartition(": ")[2] for edge in page["edges"]] == ["a → b", "b → c"]
     before = environment.stageline.query(
-        "projectEvents", project=environment.project, last=1, before=page["edges"][0]["cursor"]
+        "projectChanges", project=environment.project, last=1, before=page["edges"][0]["cursor"]
     )
     assert before["edges"][0]["node"]["message"].endswith(": – → a")
 
 
 def test_what_is_no_project_has_no_events(environment: Environment) -> None:
-    error = environment.stageline.error("projectEvents", project="Nowhere")
+    error = environment.stageline.error("projectChanges", project="Nowhere")
     assert error == {"code": "PROJECT_NOT_FOUND", "message": "There is no project 'Nowhere'."}
