@@ -146,7 +146,7 @@ async def measure(rounds: int) -> None:
                 requests = services(Path(folder), number * 10 + (name == "ours"))
                 times[name].append(await timed(engine, work, requests))
                 for request in requests:
-                    await executor.stop(request.environment, request.service)
+                    await executor.delete(request.environment, request.service)
         composed = compose(Path(folder), services(Path(folder), 1))
     await engine.close()
     client, target = (statistics.median(times[name]) for name in ("bare", "ours"))

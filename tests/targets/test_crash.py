@@ -140,5 +140,5 @@ async def test_the_outcome_with_a_fixed_port_is_the_same_whenever_the_server_is_
         assert await place.running() == [str(old)]
         if late == 2:
             break
-    await place.executor.stop(ENVIRONMENT, SERVICE)
+    await place.executor.delete(ENVIRONMENT, SERVICE)
     assert await place.left() == []

@@ -93,10 +93,10 @@ async def test_a_volume_survives_its_service_and_is_used_by_one_instance_at_a_ti
     await executor.deploy(step("exec sleep 60", 2, volumes=data), printed := Printed())
     why = "volume data is used by one instance at a time"
     assert f"{why}; the old instance is stopped before the new one starts" in printed.notes
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     await executor.deploy(job("cat /data/file", 3, volumes=data), printed := Printed())
     assert printed.lines == ["kept"]
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     await engine.delete(f"/volumes/{label.volume(ENVIRONMENT, 'data')}")
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from domain.deployment.step import Phase
 from domain.spec import CommandCheck, Health, HttpCheck, TcpCheck, Variable
 from runner.targets.contract import StepFailed, StepRequest
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, until
@@ -87,17 +88,28 @@ async def test_the_known_instance_is_healthy_while_it_answers(place: Place) -> N
     known = deploy(place, place.server, 2, ports=(0,))
     assert await place.executor.is_healthy(_knowing(known, step.deployment))
     assert not await place.executor.is_healthy(_knowing(known, known.deployment))
-    await place.executor.stop(ENVIRONMENT, SERVICE)
+    await place.executor.delete(ENVIRONMENT, SERVICE)
     assert not await place.executor.is_healthy(_knowing(known, step.deployment))
 
 
 async def test_a_removed_service_is_stopped_and_another_one_is_not(place: Place) -> None:
     await place.executor.deploy(deploy(place, place.server, ports=(0,)), Printed())
     await place.executor.deploy(deploy(place, place.server, ports=(0,), service=OTHER), Printed())
-    await place.executor.stop(ENVIRONMENT, SERVICE)
+    await place.executor.delete(ENVIRONMENT, SERVICE)
     assert (await place.running(), await place.running(OTHER)) == ([], ["1"])
-    await place.executor.stop(ENVIRONMENT, OTHER)
+    await place.executor.delete(ENVIRONMENT, OTHER)
     assert await place.left() == []
+
+
+async def test_a_stopped_service_stays_stopped_until_it_is_deployed(place: Place) -> None:
+    step = deploy(place, place.server, ports=(0,))
+    await place.executor.deploy(step, Printed())
+    for executor in (place.executor, place.another()):
+        await executor.stop(replace(step, phase=Phase.STOP, number=2))
+        assert await place.running() == []
+    assert not await place.executor.is_healthy(_knowing(deploy(place, place.server, 3, ports=(0,)), step.deployment))
+    ports = await place.executor.deploy(deploy(place, place.server, 3, ports=(0,)), Printed())
+    assert await place.ask(ports) == "3"
 
 
 async def test_a_sweep_stops_all_but_what_is_kept(place: Place) -> None:

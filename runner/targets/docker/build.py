@@ -66,8 +66,8 @@ class LineWriter:
 
 
 def name_of(request: StepRequest) -> str:
-    """Return the name of the image that is built for the service in this deployment."""
-    return f"{label.repository(request.service)}:{request.deployment}"
+    """Return the name of the image that this deployment builds for the service, or that an earlier one has built."""
+    return f"{label.repository(request.service)}:{request.built or request.deployment}"
 
 
 async def build(engine: Engine, request: StepRequest, owner: UUID, output: StepOutput) -> None:

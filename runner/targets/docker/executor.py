@@ -130,7 +130,22 @@ class DockerExecutor:
             await self._settle(old.id)
         return OldInstance(number=number, ports=containers.ports(its))
 
-    async def stop(self, environment: UUID, service: UUID) -> None:
+    async def stop(self, request: StepRequest) -> None:
+        await self._persist(lambda: self._stop(request))
+
+    async def _stop(self, request: StepRequest) -> None:
+        """Stop the service's containers, which nothing starts again then; they stay until the next deploy."""
+        running = [
+            each for each in await self._list(label.instances(request)) if each.state not in ("created", "exited")
+        ]
+        for listed in running:
+            await self._engine.post(f"/containers/{listed.id}/update", {"RestartPolicy": {"Name": "no"}})
+        await asyncio.gather(*(self._end(listed.id) for listed in running))
+        left = [each.name for each in await self._list(label.instances(request)) if each.state == "running"]
+        if left:
+            raise StepFailed(f"containers of the service still run ({', '.join(left)})")
+
+    async def delete(self, environment: UUID, service: UUID) -> None:
         filters = label.filters(environment=environment, service=service)
         await asyncio.gather(*(self._remove(each.id) for each in await self._list(filters)))
         for volume in await self._verdicts(filters):
@@ -151,7 +166,7 @@ class DockerExecutor:
         kept = set(map(str, keep))
         for environment, service in found:
             if service not in kept:
-                await self.stop(UUID(environment), UUID(service))
+                await self.delete(UUID(environment), UUID(service))
 
     # Attempts
 
