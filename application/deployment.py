@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from application.handler import StreamState, Transaction, mismatch
+from application.pipeline import ALL_TARGETS, Targets, check_target
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
@@ -78,6 +79,7 @@ async def request(
     *,
     action: Action = Action.DEPLOY,
     revision: str | None = None,
+    targets: Targets = ALL_TARGETS,
     selection: Selection = WHOLE,
     ignores_freeze: bool = False,
 ) -> DeploymentId:
@@ -86,9 +88,11 @@ async def request(
     *revision* is that of the services' sources. The action DEPLOY leaves unchanged services as they are, REDEPLOY none.
     With *ignores_freeze* it is neither refused nor held by a freeze.
     Return the deployment that carries out the request, a waiting one if the request merged. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `LimitReached`, and the refusals of `domain.deployment.plan.make`.
+    `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`, `LimitReached`, and the refusals of
+    `domain.deployment.plan.make`.
     """
     pipeline, project = await _pinned(transaction, environment, expected)
+    check_target(targets, pipeline.state.target)
     plan = plans.make(
         pipeline.state,
         pipeline.version,
@@ -185,13 +189,14 @@ async def repeat(
     actor: str,
     action: Action,
     expected: int | None = None,
+    targets: Targets = ALL_TARGETS,
     ignores_freeze: bool = False,
 ) -> DeploymentId:
     """Queue *deployment*, which retries the ended deployment *source* or rolls back to it.
 
     *expected* is the expected version of *source*. Return the deployment that carries out the request. Raises
-    `DeploymentNotFound`, `VersionMismatch`, `EnvironmentNotFound`, `LimitReached`, and the refusals of
-    `domain.deployment.repeat`.
+    `DeploymentNotFound`, `VersionMismatch`, `EnvironmentNotFound`, `TargetUnavailable`, `LimitReached`, and the
+    refusals of `domain.deployment.repeat`.
     """
     loaded = await _load(transaction, source)
     if expected is not None and expected != loaded.version:
@@ -206,6 +211,7 @@ async def repeat(
         plan = repeats.retry(loaded.state, pipeline, newest)
     else:
         plan = repeats.roll_back(loaded.state, pipeline)
+    check_target(targets, plan.target)
     if wanted := plans.secrets_of(plan):
         assert pipeline.project is not None, "an environment that exists has a project"
         project = (await transaction.load(projects.decider, pipeline.project)).state

@@ -29,6 +29,9 @@ MAX_NAMED = 10
 Targets = frozenset[Target]
 """The targets that this server offers."""
 
+ALL_TARGETS = Targets(Target)
+"""Every target that there is."""
+
 
 async def existing(transaction: Transaction, environment: EnvironmentId) -> Pipeline:
     """Return the pipeline of *environment*; raises `EnvironmentNotFound` if it was deleted."""

@@ -11,13 +11,14 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli import auth, config, run, scope
+from cli import auth, config, lazy
 from cli.client import Client
 from cli.config import Config, ContextConfig
 from cli.errors import Failed, Interrupted
@@ -37,6 +38,12 @@ RENAMED = {
     "CONTAINER DEFAULT": "third stage",
     "APPLICATION DEFAULT": "fourth stage",
 }
+REACHED = re.compile(r"127\.0\.0\.1:\$\{port:([^}]+)\}")
+"""The address of another service in the example's specifications."""
+
+CONTAINER_PORT = 8080
+"""The port on which each service listens in its container."""
+
 MOVED = {"Rabbitmq": "second stage", "Backend": "third stage"}
 DOOR = "API gateway"
 STAGE = ("environment", "stage")
@@ -71,6 +78,18 @@ def demo(
             "--port", metavar="PORT", min=1, max=65535, show_default="8000, or a free one", help="The server's port."
         ),
     ] = None,
+    docker: Annotated[
+        str | None,
+        typer.Option(
+            "--docker",
+            metavar="HOST",
+            show_default="processes of this machine",
+            help="Build images and run containers on this Docker engine: unix:///var/run/docker.sock.",
+        ),
+    ] = None,
+    image: Annotated[
+        str, typer.Option("--image", metavar="IMAGE", help="The image with Python that --docker builds on.")
+    ] = "python:3.13-alpine",
 ) -> None:
     """Deploy the announcement's seven services in order.
 
@@ -93,7 +112,9 @@ def demo(
     try:
         with sandbox:
             run_command = partial(execute, context.find_root().command)
-            code = _play(run_command, sandbox, url, before, bool(shell), exit_)
+            story = Story(sandbox.folder, None if docker is None else image)
+            sandbox.docker = docker
+            code = _play(run_command, sandbox, url, before, bool(shell), exit_, story)
             write("Stopping the server and the services …")
     finally:
         config.update(lambda kept: _forget(kept, before, url))
@@ -101,16 +122,30 @@ def demo(
     raise typer.Exit(code)
 
 
-def _play(run_command: RunCommand, sandbox: Sandbox, url: str, before: Config, has_variables: bool, exit_: bool) -> int:
+@dataclass
+class Story:
+    """The example in *folder*. With an *image* its services are containers, which are built on that image.
+
+    *door* is the port of this machine at which `DOOR` answers.
+    """
+
+    folder: Path
+    image: str | None = None
+    door: int = 0
+
+
+def _play(
+    run_command: RunCommand, sandbox: Sandbox, url: str, before: Config, has_variables: bool, exit_: bool, story: Story
+) -> int:
     """Run the example, wait for Ctrl-C unless *exit_*, and return the exit code."""
     try:
         sandbox.start(int(url.rpartition(":")[2]))
         config.update(lambda kept: _keep(kept, before, url, sandbox.token))
         os.environ["STAGELINE_CONTEXT"] = CONTEXT
-        code = _tell(run_command, sandbox.folder)
+        code = _tell(run_command, story)
         if exit_ or code == Interrupted.exit_code:
             return code
-        _show_around(url, has_variables)
+        _show_around(url, has_variables, story.door)
         sandbox.wait()
     except KeyboardInterrupt:
         write("")
@@ -143,12 +178,13 @@ def _forget(kept: Config, before: Config, url: str) -> None:
         kept.url = before.url
 
 
-def _tell(run_command: RunCommand, folder: Path) -> int:
+def _tell(run_command: RunCommand, story: Story) -> int:
     """Execute the commands of the example until one fails, and return its exit code."""
+    target = ["--target", "docker"] if story.image else []
     steps = [
         ["project", "create", "-n", PROJECT],
-        ["environment", "create", "-n", ENVIRONMENT, "--project", PROJECT],
-        *_services(folder),
+        ["environment", "create", "-n", ENVIRONMENT, "--project", PROJECT, *target],
+        *_services(story),
         [*STAGE, "list"],
         *([*STAGE, "edit", "-n", name, "--new-name", new] for name, new in RENAMED.items()),
         [*STAGE, "list"],
@@ -170,17 +206,19 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if " " in word else word
 
 
-def _services(folder: Path) -> list[list[str]]:
-    """Copy the example's services into *folder*, and return the commands that add them."""
-    here = folder / "services"
+def _services(story: Story) -> list[list[str]]:
+    """Copy the example's services into the folder, and return the commands that add them."""
+    folder, here = story.folder, story.folder / "services"
     shutil.copytree(EXAMPLE, here, ignore=shutil.ignore_patterns("__pycache__"))
     services: list[dict[str, Any]] = json.loads((here / "environment.json").read_text(encoding="utf-8"))
     ports = dict(zip((service["name"] for service in services), free_ports(len(services)), strict=True))
+    story.door = ports[DOOR]
     commands = []
     for service in services:
         spec = folder / "specs" / f"{service['name'].lower().replace(' ', '-')}.json"
         spec.parent.mkdir(exist_ok=True)
-        spec.write_text(json.dumps(_filled(service["spec"], here, ports), indent=2) + "\n", encoding="utf-8")
+        filled = _contained(service, here, ports, story.image) if story.image else _filled(service["spec"], here, ports)
+        spec.write_text(json.dumps(filled, indent=2) + "\n", encoding="utf-8")
         shown = os.path.relpath(spec)
         commands.append(["service", "add", "-n", service["name"], "-t", service["type"].lower(), "-f", shown])
     return commands
@@ -206,17 +244,31 @@ def _filled(spec: dict[str, Any], here: Path, ports: dict[str, int]) -> dict[str
     return filled
 
 
-def _show_around(url: str, has_variables: bool) -> None:
+def _contained(service: dict[str, Any], here: Path, ports: dict[str, int], image: str) -> dict[str, Any]:
+    """Return the specification of a service as a container, and write its Dockerfile.
+
+    Services reach each other by name. Those in the same stage can't by references.
+    Only the port of `DOOR` is published at a chosen one.
+    """
+    by_name = REACHED.sub(lambda found: f"{lazy.name.host(found[1])}:{CONTAINER_PORT}", json.dumps(service["spec"]))
+    spec = _filled(json.loads(by_name), here, ports)
+    context = Path(spec.pop("workingDirectory"))
+    lines = [f"FROM {image}", "WORKDIR /app", "COPY . .", *(f"RUN {command}" for command in spec.pop("buildCommands"))]
+    lines += ["ENV HOST=0.0.0.0", f"CMD {spec.pop('runCommand')}"]
+    (context / "Dockerfile").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    published = [{"hostPort": ports[DOOR], "address": "127.0.0.1"}] if service["name"] == DOOR else []
+    return spec | {"buildContext": str(context), "ports": [CONTAINER_PORT], "container": {"publish": published}}
+
+
+def _show_around(url: str, has_variables: bool, door: int) -> None:
     stageline = _invocation()
     with Client.known() as client:
-        environment = scope.find(client, PROJECT, ENVIRONMENT).id
-        deployment = run.get(client, run.find(client, environment, None))
-    services = {service.name: service for stage in deployment.stages for service in stage.services}
+        server = client.server
     lines = [
         "",
         "Everything is running:",
-        *(f"  API gateway  http://127.0.0.1:{port}  (a visit goes through all seven)" for port in services[DOOR].ports),
-        f"  GraphiQL     {url}/graphql#token={client.server.token}",
+        f"  API gateway  http://127.0.0.1:{door}  (a visit goes through all seven)",
+        f"  GraphiQL     {url}/graphql#token={server.token}",
         "",
         "Try next, in another terminal:",
         *_exports(has_variables),
@@ -229,7 +281,7 @@ def _show_around(url: str, has_variables: bool) -> None:
         "",
         "See the order, change it by hand and watch it run. The link works once, within 5 minutes;",
         f"{stageline} auth link prints another:",
-        f"  {auth.sign_in_link(client.server)['link']}",
+        f"  {auth.sign_in_link(server)['link']}",
     ]
     write("\n".join(lines))
 

@@ -35,6 +35,7 @@ class TargetOption(StrEnum):
     """The targets that a server has."""
 
     PROCESS = "PROCESS"
+    DOCKER = "DOCKER"
 
 
 class OnFailureOption(StrEnum):

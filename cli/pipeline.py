@@ -161,6 +161,10 @@ fragment SpecFields on ServiceSpec {
   }
   buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopFirst
   retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
+  container {
+    command user pull publish { portIndex hostPort address } volumes { name path } memoryMib cpus
+    buildArgs { name value } buildTarget platform
+  }
 }
 """
 

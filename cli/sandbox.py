@@ -35,6 +35,8 @@ class Sandbox:
         self.folder = folder
         self.data = folder / "data"
         self.log = folder / "server.log"
+        self.docker: str | None = None
+        """The Docker engine that the server has as a target; written to the folder, so that the next demo knows it."""
         self._server: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
@@ -79,7 +81,11 @@ class Sandbox:
             for process in left:
                 process.kill()
         if self.data.is_dir():
-            stop_services(self.data)
+            stop_services(self.data, self._engine.read_text() if self._engine.is_file() else None)
+
+    @property
+    def _engine(self) -> Path:
+        return self.folder / "docker"
 
     @property
     def token(self) -> str:
@@ -95,6 +101,9 @@ class Sandbox:
         with open(self._token, "w", opener=private.private, encoding="ascii") as file:
             file.write(secrets.token_hex(32))
         command = [sys.executable, "-P", "-m", "cli.main", "serve", "--host", "127.0.0.1"]
+        if self.docker is not None:
+            command += ["--docker", self.docker]
+            self._engine.write_text(self.docker)
         with open(self.log, "wb", opener=private.private) as log:
             self._server = subprocess.Popen(
                 [*command, "--port", str(port), "--data", str(self.data), "--admin-token", str(self._token)],
@@ -132,7 +141,8 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        stop_services(self.data)
+        stop_services(self.data, self.docker)
+        self._engine.unlink(missing_ok=True)
         self._mark()
 
     def _last_words(self) -> str:

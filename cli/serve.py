@@ -103,6 +103,17 @@ RunAs = Annotated[
         help="The user of this machine whom builds, services and health commands run as, if the server is root.",
     ),
 ]
+Docker = Annotated[
+    str | None,
+    typer.Option(
+        "--docker",
+        envvar=["STAGELINE_DOCKER", "DOCKER_HOST"],
+        metavar="HOST",
+        show_default="no target DOCKER",
+        help="The Docker engine of the target DOCKER: unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host. "
+        "TLS uses DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.",
+    ),
+]
 Gone = Annotated[
     float,
     typer.Option(
@@ -131,6 +142,7 @@ def serve(
     ] = True,
     gone_after: Gone = 300.0,
     run_as: RunAs = None,
+    docker: Docker = None,
     log_level: Level = LogLevel.INFO,
     log_format: Format = LogFormatName.TEXT,
     signing_key: Annotated[
@@ -227,6 +239,7 @@ def serve(
         database=database,
         works=worker,
         run_as=run_as,
+        docker=docker or None,
         gone=gone_after,
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
@@ -250,6 +263,7 @@ def worker(
     database: str | None,
     gone_after: float,
     run_as: str | None,
+    docker: str | None,
     log_level: LogLevel,
     log_format: LogFormatName,
 ) -> None:
@@ -259,6 +273,7 @@ def worker(
         database=_named(database),
         gone=gone_after,
         run_as=run_as,
+        docker=docker or None,
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
         kept_answers=0,
@@ -349,6 +364,6 @@ def _named(database: str | None) -> str:
     return database
 
 
-def stop_services(data: Path) -> None:
-    """Stop the services that an ended server with this data folder left running."""
-    lazy.main.stop_services(data)
+def stop_services(data: Path, docker: str | None) -> None:
+    """Stop the services that an ended server with this data folder left running, also on its Docker engine."""
+    lazy.main.stop_services(data, docker)

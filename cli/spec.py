@@ -51,6 +51,35 @@ class BackoffJson(Struct, rename="camel", forbid_unknown_fields=True):
     jitter: float = 0.0
 
 
+class PublishedPortJson(Struct, rename="camel", forbid_unknown_fields=True):
+    port_index: int = 0
+    host_port: int = 0
+    address: str | None = None
+
+
+class VolumeMountJson(Struct, rename="camel", forbid_unknown_fields=True):
+    name: str
+    path: str
+
+
+class BuildArgumentJson(Struct, rename="camel", forbid_unknown_fields=True):
+    name: str
+    value: str
+
+
+class ContainerJson(Struct, rename="camel", forbid_unknown_fields=True):
+    command: list[str] = field(default_factory=list)
+    user: str | None = None
+    pull: str = "MISSING"
+    publish: list[PublishedPortJson] = field(default_factory=list)
+    volumes: list[VolumeMountJson] = field(default_factory=list)
+    memory_mib: int | None = None
+    cpus: float | None = None
+    build_args: list[BuildArgumentJson] = field(default_factory=list)
+    build_target: str | None = None
+    platform: str | None = None
+
+
 class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     image: str | None = None
     build_context: str | None = None
@@ -69,6 +98,7 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     backoff: BackoffJson = field(default_factory=BackoffJson)
     allow_failure: bool = False
     once: bool = False
+    container: ContainerJson = field(default_factory=ContainerJson)
 
     def input(self) -> dict[str, object]:
         """Return the API's `ServiceSpecInput`."""

@@ -1,6 +1,8 @@
 """The options of a command line that set fields of a service's specification."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +15,41 @@ from cli import file as files
 from cli.errors import Misused
 from cli.spec import (
     BackoffJson,
+    BuildArgumentJson,
+    ContainerJson,
     EnvironmentVariableJson,
     HealthCheckJson,
     HealthProbeJson,
     HttpCheckJson,
+    PublishedPortJson,
     SpecJson,
     TcpCheckJson,
+    VolumeMountJson,
 )
+
+
+class PullOption(StrEnum):
+    """When an image is pulled."""
+
+    ALWAYS = "always"
+    MISSING = "missing"
+    NEVER = "never"
+
+
+def _published(index: int, text: str) -> PublishedPortJson:
+    address, _, port = text.rpartition(":")
+    if not port.isdecimal():
+        raise Misused(f"Invalid --publish {text!r}: give PORT or ADDRESS:PORT.")
+    return PublishedPortJson(port_index=index, host_port=int(port), address=address.strip("[]") or None)
+
+
+def _pairs(option: str, texts: list[str], mark: str, form: str) -> Iterator[tuple[str, str]]:
+    """Yield the two parts of each of *texts*; an empty one stands for none. Raise `Misused` unless it has *mark*."""
+    for text in filter(None, texts):
+        name, found, value = text.partition(mark)
+        if not found or not name:
+            raise Misused(f"Invalid {option} {text!r}: give {form}.")
+        yield name, value
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -41,18 +71,42 @@ class SpecOptions:
         list[str] | None, _option("--build", metavar="CMD", help="A build command. Repeatable; they run in order.")
     ] = None
     run: Annotated[str | None, _option("--run", metavar="CMD", help="The command that runs the service.")] = None
-    # no server runs images yet: these three are accepted, and not offered
-    image: Annotated[
-        str | None, _option("--image", metavar="IMAGE", help="The container image to run.", hidden=True)
-    ] = None
+    image: Annotated[str | None, _option("--image", metavar="IMAGE", help="The container image to run.")] = None
     context: Annotated[
-        str | None, _option("--context", metavar="DIR", help="The folder from which an image is built.", hidden=True)
+        str | None, _option("--context", metavar="DIR", help="The folder from which an image is built.")
     ] = None
     dockerfile: Annotated[
         str | None,
-        _option(
-            "--dockerfile", metavar="PATH", help="The Dockerfile, in the context. Default: Dockerfile.", hidden=True
-        ),
+        _option("--dockerfile", metavar="PATH", help="The Dockerfile, in the context. Default: Dockerfile."),
+    ] = None
+    command: Annotated[
+        list[str] | None,
+        _option("--command", metavar="ARG", help="An argument in place of the image's command. Repeatable."),
+    ] = None
+    publish: Annotated[
+        list[str] | None,
+        _option("--publish", metavar="[ADDR:]N", help="A port of the machine for the next --port. Repeatable."),
+    ] = None
+    volume: Annotated[
+        list[str] | None,
+        _option("--volume", metavar="NAME:PATH", help="A volume of the environment, and its path. Repeatable."),
+    ] = None
+    user: Annotated[str | None, _option("--user", metavar="USER", help="The user that the container runs as.")] = None
+    pull: Annotated[
+        PullOption | None, _option("--pull", case_sensitive=False, help="When the image is pulled. Default: missing.")
+    ] = None
+    memory: Annotated[int | None, _option("--memory", metavar="MIB", help="Limit of memory, in MiB; 0 for none.")] = (
+        None
+    )
+    cpus: Annotated[float | None, _option("--cpus", metavar="N", help="Limit of processors; 0 for none.")] = None
+    build_arg: Annotated[
+        list[str] | None, _option("--build-arg", metavar="K=V", help="A build argument of the Dockerfile. Repeatable.")
+    ] = None
+    build_target: Annotated[
+        str | None, _option("--build-target", metavar="STAGE", help="The stage of the Dockerfile that is built.")
+    ] = None
+    platform: Annotated[
+        str | None, _option("--platform", metavar="OS/ARCH", help="The platform of the image, such as linux/arm64.")
     ] = None
     port: Annotated[
         list[int] | None,
@@ -173,7 +227,37 @@ class SpecOptions:
             env=self._variables(spec),
             backoff=self._backoff(spec),
             health_check=self._health_check(spec.health_check),
+            container=self._container(spec.container),
         )
+
+    def _container(self, container: ContainerJson) -> ContainerJson:
+        changes: dict[str, Any] = {}
+        for option, field in (
+            ("user", "user"),
+            ("memory", "memory_mib"),
+            ("cpus", "cpus"),
+            ("build_target", "build_target"),
+            ("platform", "platform"),
+        ):
+            if (value := getattr(self, option)) is not None:
+                changes[field] = value or None
+        if self.pull is not None:
+            changes["pull"] = self.pull.upper()
+        if self.command is not None:
+            changes["command"] = [text for text in self.command if text] and self.command
+        if self.publish is not None:
+            changes["publish"] = [_published(index, text) for index, text in enumerate(self.publish) if text]
+        if self.volume is not None:
+            changes["volumes"] = [
+                VolumeMountJson(name=name, path=path)
+                for name, path in _pairs("--volume", self.volume, ":", "NAME:PATH")
+            ]
+        if self.build_arg is not None:
+            changes["build_args"] = [
+                BuildArgumentJson(name=name, value=value)
+                for name, value in _pairs("--build-arg", self.build_arg, "=", "NAME=VALUE")
+            ]
+        return replace(container, **changes)
 
     def _backoff(self, spec: SpecJson) -> BackoffJson:
         values = {

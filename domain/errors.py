@@ -234,7 +234,9 @@ class NotRunnable(Conflict):
 
 
 class TargetUnavailable(Conflict):
-    message = "This server does not offer target {target}; it offers {available}."
+    message = (
+        "This server does not offer target {target}; it offers {available}. Start it with that target, or use another."
+    )
 
 
 class StageNotWaiting(Conflict):

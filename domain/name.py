@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from hashlib import sha256
 
 from domain.errors import InvalidArgument, InvalidDescription, InvalidName
 
@@ -20,6 +21,9 @@ PARTS = 4
 Text longer than this allows is too long anyway and is never composed: composing takes quadratic time in the number of
 marks on one letter.
 """
+
+LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""A label of the Domain Name System, in lower case."""
 
 TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 """Bidirectional classes of the controls that reorder the text around them."""
@@ -103,3 +107,12 @@ def has_control(text: str) -> bool:
 def _is_control(character: str) -> bool:
     # Cc: control; Cs: lone surrogate, which can't be encoded; Zl and Zp: line and paragraph separators
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(character) in TURNS
+
+
+def host(name: str) -> str:
+    """Return the host name of a service in the network of its environment: a DNS label, and one for each name."""
+    label = name.casefold()
+    if LABEL.fullmatch(label):
+        return label
+    text = re.sub("[^a-z0-9]+", "-", label)[:50].strip("-")
+    return f"{text or 'service'}-{sha256(key(name).encode()).hexdigest()[:6]}"

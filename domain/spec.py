@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain import name as names
+from domain.container import Container, find_problem
 from domain.errors import InvalidSpec
 from domain.reference import REFERENCE, parse, references
 
@@ -58,6 +59,12 @@ UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 ONE_LINE = frozenset({"image", "context", "dockerfile", "directory"})
 """Fields without control characters. Commands and values of variables may have several lines."""
 
+MAY_BE_EMPTY = frozenset({"env", "container.command", "container.build_args"})
+"""Fields whose texts may be empty."""
+
+NO_CONTAINER = Container()
+"""The default: the image's own command, without limits."""
+
 NAMES = {
     "context": "buildContext",
     "directory": "workingDirectory",
@@ -77,6 +84,10 @@ NAMES = {
     "stop_first": "stopFirst",
     "initial": "initialSeconds",
     "max": "maxSeconds",
+    "memory": "memoryMib",
+    "host_port": "hostPort",
+    "build_args": "buildArgs",
+    "build_target": "buildTarget",
     "port": "portIndex",
     "allow_failure": "allowFailure",
 }
@@ -168,7 +179,8 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds. With *stop_first* the old instance is stopped before the new one starts, because they share files; a fixed
     port has the same effect. *retries* is the number of retries of a failed step, with *backoff* between the attempts.
     If failure is allowed (*allow_failure*), a deployment goes on as if the service had succeeded. A JOB that runs
-    *once* is left out after it has succeeded with the same revision and specification.
+    *once* is left out after it has succeeded with the same revision and specification. *container* says how a service
+    with an image, existing or built, runs.
     """
 
     image: str | None = None
@@ -188,6 +200,7 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     backoff: Backoff = Backoff()
     allow_failure: bool = False
     once: bool = False
+    container: Container = Container()
 
     @property
     def is_built(self) -> bool:
@@ -211,6 +224,8 @@ def referring(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
         match check:
             case HttpCheck(path=text) | CommandCheck(command=text):
                 yield "healthCheck", text
+    for text in spec.container.command:
+        yield "container.command", text
 
 
 def refers(spec: ServiceSpec) -> bool:
@@ -225,6 +240,9 @@ def refers(spec: ServiceSpec) -> bool:
             return True
     for command in spec.build:
         if REFERENCE in command:
+            return True
+    for text in spec.container.command:
+        if REFERENCE in text:
             return True
     return spec.health is not None and any(
         (isinstance(check, HttpCheck) and REFERENCE in check.path)
@@ -245,6 +263,9 @@ def rewritten(spec: ServiceSpec, rewrite: Callable[[str], str]) -> ServiceSpec:
         run=None if spec.run is None else rewrite(spec.run),
         build=tuple(rewrite(command) for command in spec.build),
         health=health,
+        container=replace(spec.container, command=tuple(rewrite(text) for text in spec.container.command))
+        if spec.container.command
+        else spec.container,
     )
 
 
@@ -275,6 +296,11 @@ def checked(spec: ServiceSpec, type: ServiceType) -> ServiceSpec:
         raise _invalid(sources[1], f"a service has one source, but {NAMES.get(sources[0], sources[0])} is given, too")
     if spec.dockerfile is not None and spec.context is None:
         raise _invalid("dockerfile", "it needs a buildContext")
+    if spec.container != NO_CONTAINER:
+        if spec.image is None and spec.context is None:
+            raise _invalid("container", "only a service with an image or a buildContext runs as a container")
+        if problem := find_problem(spec.container, spec.ports, is_built=spec.context is not None):
+            raise _invalid(f"container.{problem[0]}", problem[1])
     _texts(spec)
     for field, text in referring(spec):
         for _ in references(text, field):
@@ -315,6 +341,7 @@ def _texts(spec: ServiceSpec) -> None:
         ("run", spec.run),
         *(("build", command) for command in spec.build),
         *(("env", variable.value) for variable in spec.env),
+        *spec.container.texts,
     ]
     checks = () if spec.health is None else spec.health.checks
     if len(checks) > MAX_CHECKS:
@@ -330,7 +357,7 @@ def _texts(spec: ServiceSpec) -> None:
     for field, text in texts:
         if text is None:
             continue
-        if field != "env" and not text.strip():
+        if field not in MAY_BE_EMPTY and not text.strip():
             raise _invalid(field, "it is empty")
         if field in ONE_LINE and names.has_control(text):
             raise _invalid(field, names.CONTROL)

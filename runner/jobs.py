@@ -6,7 +6,7 @@ the release of the jobs of stalled workers.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from importlib.resources import files
@@ -42,7 +42,7 @@ POLL = 0.5
 MAX_DEPLOYMENTS = 200
 """Maximum number of deployments that a worker runs at once."""
 
-VERSION = 10
+VERSION = 11
 """Version of jobs.sql. Increase it with each change, so that an older Stageline refuses the database."""
 
 
@@ -114,6 +114,11 @@ class Jobs:
             with suppress(LogUnavailable):
                 await self._connector.pool.fetch("DELETE FROM workers WHERE name = $1", self._worker)
 
+    async def declare(self, is_local: Mapping[str, bool]) -> None:
+        """Declare which targets this worker has, by their names, and whether they run services on its own machine."""
+        for target, local in is_local.items():
+            await self._connector.pool.fetch("SELECT declare_target($1, $2)", target, local)
+
     async def heartbeat(self) -> bool:
         """Record a heartbeat of the worker and its machine; return whether that was taken for lost before."""
         [(was_gone,)] = await self._connector.pool.fetch(
@@ -171,7 +176,7 @@ async def prepare(dsn: str) -> None:
 async def take_over(connection: Connection, machine: Machine) -> AsyncIterator[None]:
     """Defer the open deployments of a log that is copied into the database within the block, in its transaction.
 
-    Its environments of local targets are bound to *machine*.
+    Its environments are bound to *machine*.
     """
     await connection.execute("ALTER TABLE stored_events DISABLE TRIGGER deployments_are_deferred")
     yield

@@ -39,10 +39,21 @@ ALTER TABLE procrastinate_jobs DISABLE TRIGGER procrastinate_trigger_status_even
 CREATE OR REPLACE FUNCTION queue_of(machine uuid) RETURNS text LANGUAGE sql IMMUTABLE
     AS $$ SELECT replace(machine::text, '-', '') $$;
 
--- Whether a target runs services on the worker's own machine, so that an environment is bound to one machine. No other
--- line of the runner names a target. Its executor gives the same answer (see runner/targets/contract.py).
-CREATE OR REPLACE FUNCTION is_local(target text) RETURNS boolean LANGUAGE sql IMMUTABLE
-    AS $$ SELECT lower(target) = 'process' $$;
+-- The targets that workers have declared, by their names in lower case. A local one runs services on the worker's own
+-- machine, so an environment is bound to one machine. All workers must agree; the last declaration counts.
+CREATE TABLE IF NOT EXISTS targets (
+    name text PRIMARY KEY,
+    is_local boolean NOT NULL
+);
+
+-- Whether a target is local. One that no worker has declared is not; the first worker that fetches its job has.
+CREATE OR REPLACE FUNCTION is_local(target text) RETURNS boolean LANGUAGE sql STABLE
+    AS $$ SELECT coalesce((SELECT t.is_local FROM targets t WHERE t.name = lower(target)), false) $$;
+
+CREATE OR REPLACE FUNCTION declare_target(target text, local boolean) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO targets VALUES (lower(target), local)
+        ON CONFLICT (name) DO UPDATE SET is_local = excluded.is_local WHERE targets.is_local <> excluded.is_local
+$$;
 
 CREATE OR REPLACE FUNCTION plan_of(deployment uuid) RETURNS json LANGUAGE sql STABLE AS $$
     SELECT convert_from(e.state, 'UTF8')::json FROM stored_events e
@@ -52,6 +63,13 @@ $$;
 -- The queue of a planned deployment that is bound to no machine: the target's name.
 CREATE OR REPLACE FUNCTION shared_queue(planned json) RETURNS text LANGUAGE sql IMMUTABLE
     AS $$ SELECT lower(planned -> 'plan' ->> 'target') $$;
+
+-- Before targets were declared, only environments of local ones were bound: their targets are local.
+INSERT INTO targets
+    SELECT DISTINCT shared_queue(convert_from(e.state, 'UTF8')::json), true FROM stored_events e
+    WHERE e.topic = 'deployment.DeploymentPlanned' AND NOT EXISTS (SELECT FROM targets)
+        AND (convert_from(e.state, 'UTF8')::json ->> 'environment')::uuid IN (SELECT environment FROM homes)
+    ON CONFLICT DO NOTHING;
 
 CREATE OR REPLACE FUNCTION defer_deployment(admitted uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -189,8 +207,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Bind to the machine *here* all environments of local targets whose log was moved into this database, and defer the
--- open deployments.
+-- Bind to the machine *here* all environments whose log was moved into this database, and defer the open deployments.
+-- That of a target that is not local has no effect.
 CREATE OR REPLACE FUNCTION take_over(here uuid, called text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO machines VALUES (here, called, now()) ON CONFLICT (id) DO UPDATE SET seen_at = now();
@@ -198,7 +216,7 @@ BEGIN
         SELECT DISTINCT (planned ->> 'environment')::uuid, here FROM (
             SELECT convert_from(e.state, 'UTF8')::json AS planned FROM stored_events e
             WHERE e.topic = 'deployment.DeploymentPlanned'
-        ) AS plans WHERE is_local(planned -> 'plan' ->> 'target');
+        ) AS plans;
     PERFORM defer_deployment(open.deployment::uuid) FROM (
         SELECT convert_from(e.state, 'UTF8')::json ->> 'deployment' AS deployment FROM stored_events e
             WHERE e.topic = 'queue.DeploymentAdmitted'

@@ -117,6 +117,7 @@ class WorkerEngine:
         async with Jobs(self._dsn, self._runner.worker, self._machine, self._gone, *self._prepare).open() as jobs:
             self._machine.live()
             await jobs.heartbeat()
+            await jobs.declare({target: executor.is_local for target, executor in self._runner.executors.items()})
             position = await self._log.position()
             if self._fault is not None:
                 logger.info("The worker is running again")

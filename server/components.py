@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -42,7 +43,11 @@ from runner.machine import machine
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
 from runner.secret import SecretOpener
-from runner.targets.contract import Executor, StepRequest
+from runner.targets.contract import Executor, OpenSecrets, StepRequest
+from runner.targets.docker import address
+from runner.targets.docker.engine import Engine as DockerEngine
+from runner.targets.docker.engine import EngineError, EngineUnavailable
+from runner.targets.docker.executor import DockerExecutor
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.wait import WaitRecorder
@@ -103,7 +108,10 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
 
         user = None if settings.run_as is None else account.find(settings.run_as)
         processes = ProcessExecutor(settings.data, user, open_secrets)
-        executors: Mapping[Target, Executor] = {Target.PROCESS: processes}
+        executors: dict[Target, Executor] = {Target.PROCESS: processes}
+        if settings.docker is not None:
+            containers = docker_target(settings.docker, settings.data, open_secrets)
+            executors[Target.DOCKER] = await stack.enter_async_context(containers)
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
@@ -149,6 +157,25 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         tokens = Tokens(application.handler)
         backend = _backend(settings, application, aside)
         yield Components(application, backend, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
+
+
+@asynccontextmanager
+async def docker_target(
+    host: str, data: Path, open_secrets: OpenSecrets | None = None
+) -> AsyncIterator[DockerExecutor]:
+    """Yield the executor of the engine at *host*, with the folder *data*; raises `AddressInvalid`.
+
+    The engine may be unavailable meanwhile.
+    """
+    engine = DockerEngine(address.parse(host))
+    try:
+        await engine.check()
+    except (EngineUnavailable, EngineError) as error:
+        logger.warning("The target DOCKER is unavailable until its engine answers: %(reason)s", {"reason": error})
+    try:
+        yield DockerExecutor(engine, machine(data).id, open_secrets)
+    finally:
+        await engine.close()
 
 
 async def _keep_logs_small(processes: ProcessExecutor) -> None:

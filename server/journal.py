@@ -27,6 +27,7 @@ def begin(settings: Settings) -> None:
     handler.addFilter(is_reportable)
     handler.setFormatter(JsonFormatter() if settings.log_format is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # below that, it logs each request to a Docker engine
     logging.getLogger("procrastinate").setLevel(logging.WARNING)  # below that, it logs each job
     logging.getLogger("strawberry.ws").setLevel(logging.ERROR)  # `server.websocket` logs refused origins, with a limit
     # graphql-core never awaits some of the coroutines that are cancelled before they begin

@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -14,11 +15,14 @@ from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from endpoint.execution.persisted import DocumentsUnusable
+from runner.targets.docker.address import AddressInvalid
+from runner.targets.docker.engine import EngineUnavailable
 from runner.targets.process.account import AccountUnusable
 from runner.targets.process.executor import ProcessExecutor
 from server import journal, secret
 from server.app import app
 from server.auth import AdminTokenUnusable, KeyringUnusable
+from server.components import docker_target
 from server.connection import Connections, backlog, raise_file_limit
 from server.garbage import collect_rarely, return_free_memory, share_arena
 from server.http import HttpProtocol
@@ -46,6 +50,9 @@ STARTUP_FAILED = "Application startup failed. Exiting."
 """Log line of uvicorn after the reason, which says it all."""
 
 ABANDONED = "A signal ended the server before its start was complete. Earlier log lines say what it waited for."
+
+UNUSABLE = (LogUnavailable, AccountUnusable, AddressInvalid, AdminTokenUnusable, KeyringUnusable, SigningKeyUnusable)
+"""Reasons for which a server can't start; their messages say what to do."""
 
 logger = logging.getLogger("stageline")
 
@@ -149,7 +156,14 @@ def _report_start_errors(application: ASGIApp) -> ASGIApp:
 
         try:
             await application(scope, receive, hold if scope["type"] == "lifespan" else send)
-        except (LogUnavailable, AccountUnusable, AdminTokenUnusable, KeyringUnusable, SigningKeyUnusable) as reason:
+        except (
+            LogUnavailable,
+            AccountUnusable,
+            AddressInvalid,
+            AdminTokenUnusable,
+            KeyringUnusable,
+            SigningKeyUnusable,
+        ) as reason:
             if not failed:
                 raise
             await send({**failed[0], "message": str(reason)})
@@ -177,6 +191,17 @@ def _bind(settings: Settings) -> socket.socket:
     return bound
 
 
-def stop_services(data: Path) -> None:
-    """Stop every service that a server with this data folder left running. That server must have ended."""
-    asyncio.run(ProcessExecutor(data).sweep(keep=()))
+def stop_services(data: Path, docker: str | None = None) -> None:
+    """Stop every service that a server with this data folder left running, also on the Docker engine *docker*.
+
+    That server must have ended.
+    """
+    asyncio.run(_stop_services(data, docker))
+
+
+async def _stop_services(data: Path, docker: str | None) -> None:
+    await ProcessExecutor(data).sweep(keep=())
+    if docker is not None:
+        async with docker_target(docker, data) as containers:
+            with suppress(EngineUnavailable):  # which is logged
+                await containers.sweep(keep=())

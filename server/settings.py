@@ -23,6 +23,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *database*: the address of a PostgreSQL database; None for SQLite, in *data*
     - *works*: run deployments of that database, as one of any number of workers
     - *run_as*: the user of the machine that steps run as; None for the server's own
+    - *docker*: the address of the Docker engine that is the target DOCKER; None for no such target
     - *gone*: time without a heartbeat after which a machine is lost, in seconds
     - *documents*: a file with the only documents that are allowed, besides our *own_documents*
     - *refuses_unlisted*: refuse other documents; if off, only log them
@@ -44,6 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     database: str | None = None
     works: bool = True
     run_as: str | None = None
+    docker: str | None = None
     gone: float = 300.0
     documents: Path | None = None
     own_documents: tuple[str, ...] = ()

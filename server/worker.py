@@ -7,6 +7,7 @@ import sys
 
 import uvloop
 
+from runner.targets.docker.address import AddressInvalid
 from runner.targets.process.account import AccountUnusable
 from server import journal, secret, stores
 from server.components import running
@@ -25,7 +26,7 @@ def work(settings: Settings) -> None:
     journal.begin(settings)
     try:
         is_lost = uvloop.run(_work(settings))
-    except (LogUnavailable, AccountUnusable, SigningKeyUnusable) as reason:
+    except (LogUnavailable, AccountUnusable, AddressInvalid, SigningKeyUnusable) as reason:
         sys.exit(str(reason))
     except asyncio.CancelledError:
         sys.exit("A signal ended the worker before its start was complete. Earlier log lines say what it waited for.")

@@ -2,6 +2,7 @@
 The values of references, which are looked up when a step starts and pinned in the event of its start.
 
 The services of an environment on the target PROCESS run on one machine, and reach each other at its loopback address.
+On other targets they reach each other by name.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,9 +11,11 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain import name as names
 from domain.deployment.plan import Endpoint, Plan, PlannedService
 from domain.errors import InvalidSpec, UnmetReference
 from domain.pipeline import need as needs
+from domain.pipeline.environment import Target
 from domain.reference import (
     Fact,
     FactReference,
@@ -124,18 +127,20 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
             case VariableReference(name=name):
                 value = next((each.value for each in plan.variables if each.name == name), None)
                 return ("there is no such variable", "set it, and deploy again") if value is None else value
+            case HostReference(service=name):
+                return self._host(name)
             case SecretReference(name=name):
                 remedy = f"set it (stageline secret set {name}), and deploy again"
                 return self.secrets.get(name) or ("there was no such secret when the deployment started", remedy)
-            case HostReference():
-                return HOST
             case PortReference(service=name, index=index):
                 return self._port(name, index)
             case UrlReference(service=name):
                 port = self._port(name, 0)
                 known = self.service(name)
                 is_database = known is not None and known.service.type is ServiceType.DATABASE
-                return f"{'tcp' if is_database else 'http'}://{HOST}:{port}" if isinstance(port, str) else port
+                return (
+                    f"{'tcp' if is_database else 'http'}://{self._host(name)}:{port}" if isinstance(port, str) else port
+                )
             case OutputReference(service=name, key=key):
                 return self._output(name, key)
             case _:
@@ -153,6 +158,13 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
                 return self.plan.revision or ""
             case _:
                 assert_never(fact)
+
+    def _host(self, name: str) -> str:
+        """Return the host of a service: the machine's own, or its name in the network of the environment."""
+        if self.plan.target is Target.PROCESS:
+            return HOST
+        known = self.service(name)
+        return names.host(name if known is None else known.service.name)
 
     def _port(self, name: str, index: int) -> str | tuple[str, str]:
         known = self.service(name)

@@ -5,6 +5,7 @@ from typing import Annotated, TypeVar
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from domain import container as containers
 from domain import spec as specs
 from domain.errors import InvalidSpec
 
@@ -73,6 +74,44 @@ NO_BACKOFF = BackoffDocument()
 """The default wait."""
 
 
+class PublishedPortDocument(DocumentPart, frozen=True):
+    """A port of a container that is reachable at a fixed port of the machine."""
+
+    host_port: Annotated[int, Meta(description="The port of the machine.")]
+    port_index: Annotated[int, Meta(description="Index of the port in the ports of the service, from 0.")] = 0
+    address: Annotated[str, Meta(description="The IP address of the machine.")] | None = None
+
+
+class VolumeMountDocument(DocumentPart, frozen=True):
+    """A volume of the environment, mounted in a container."""
+
+    name: str
+    path: Annotated[str, Meta(description="Absolute path in the container.")]
+
+
+class ContainerDocument(DocumentPart, frozen=True):
+    """How a service runs as a container; only for one with an image or a build context."""
+
+    command: Annotated[tuple[str, ...], Meta(description="The arguments that replace the command of the image.")] = ()
+    user: Annotated[str, Meta(description="The user, or user:group, that it runs as.")] | None = None
+    pull: Annotated[containers.Pull, Meta(description="When the image is pulled.")] = containers.Pull.MISSING
+    publish: Annotated[
+        tuple[PublishedPortDocument, ...], Meta(description="Ports that are reachable at a fixed port of the machine.")
+    ] = ()
+    volumes: Annotated[
+        tuple[VolumeMountDocument, ...], Meta(description="Volumes of the environment; they survive the service.")
+    ] = ()
+    memory_mib: Annotated[int, Meta(description="Limit of memory, in MiB.")] | None = None
+    cpus: Annotated[float, Meta(description="Limit of processors.")] | None = None
+    build_args: Annotated[dict[str, str], Meta(description="Build arguments of the Dockerfile.")] = {}
+    build_target: Annotated[str, Meta(description="The stage of the Dockerfile that is built.")] | None = None
+    platform: Annotated[str, Meta(description="Platform of the image, such as linux/arm64.")] | None = None
+
+
+NO_CONTAINER = ContainerDocument()
+"""The default: the image's own command, without limits."""
+
+
 class SpecDocument(DocumentPart, frozen=True):
     """How a service is built and run: from an image, from a Dockerfile, or as processes."""
 
@@ -104,6 +143,7 @@ class SpecDocument(DocumentPart, frozen=True):
         bool,
         Meta(description="Whether to leave out a JOB that has succeeded with the same revision and specification."),
     ] = False
+    container: ContainerDocument = NO_CONTAINER
 
 
 Part = TypeVar(
@@ -113,6 +153,7 @@ Part = TypeVar(
     HealthProbeDocument,
     HealthCheckDocument,
     BackoffDocument,
+    ContainerDocument,
     SpecDocument,
 )
 
@@ -124,6 +165,7 @@ DEFAULTS: dict[type[DocumentPart], dict[str, object]] = {
         HealthProbeDocument(),
         HealthCheckDocument(),
         BackoffDocument(),
+        ContainerDocument(),
         SpecDocument(),
     )
 }
@@ -154,6 +196,47 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
         backoff=_backoff_to_domain(spec.backoff),
         allow_failure=spec.allow_failure,
         once=spec.once,
+        container=_container_to_domain(spec.container),
+    )
+
+
+def _container_to_domain(container: ContainerDocument) -> containers.Container:
+    return containers.Container(
+        command=container.command,
+        user=container.user,
+        pull=container.pull,
+        publish=tuple(
+            containers.Publication(port=each.port_index, host_port=each.host_port, address=each.address)
+            for each in container.publish
+        ),
+        volumes=tuple(containers.Volume(name=each.name, path=each.path) for each in container.volumes),
+        memory=container.memory_mib,
+        cpus=container.cpus,
+        build_args=tuple(
+            containers.BuildArgument(name=name, value=value) for name, value in container.build_args.items()
+        ),
+        build_target=container.build_target,
+        platform=container.platform,
+    )
+
+
+def _container_from_domain(container: containers.Container) -> ContainerDocument:
+    return lean(
+        ContainerDocument(
+            command=container.command,
+            user=container.user,
+            pull=container.pull,
+            publish=tuple(
+                PublishedPortDocument(port_index=each.port, host_port=each.host_port, address=each.address)
+                for each in container.publish
+            ),
+            volumes=tuple(VolumeMountDocument(name=each.name, path=each.path) for each in container.volumes),
+            memory_mib=container.memory,
+            cpus=container.cpus,
+            build_args={each.name: each.value for each in container.build_args},
+            build_target=container.build_target,
+            platform=container.platform,
+        )
     )
 
 
@@ -214,6 +297,7 @@ def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
             backoff=_backoff_from_domain(spec.backoff),
             allow_failure=spec.allow_failure,
             once=spec.once,
+            container=_container_from_domain(spec.container),
         )
     )
 

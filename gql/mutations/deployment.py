@@ -140,6 +140,7 @@ async def _deploy(
         expected=write.expected_version,
         action=action,
         revision=revision,
+        targets=write.context.application.targets,
         selection=selection,
         ignores_freeze=_ignores(write, ignore_freeze),
     )
@@ -244,6 +245,7 @@ async def _repeat(write: Write, source: str, action: Action, ignore_freeze: bool
         actor=write.context.author(write.reason).actor,
         action=action,
         expected=write.expected_version,
+        targets=write.context.application.targets,
         ignores_freeze=_ignores(write, ignore_freeze),
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))

@@ -99,7 +99,7 @@ class Executor(Protocol):
     def is_local(self) -> bool:
         """Whether services run on the worker's own machine, so that an environment is bound to one machine.
 
-        The function `is_local` in jobs.sql gives the same answer for the target's name.
+        Workers declare it to the database (`Jobs.declare`), which assigns deployments by it.
         """
         ...
 

@@ -23,6 +23,7 @@ from domain.errors import (
     InvalidArgument,
     NothingToDeploy,
     Refused,
+    TargetUnavailable,
     VersionMismatch,
 )
 from domain.pipeline.environment import (
@@ -31,6 +32,7 @@ from domain.pipeline.environment import (
     EditEnvironment,
     EnvironmentPolicy,
     OnRequest,
+    Target,
 )
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService, EditService, RemoveService
@@ -311,3 +313,25 @@ async def test_a_deployment_that_is_not_there_is_not_found(handler: Handler) -> 
         with pytest.raises(Refused) as refused:
             await work(handler, nowhere)
         assert DeploymentNotFound(deployment=str(nowhere)) == refused.value
+
+
+async def test_a_request_for_a_target_that_the_server_lacks_is_refused(
+    handler: Handler, environment: EnvironmentId
+) -> None:
+    over = await request(handler, environment)
+    await take_up(handler, over)
+
+    async def deploy(transaction: Transaction) -> DeploymentId:
+        targets = frozenset({Target.DOCKER})
+        return await writing.request(transaction, environment, DeploymentId(new()), "ann", targets=targets)
+
+    async def roll_back(transaction: Transaction) -> DeploymentId:
+        targets = frozenset({Target.DOCKER})
+        new_id = DeploymentId(new())
+        return await writing.repeat(transaction, over, new_id, "ann", Action.ROLLBACK, targets=targets)
+
+    with pytest.raises(TargetUnavailable, match="does not offer target PROCESS; it offers DOCKER"):
+        await transact(handler, deploy)
+    await cancel(handler, over)
+    with pytest.raises(TargetUnavailable):
+        await transact(handler, roll_back)

@@ -52,7 +52,59 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         "backoff": {"initialSeconds": 0.5, "factor": 3.0, "maxSeconds": 9.0, "jitter": 0.1},
         "allowFailure": True,
         "once": False,
+        "container": {
+            "command": [],
+            "user": None,
+            "pull": "MISSING",
+            "publish": [],
+            "volumes": [],
+            "memoryMib": None,
+            "cpus": None,
+            "buildArgs": [],
+            "buildTarget": None,
+            "platform": None,
+        },
     } == spec(staging, "backend")
+
+
+def test_a_container_is_what_its_options_say(staging: Shell) -> None:
+    staging.done(
+        *("service", "add", "-n", "Web", "-t", "container", "--image", "nginx", "--port", "80", "--port", "81"),
+        *("--publish", "", "--publish", "[::1]:8081", "--volume", "data:/data", "--command", "serve", "--command", ""),
+        *("--user", "app", "--pull", "always", "--memory", "64", "--cpus", "0.5", "--platform", "linux/amd64"),
+    )
+    assert spec(staging, "Web")["container"] == {
+        "command": ["serve", ""],
+        "user": "app",
+        "pull": "ALWAYS",
+        "publish": [{"portIndex": 1, "hostPort": 8081, "address": "::1"}],
+        "volumes": [{"name": "data", "path": "/data"}],
+        "memoryMib": 64,
+        "cpus": 0.5,
+        "buildArgs": [],
+        "buildTarget": None,
+        "platform": "linux/amd64",
+    }
+    staging.done(
+        *("service", "edit", "-n", "Web", "--image", "", "--context", ".", "--pull", "missing", "--memory", "0"),
+        *("--build-arg", "VERSION=1", "--build-target", "release", "--volume", "", "--command", "", "--platform", ""),
+    )
+    changed = spec(staging, "Web")["container"]
+    assert (changed["buildArgs"], changed["buildTarget"]) == ([{"name": "VERSION", "value": "1"}], "release")
+    assert (changed["memoryMib"], changed["volumes"], changed["command"], changed["platform"]) == (None, [], [], None)
+
+
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        (("--publish", "80/tcp"), "Invalid --publish '80/tcp': give PORT or ADDRESS:PORT."),
+        (("--volume", "data"), "Invalid --volume 'data': give NAME:PATH."),
+        (("--build-arg", "A"), "Invalid --build-arg 'A': give NAME=VALUE."),
+    ],
+)
+def test_an_option_of_a_container_of_another_form_is_refused(staging: Shell, option: tuple[str, str], why: str) -> None:
+    refused = staging("service", "add", "-n", "Web", "-t", "container", "--image", "nginx", *option)
+    assert (refused.code, why in refused.err) == (2, True)
 
 
 def test_only_a_job_runs_once(staging: Shell) -> None:

@@ -192,7 +192,7 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         Conflict,
         errors.TargetUnavailable(target="DOCKER", available="PROCESS"),
         "TARGET_UNAVAILABLE",
-        "This server does not offer target DOCKER; it offers PROCESS.",
+        "This server does not offer target DOCKER; it offers PROCESS. Start it with that target, or use another.",
     ),
     (
         Conflict,

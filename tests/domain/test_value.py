@@ -108,6 +108,12 @@ def test_a_value_is_pinned_at_the_start_of_the_step_and_filled_in(text: str, val
     assert story.url() == f"<{value}> ${{{{ $HOME"
 
 
+@pytest.mark.parametrize(("text", "value"), [("host", "db"), ("url", "tcp://db:5001")])
+def test_services_on_an_engine_reach_each_other_by_name(text: str, value: str) -> None:
+    made = replace(whole(f"${{{{ services['DB'].{text} }}}}"), target=Target.DOCKER)
+    assert [each.value for each in Story(made).to_ship().started()] == [value]
+
+
 def test_all_texts_of_the_specification_are_filled_in_also_those_of_the_build() -> None:
     text = "${{ services['DB'].port }}"
     health = Health(check=CommandCheck(command=f"test {text}"))

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 from strawberry.utils.str_converters import to_camel_case
 
+from domain.container import BuildArgument, Container, Publication, Pull, Volume
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest
 from domain.pipeline.freeze import Freeze, OnFreeze
 from domain.pipeline.gate import Approval, OnTimeout, StageCheck
@@ -30,6 +31,18 @@ POLICY = StagePolicy(
 ALSO = (CommandCheck(command="test -e up"), TcpCheck(port=1), HttpCheck(port=1))
 BACKOFF = Backoff(initial=2.5, factor=3.0, max=9.0, jitter=0.5)
 HEALTH = Health(check=HttpCheck(path="/up", port=1), also=ALSO, interval=2.0, timeout=3.0, start_period=4.0)
+CONTAINER = Container(
+    command=("serve",),
+    user="app",
+    pull=Pull.NEVER,
+    publish=(Publication(port=1, host_port=8080, address="127.0.0.1"),),
+    volumes=(Volume(name="data", path="/data"),),
+    memory=64,
+    cpus=0.5,
+    build_args=(BuildArgument(name="VERSION", value="1"),),
+    build_target="release",
+    platform="linux/amd64",
+)
 SPEC = ServiceSpec(
     image="image",
     context="context",
@@ -48,6 +61,7 @@ SPEC = ServiceSpec(
     backoff=BACKOFF,
     allow_failure=True,
     once=True,
+    container=CONTAINER,
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 
@@ -73,6 +87,10 @@ FACES: list[tuple[type[Struct], list[type]]] = [
     (ServiceSpec, [specs.ServiceSpec, specs.ServiceSpecInput, spec_documents.SpecDocument]),
     (Health, [specs.HealthCheck, specs.HealthCheckInput, spec_documents.HealthCheckDocument]),
     (Backoff, [specs.Backoff, specs.BackoffInput, spec_documents.BackoffDocument]),
+    (Container, [specs.ContainerSpec, specs.ContainerSpecInput, spec_documents.ContainerDocument]),
+    (Publication, [specs.PublishedPort, specs.PublishedPortInput, spec_documents.PublishedPortDocument]),
+    (Volume, [specs.VolumeMount, specs.VolumeMountInput, spec_documents.VolumeMountDocument]),
+    (BuildArgument, [specs.BuildArgument, specs.BuildArgumentInput]),
     (HttpCheck, [specs.HttpCheck, specs.HttpCheckInput, spec_documents.HttpCheckDocument]),
     (TcpCheck, [specs.TcpCheck, specs.TcpCheckInput, spec_documents.TcpCheckDocument]),
     (

@@ -293,12 +293,12 @@ CASES: list[tuple[str, Wrong, str]] = [
     (
         "TARGET_UNAVAILABLE",
         _in("editEnvironment", target="KUBERNETES"),
-        "This server does not offer target KUBERNETES; it offers PROCESS.",
+        "This server does not offer target KUBERNETES; it offers PROCESS. Start it with that target, or use another.",
     ),
     (
         "TARGET_UNAVAILABLE",
         lambda e: ("createEnvironment", {"project": e.project, "name": "Staging", "target": "DOCKER"}),
-        "This server does not offer target DOCKER; it offers PROCESS.",
+        "This server does not offer target DOCKER; it offers PROCESS. Start it with that target, or use another.",
     ),
     (
         "ENVIRONMENT_BUSY",

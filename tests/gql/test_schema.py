@@ -16,6 +16,7 @@ from graphql import (
     validate,
 )
 
+from domain.container import Pull
 from domain.deployment.instance import InstanceStatus
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
@@ -69,6 +70,7 @@ ENUMS: dict[str, type[Enum]] = {
     "ServiceWaitReason": ServiceWaitReason,
     "RunStatus": Status,
     "EnvironmentTarget": Target,
+    "PullPolicy": Pull,
     "WaitReason": WaitReason,
 }
 

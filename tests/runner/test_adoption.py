@@ -17,7 +17,7 @@ from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process import table
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
-from tests.runner.target import SERVICE, Printed, ask, build, deploy, job, server, until
+from tests.runner.target import SERVICE, Printed, ask, build, deploy, server, until
 
 
 class Doomed:
@@ -79,48 +79,6 @@ async def test_a_step_is_done_once_whenever_its_server_is_killed(
         assert marks.read_text().split() == [str(done) for done in range(kill + 1)]
         if late == 3:
             break
-
-
-async def test_a_service_is_started_once_whenever_its_server_is_killed(
-    doomed: Doomed, executor: ProcessExecutor, tmp_path: Path
-) -> None:
-    command = f"echo $STAGELINE_DEPLOYMENT_NUMBER >> marks; {server(tmp_path)}"
-    marks = tmp_path / "marks"
-    marks.touch()
-    late = 0
-    for kill, moment in enumerate(moments(first=0.002, growth=1.6)):
-        request = deploy(command, number=kill, directory=str(tmp_path), ports=(0,))
-        async with doomed.carrying_out(request):
-            await asyncio.sleep(moment)
-            late += str(kill) in marks.read_text().split()
-        (port,) = await executor.deploy(request, Printed())
-        assert await ask(port) == str(kill)
-        assert len([attempt for attempt in attempts(tmp_path) if attempt.is_alive_in(table.read())]) == 1
-        assert marks.read_text().split() == [str(done) for done in range(kill + 1)]
-        if late == 3:
-            break
-
-
-async def test_what_runs_is_watched_on_from_the_line_behind_those_kept(
-    doomed: Doomed, executor: ProcessExecutor, tmp_path: Path
-) -> None:
-    request = build("echo one", "touch begun; until test -e go; do sleep 0.01; done; echo two", directory=str(tmp_path))
-    async with doomed.carrying_out(request):
-        await until((tmp_path / "begun").exists)
-    watching = asyncio.create_task(executor.build(request, printed := Printed(kept=len("one\n"))))
-    (tmp_path / "go").touch()
-    await watching
-    assert printed.lines == ["two"]
-
-
-async def test_what_ended_meanwhile_has_ended_so(doomed: Doomed, executor: ProcessExecutor, tmp_path: Path) -> None:
-    request = job("touch begun; until test -e go; do sleep 0.01; done; exit 4", directory=str(tmp_path))
-    async with doomed.carrying_out(request):
-        await until((tmp_path / "begun").exists)
-    (tmp_path / "go").touch()
-    await until(lambda: not attempts(tmp_path)[0].is_running)
-    with pytest.raises(StepFailed, match="the job ended with exit code 4"):
-        await executor.deploy(request, Printed())
 
 
 async def test_a_timeout_counts_from_the_start_over_servers(

@@ -12,7 +12,8 @@ import pytest
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.targets.contract import StepFailed
-from runner.targets.process.health import Instance, find_problem, wait_until_healthy
+from runner.targets.health import find_problem, wait_until_healthy
+from runner.targets.process.instance import ProcessInstance
 from tests.runner.target import until
 
 
@@ -52,7 +53,7 @@ async def check(
     check: Check, *ports: int, directory: Path = Path(), within: float = 0.05, timeout: float = 5.0
 ) -> None:
     health = Health(check=check, interval=0.01, timeout=timeout)
-    place = Instance(ports=ports, directory=directory, variables={"PATH": os.environ["PATH"], "WORD": "yes"})
+    place = ProcessInstance(ports=ports, directory=directory, variables={"PATH": os.environ["PATH"], "WORD": "yes"})
     await wait_until_healthy(health, place, since=time.monotonic(), within=within)
 
 
@@ -103,7 +104,7 @@ async def test_a_step_of_the_wall_clock_changes_nothing(
 async def test_a_service_is_healthy_when_all_its_checks_have_succeeded(nobody: int, tmp_path: Path) -> None:
     async with listening(saying("HTTP/1.1 200 OK\r\n\r\n")) as port:
         health = Health(check=HttpCheck(), also=(TcpCheck(), CommandCheck(command="test -e up")), interval=0.01)
-        place = Instance(ports=[port], directory=tmp_path, variables={"PATH": os.environ["PATH"]})
+        place = ProcessInstance(ports=[port], directory=tmp_path, variables={"PATH": os.environ["PATH"]})
         late = wait_until_healthy(health, place, since=time.monotonic(), within=0.05)
         assert "the check (test -e up) ended with exit code 1" in await reason(late)
         assert "exit code 1" in str(await find_problem(health, place))
@@ -193,4 +194,5 @@ async def test_it_is_tried_until_it_succeeds(tmp_path: Path) -> None:
 async def test_it_is_tried_once_however_late_it_is() -> None:
     async with listening(saying("")) as port:
         health = Health(check=TcpCheck())
-        await wait_until_healthy(health, Instance(ports=[port], directory=Path(), variables={}), since=0.0, within=1.0)
+        place = ProcessInstance(ports=[port], directory=Path(), variables={})
+        await wait_until_healthy(health, place, since=0.0, within=1.0)

@@ -15,8 +15,8 @@ from domain.spec import CommandCheck, Health, TcpCheck
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process.executor import ProcessExecutor
 from runner.targets.process.table import STAMP
-from tests.runner.target import ENVIRONMENT, SERVICE, Printed, ask, deploy, fixed_port, server, until
-from tests.runner.test_adoption import Doomed, doomed, moments
+from tests.runner.target import Printed, ask, deploy, fixed_port, server, until
+from tests.runner.test_adoption import doomed
 from tests.runner.test_process import attempt_of
 
 __all__ = ["doomed"]
@@ -74,30 +74,6 @@ async def test_the_old_instance_runs_again_after_a_version_that_does_not_become_
     assert instances(tmp_path) == ["1"]
     assert await carry_out(executor, bad(tmp_path, port)) == OldInstance(number=1, ports=(port,))
     assert marks(tmp_path) == ["1", "2", "1"]
-
-
-async def test_the_old_instance_runs_again_after_each_attempt(
-    executor: ProcessExecutor, tmp_path: Path, port: int
-) -> None:
-    await executor.deploy(good(tmp_path, port, 1), Printed())
-    for attempt in (1, 2):
-        request = replace(bad(tmp_path, port, command="exit 1"), attempt=attempt)
-        assert await carry_out(executor, request) == OldInstance(number=1, ports=(port,))
-        assert await ask(port) == "1"
-    await executor.deploy(good(tmp_path, port, 3), Printed())
-    assert instances(tmp_path) == ["3"]
-
-
-async def test_the_old_instance_runs_again_after_a_forced_cancellation(
-    executor: ProcessExecutor, tmp_path: Path, port: int
-) -> None:
-    await executor.deploy(good(tmp_path, port, 1), Printed())
-    endless = replace(bad(tmp_path, port), spec=deploy(mark(tmp_path) + "exec sleep 60", ports=(port,)).spec)
-    running = asyncio.create_task(carry_out(executor, endless))
-    await until(lambda: marks(tmp_path) == ["1", "2"])
-    await executor.abort(endless)
-    assert await running == OldInstance(number=1, ports=(port,))
-    assert await ask(port) == "1"
 
 
 async def test_a_forced_cancellation_while_the_old_instance_is_stopped_starts_it_again(
@@ -231,27 +207,3 @@ async def test_the_old_instance_is_started_once_more_after_the_machine_was_resta
     await until(lambda: not instances(tmp_path))
     assert await carry_out(executor, bad(tmp_path, port)) == OldInstance(number=1, ports=(port,))
     assert await ask(port) == "1"
-
-
-@pytest.mark.parametrize("is_good", [True, False])
-async def test_the_outcome_is_the_same_whenever_the_server_is_killed(
-    doomed: Doomed, executor: ProcessExecutor, tmp_path: Path, port: int, is_good: bool
-) -> None:
-    old, late = 1, 0
-    await executor.deploy(good(tmp_path, port, 1), Printed())
-    for new, moment in enumerate(moments(first=0.002, growth=1.35), 2):
-        before = len(marks(tmp_path))
-        request = good(tmp_path, port, new) if is_good else bad(tmp_path, port, new, "exec sleep 60")
-        async with doomed.carrying_out(request):
-            await asyncio.sleep(moment)
-            late += len(marks(tmp_path)) - before == (1 if is_good else 2)
-        outcome = await carry_out(executor, request)
-        assert outcome == (None if is_good else OldInstance(number=old, ports=(port,)))
-        assert marks(tmp_path)[before:] == ([str(new)] if is_good else [str(new), str(old)])
-        old = new if is_good else old
-        assert await ask(port) == str(old)
-        assert instances(tmp_path) == [str(old)]
-        if late == 2:
-            break
-    await executor.delete(ENVIRONMENT, SERVICE)
-    assert instances(tmp_path) == []

@@ -229,21 +229,6 @@ async def test_nothing_that_has_ended_stays_a_zombie(executor: ProcessExecutor, 
 # Services
 
 
-async def test_a_service_gets_a_free_port_and_stays_up(executor: ProcessExecutor, tmp_path: Path) -> None:
-    request = deploy(server(tmp_path), ports=(0, 0))
-    ports = await executor.deploy(request, Printed())
-    assert len(set(ports)) == 2
-    assert await ask(ports[0]) == "1"
-    assert await executor.deploy(request, Printed()) == ports
-
-
-async def test_a_service_without_port_and_check_is_up_when_it_stays(executor: ProcessExecutor) -> None:
-    assert await executor.deploy(deploy("sleep 60"), Printed()) == ()
-    reason = await failure(executor.deploy(deploy("echo oh; exit 1", number=2), printed := Printed()))
-    assert reason == "the process ended with exit code 1 before it was healthy"
-    assert printed.lines == ["oh"]
-
-
 async def test_a_new_instance_takes_over_without_a_gap(executor: ProcessExecutor, tmp_path: Path) -> None:
     command = server(tmp_path)
     (old,) = await executor.deploy(deploy(command, ports=(0,)), Printed())
@@ -286,16 +271,6 @@ async def test_one_that_does_not_come_up_is_stopped_and_the_old_one_serves_on(
     assert await failure(executor.deploy(never, Printed())) == reason
 
 
-async def test_the_old_one_is_stopped_first_where_both_need_the_same_port(
-    executor: ProcessExecutor, tmp_path: Path
-) -> None:
-    (port,) = await executor.deploy(deploy(server(tmp_path), ports=(0,)), Printed())
-    printed = Printed()
-    assert await executor.deploy(deploy(server(tmp_path), ports=(port,), number=2), printed) == (port,)
-    assert await ask(port) == "2"
-    assert printed.notes == [f"port {port} is fixed; the old instance is stopped before the new one starts"]
-
-
 async def test_an_instance_that_has_lost_its_shim_makes_way_too(executor: ProcessExecutor, tmp_path: Path) -> None:
     request = deploy(server(tmp_path), ports=(0,))
     (port,) = await executor.deploy(request, Printed())
@@ -324,18 +299,6 @@ async def test_what_is_long_over_is_forgotten(executor: ProcessExecutor, tmp_pat
 
 
 # Unchanged
-
-
-async def test_the_known_instance_is_healthy_while_it_answers(executor: ProcessExecutor, tmp_path: Path) -> None:
-    first = deploy(server(tmp_path), ports=(0,))
-    again = replace(deploy(server(tmp_path), ports=(0,), number=2), known=first.deployment)
-    assert not await executor.is_healthy(again)
-    await executor.deploy(first, Printed())
-    assert await executor.is_healthy(again)
-    assert not await executor.is_healthy(replace(again, known=UUID(int=7)))
-    os.killpg(attempt_of(first, tmp_path).record.pid or 0, signal.SIGKILL)
-    await until(lambda: not attempt_of(first, tmp_path).is_running)
-    assert not await executor.is_healthy(again)
 
 
 async def test_the_known_instance_is_checked_once(executor: ProcessExecutor, tmp_path: Path) -> None:
@@ -392,13 +355,6 @@ async def test_an_aborted_step_is_stopped_after_its_last_words(executor: Process
     assert await failure(watching) == "it was cancelled"
     assert printed.lines[-1] == "bye"
     assert not is_alive(tmp_path / "pid")
-
-
-async def test_a_step_that_was_aborted_before_it_began_never_does(executor: ProcessExecutor, tmp_path: Path) -> None:
-    request = deploy("touch begun", directory=str(tmp_path))
-    await executor.abort(request)
-    assert await failure(executor.deploy(request, Printed())) == "it was cancelled"
-    assert not (tmp_path / "begun").exists()
 
 
 async def test_to_stop_watching_stops_nothing(executor: ProcessExecutor, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.targets.line import MAX_LINE, split_lines
 from runner.targets.process import tail as tails
-from runner.targets.process.tail import MAX_LINE, Tail, split_lines
+from runner.targets.process.tail import Tail
 from tests.runner.target import Printed
 
 

@@ -23,8 +23,7 @@ from runner import jobs, worker
 from runner.connector import Connector, Manager
 from runner.jobs import Jobs
 from runner.machine import machine
-from runner.targets.contract import Executor, StepOutput, StepRequest
-from runner.targets.process.executor import ProcessExecutor
+from runner.targets.contract import StepOutput, StepRequest
 from runner.worker import WorkerEngine
 from store import ids
 from store.log import LogUnavailable
@@ -758,22 +757,38 @@ async def test_of_an_environments_jobs_one_is_fetched_at_a_time_in_their_order(
     await connector.close_async()
 
 
-async def test_the_database_binds_an_environment_to_a_machine_exactly_when_its_target_is_local(
-    database: str, tmp_path: Path
-) -> None:
+async def test_the_database_learns_from_the_workers_which_targets_are_local(database: str, tmp_path: Path) -> None:
     await jobs.prepare(database)
     connection = await asyncpg.connect(database)
-    executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(tmp_path)}
-    for target in Target:
-        is_local = target in executors and executors[target].is_local
-        assert await connection.fetchval("SELECT is_local($1)", target) is is_local
+
+    async def local() -> set[Target]:
+        return {target for target in Target if await connection.fetchval("SELECT is_local($1)", target)}
+
+    assert await local() == set()
+    async with Jobs(database, "w", machine(tmp_path), gone=300.0).open() as declared:
+        await declared.declare({Target.PROCESS: True, Target.DOCKER: True})
+        assert await local() == {Target.PROCESS, Target.DOCKER}
+        await declared.declare({Target.DOCKER: False})
+    assert await local() == {Target.PROCESS}
+    await connection.close()
+
+
+async def test_a_database_of_a_time_before_declarations_keeps_its_environments_on_their_machines(
+    world: World, workers: Workers, database: str
+) -> None:
+    async with workers.one():
+        await world.over(await world.request(await world.environment(["api"])))
+    connection = await asyncpg.connect(database)
+    await connection.execute("DROP TABLE targets; UPDATE meta SET value = '9 old' WHERE name = 'jobs'")
+    await jobs.prepare(database)
+    assert await connection.fetchval("SELECT is_local('PROCESS')")
     await connection.close()
 
 
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (10, "0c1c134e9bb608e4")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (11, "05850057b7427f2e")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from domain.pipeline.environment import Target
 from projections.engine.status import ProjectionStatus, ProjectorStatus
 from projections.engine.views import ParkedEvent
+from runner.targets.docker.address import AddressInvalid
 from server.components import running
 from server.health import health
 from server.settings import Settings
@@ -74,3 +76,17 @@ async def test_health_says_what_is_wrong_with_the_read_models(tmp_path: Path, mo
         "parked": [{"projection": "project", "position": 2, "event": "project.ProjectCreated", "error": "KeyError: 7"}],
         "waiting": [],
     }
+
+
+async def test_a_server_with_an_engine_that_is_away_starts_and_offers_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(Settings(data=tmp_path, docker=f"unix://{tmp_path}/docker.sock")) as parts:
+        assert parts.application.targets == {Target.PROCESS, Target.DOCKER}
+    assert "The target DOCKER is unavailable until its engine answers: the Docker engine at unix://" in caplog.text
+
+
+async def test_an_address_that_is_no_engines_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(AddressInvalid, match=r"Invalid address of a Docker engine: 'docker.sock'"):
+        async with running(Settings(data=tmp_path, docker="docker.sock")):
+            raise AssertionError("unreachable")

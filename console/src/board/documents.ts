@@ -83,6 +83,10 @@ export const SERVICE = graphql(`
         backoff { initialSeconds factor maxSeconds jitter }
         allowFailure
         once
+        container {
+          command user pull publish { portIndex hostPort address } volumes { name path } memoryMib cpus
+          buildArgs { name value } buildTarget platform
+        }
       }
     }
   }

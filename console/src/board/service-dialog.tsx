@@ -6,6 +6,7 @@ import { Choice } from "../parts/fields";
 import { listed } from "../parts/format";
 import { Failed } from "../parts/states";
 import { TYPES } from "./card";
+import { ContainerFields } from "./container";
 import { SERVICE } from "./documents";
 import { CheckFields, FailureFields, Seconds, SourceFields, Variables } from "./spec-fields";
 import { checkOf, read, sourceOf, type Check, type Source, type Spec, type SpecInput } from "./spec";
@@ -158,6 +159,7 @@ function useSpecForm(spec: Spec | null): { fields: ReactNode; read: (form: FormD
         />
       </label>
       <Variables spec={spec} />
+      {source !== "command" && <ContainerFields spec={spec} isBuilt={source === "dockerfile"} />}
       <details>
         <summary>Health check and times</summary>
         <label>

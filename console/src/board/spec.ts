@@ -1,5 +1,6 @@
 /** The specification of a service, from and to the fields of a form. */
 import type { ResultOf, VariablesOf } from "../graphql";
+import { readContainer } from "./container";
 import type { ADD_SERVICE, SERVICE } from "./documents";
 
 export type Spec = NonNullable<ResultOf<typeof SERVICE>["service"]>["spec"];
@@ -64,5 +65,6 @@ export function read(form: FormData, source: Source, check: Check): SpecInput {
     },
     allowFailure: form.has("allow-failure"),
     once: form.has("once"),
+    container: source === "command" ? null : readContainer(form),
   };
 }

@@ -43,6 +43,6 @@ if __name__ == "__main__":
         clients.check()  # this is what the order of the stages is for
     except OSError as error:
         sys.exit(f"Backend needs Redis and DB to be up before it starts: {error}")
-    with ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Request) as server:
+    with ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Request) as server:
         print(f"Backend listens on {server.server_port}", flush=True)
         server.serve_forever()

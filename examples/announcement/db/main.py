@@ -33,6 +33,6 @@ class Request(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Request) as server:
+    with ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Request) as server:
         print(f"DB serves {FILE.name} on {server.server_port}", flush=True)
         server.serve_forever()

@@ -54,6 +54,6 @@ class Request(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     Thread(target=Request.reader.read, args=[os.environ["RABBITMQ_URL"]], daemon=True).start()
-    with ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Request) as server:
+    with ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Request) as server:
         print(f"Pablo Backend App listens on {server.server_port}", flush=True)
         server.serve_forever()

@@ -59,6 +59,6 @@ class Server(ThreadingTCPServer):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with Server(("127.0.0.1", int(os.environ["PORT"])), Connection) as server:
+    with Server((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Connection) as server:
         print(f"Redis listens on {server.server_address[1]}", flush=True)
         server.serve_forever()

@@ -12,9 +12,10 @@ from typing import Any
 from domain.deployment.step import Phase
 from domain.spec import Health, ServiceType, TcpCheck
 from runner.targets.contract import StepFailed, StepRequest
+from runner.targets.health import find_problem, wait_until_healthy
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt
-from runner.targets.process.health import COMMAND, Instance, find_problem, wait_until_healthy
+from runner.targets.process.instance import COMMAND, ProcessInstance
 from runner.targets.process.table import STAMP
 
 STEADY_TIME = 1.0
@@ -54,10 +55,10 @@ async def is_up(request: StepRequest, attempt: ProcessAttempt, account: Account 
     return await find_problem(request.spec.health or Health(check=TcpCheck()), instance) is None
 
 
-def instance_of(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> Instance:
+def instance_of(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> ProcessInstance:
     """Return the instance of *attempt* for its checks, whose commands have its stamp, so that they end with it."""
     ports = attempt.record.ports
-    return Instance(
+    return ProcessInstance(
         ports=ports,
         directory=directory(request),
         variables={**variables(request, ports, account), STAMP: str(attempt.folder)},

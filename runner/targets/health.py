@@ -6,42 +6,35 @@ does not wait for the interval.
 """
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import assert_never
-
-from msgspec import Struct
+from typing import Protocol, assert_never
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.http import get_status
 from runner.targets.contract import StepFailed
-from runner.targets.process.account import Account
 
 FIRST_PAUSE = 0.02
 """Pause before the second try, in seconds."""
 
-COMMAND = "STAGELINE_COMMAND"
-"""Name of the variable that has a command with secrets."""
-
-HOSTS = ("127.0.0.1", "::1")
-"""Addresses that a check tries: a service may listen on either."""
+GREETING = 0.1
+"""Time within which a proxy ends a connection to a port on which nothing listens behind it, in seconds."""
 
 
-class Instance(Struct, frozen=True, kw_only=True):
-    """A started service: its ports, and the directory, variables and user of its check's command.
+class Instance(Protocol):
+    """A started service on any target. With *is_proxied* a proxy accepts connections even before the service does."""
 
-    Nobody else may see a command that *has_secrets*.
-    """
+    @property
+    def is_proxied(self) -> bool: ...
 
-    ports: Sequence[int]
-    directory: Path
-    variables: Mapping[str, str]
-    account: Account | None = None
-    has_secrets: bool = False
+    async def address(self, index: int) -> tuple[Sequence[str], int]:
+        """Return the hosts and the port on which the service's port at *index* may answer; raise `Unhealthy`."""
+        ...
+
+    async def run(self, command: str) -> int:
+        """Run a shell command where the service runs, and return its exit code; stop it when this is cancelled."""
+        ...
 
 
 class Unhealthy(Exception):
@@ -95,25 +88,38 @@ async def _find_problem(check: Check, timeout: float, instance: Instance) -> str
 async def _try(check: Check, instance: Instance) -> None:
     match check:
         case HttpCheck(path=path, port=index):
-            await _http(path, instance.ports[index])
+            await _http(path, *await instance.address(index))
         case TcpCheck(port=index):
-            _, writer = await _connect(instance.ports[index])
-            writer.close()
+            await _tcp(*await instance.address(index), is_proxied=instance.is_proxied)
         case CommandCheck(command=command):
-            await _command(command, instance)
+            if code := await instance.run(command):
+                raise Unhealthy(f"the check ({command}) ended with exit code {code}")
         case _:
             assert_never(check)
 
 
-async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    for host in HOSTS:
+async def _connect(hosts: Sequence[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    for host in hosts:
         with suppress(OSError):
             return await asyncio.open_connection(host, port)
     raise Unhealthy(f"connection refused on port {port}")
 
 
-async def _http(path: str, port: int) -> None:
-    streams = await _connect(port)
+async def _tcp(hosts: Sequence[str], port: int, *, is_proxied: bool) -> None:
+    reader, writer = await _connect(hosts, port)
+    try:
+        if is_proxied and not await asyncio.wait_for(reader.read(1), GREETING):
+            raise Unhealthy(f"connection closed on port {port}")
+    except TimeoutError:
+        pass  # it waits for what the client says
+    except OSError:
+        raise Unhealthy(f"connection lost on port {port}") from None
+    finally:
+        writer.close()
+
+
+async def _http(path: str, hosts: Sequence[str], port: int) -> None:
+    streams = await _connect(hosts, port)
     try:
         status = await get_status(streams, f"localhost:{port}", path)
     except (OSError, ValueError):
@@ -124,28 +130,3 @@ async def _http(path: str, port: int) -> None:
         raise Unhealthy(f"no HTTP response on port {port}")
     if not "200" <= status[:3] < "400":
         raise Unhealthy(f"GET {path} on port {port} returned {status}")
-
-
-async def _command(command: str, instance: Instance) -> None:
-    null = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        "/bin/sh",
-        "-c",
-        f'eval "${COMMAND}"' if instance.has_secrets else command,
-        stdin=null,
-        stdout=null,
-        stderr=null,
-        cwd=instance.directory,
-        env={**instance.variables, COMMAND: command} if instance.has_secrets else instance.variables,
-        start_new_session=True,
-        **({} if instance.account is None else instance.account.options),
-    )
-    try:
-        code = await process.wait()
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    if code:
-        raise Unhealthy(f"the check ({command}) ended with exit code {code}")

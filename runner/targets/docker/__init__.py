@@ -1,0 +1,1 @@
+"""The target that runs services as containers of a Docker engine."""

@@ -1,0 +1,207 @@
+"""Containers of an engine: what the engine says of them, and how an attempt's is created."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from domain import name as names
+from domain.container import Publication
+from domain.spec import ServiceType
+from runner.targets.contract import StepRequest
+from runner.targets.docker import label
+from runner.targets.docker.address import EngineAddress
+
+FIRST_PORT = 8080
+"""The first port that a service gets in its container where its specification asks for a free one."""
+
+LOG = {"max-size": "10m", "max-file": "3"}
+"""Options of the log of a service: 30 MB are kept."""
+
+JOB_LOG = {"max-size": "200m", "max-file": "2"}
+"""Options of the log of a JOB, which is read from its beginning: more than the output of a step may have."""
+
+OUTPUT = "/stageline-output"
+"""Path of the file in a JOB's container to which it writes outputs."""
+
+ANYWHERE = frozenset({"", "0.0.0.0", "::"})
+"""Addresses of a published port that mean every address of the engine's machine."""
+
+MEBIBYTE = 1024 * 1024
+
+
+class HealthState(Struct, rename="pascal", frozen=True):
+    status: str = "none"
+
+
+class State(Struct, rename="pascal", frozen=True):
+    """The state of a container; *exit_code* counts once it is exited."""
+
+    status: str
+    running: bool = False
+    exit_code: int = 0
+    error: str = ""
+    is_out_of_memory: bool = field(name="OOMKilled", default=False)
+    started_at: str = ""
+    health: HealthState | None = None
+
+
+class Binding(Struct, rename="pascal", frozen=True):
+    host_ip: str = ""
+    host_port: str = ""
+
+
+class Endpoint(Struct, rename="pascal", frozen=True):
+    aliases: list[str] | None = None
+    address: str = field(name="IPAddress", default="")
+
+
+class Networks(Struct, rename="pascal", frozen=True):
+    ports: dict[str, list[Binding] | None] | None = None
+    networks: dict[str, Endpoint] = {}
+
+
+class RestartPolicy(Struct, rename="pascal", frozen=True):
+    name: str = ""
+
+
+class HostConfig(Struct, rename="pascal", frozen=True):
+    restart_policy: RestartPolicy = RestartPolicy()
+
+
+class Config(Struct, rename="pascal", frozen=True):
+    labels: dict[str, str] | None = None
+
+
+class Container(Struct, rename="pascal", frozen=True):
+    """A container as the engine describes it."""
+
+    id: str
+    name: str
+    state: State
+    image: str = ""
+    config: Config = Config()
+    host_config: HostConfig = HostConfig()
+    network_settings: Networks = Networks()
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.config.labels or {}
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was created, and never started."""
+        return self.state.status == "created"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was found healthy: from then on the engine restarts it."""
+        return self.host_config.restart_policy.name == "always"
+
+    @property
+    def age(self) -> float:
+        """Time since its start, in seconds; 0 if the engine's clock is ahead."""
+        began = datetime.fromisoformat(self.state.started_at[:19]).replace(tzinfo=UTC)
+        return max(0.0, (datetime.now(UTC) - began).total_seconds())
+
+    @property
+    def outcome(self) -> str:
+        """The end of its program, in words."""
+        if self.state.is_out_of_memory:
+            return f"ended with exit code {self.state.exit_code}, because it was out of memory"
+        return f"ended with exit code {self.state.exit_code}"
+
+    def is_on(self, network: str, alias: str) -> bool:
+        """Return whether it is connected to *network* as *alias*."""
+        endpoint = self.network_settings.networks.get(network)
+        return endpoint is not None and alias in (endpoint.aliases or ())
+
+    def published(self, port: int) -> Binding | None:
+        """Return where its *port* is reachable, if it is."""
+        bindings = (self.network_settings.ports or {}).get(f"{port}/tcp")
+        return bindings[0] if bindings else None
+
+
+class ListedContainer(Struct, rename="pascal", frozen=True):
+    """A container in a list."""
+
+    id: str
+    names: list[str]
+    state: str
+    labels: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return self.names[0].removeprefix("/") if self.names else self.id
+
+
+def ports(request: StepRequest) -> tuple[int, ...]:
+    """Return the ports on which the service listens in its container: free ones are the next from `FIRST_PORT`."""
+    fixed = set(request.spec.ports)
+    free = (port for port in range(FIRST_PORT, 65_536) if port not in fixed)
+    return tuple(port or next(free) for port in request.spec.ports)
+
+
+def configuration(
+    request: StepRequest, image: str, owner: UUID, address: EngineAddress, *, has_alias: bool
+) -> dict[str, object]:
+    """Return the configuration with which the attempt's container is created.
+
+    Its ports are published where the specification says so, and else at a free port of the engine's machine, where
+    health checks reach them. With *has_alias* other services reach it by its name at once.
+    """
+    spec, container, listening = request.spec, request.spec.container, ports(request)
+    published = {publication.port: publication for publication in container.publish}
+    network = label.network(request.environment)
+    is_job = request.type is ServiceType.JOB
+    return {
+        "Image": image,
+        "Labels": label.of_container(request, owner),
+        "Env": [f"{name}={value}" for name, value in variables(request, listening).items()],
+        "ExposedPorts": {f"{port}/tcp": {} for port in listening},
+        "StopTimeout": math.ceil(spec.stop_grace),
+        **({"Cmd": list(container.command)} if container.command else {}),
+        **({"User": container.user} if container.user else {}),
+        **({"Healthcheck": {"Test": ["NONE"]}} if spec.health is not None or is_job else {}),
+        "HostConfig": {
+            "Init": True,
+            "NetworkMode": network,
+            "PortBindings": {
+                f"{port}/tcp": [_binding(published.get(index), address)] for index, port in enumerate(listening)
+            },
+            "Mounts": [
+                {"Type": "volume", "Source": label.volume(request.environment, each.name), "Target": each.path}
+                for each in container.volumes
+            ],
+            "Memory": (container.memory or 0) * MEBIBYTE,
+            "NanoCpus": round((container.cpus or 0) * 1e9),
+            "LogConfig": {"Type": "json-file", "Config": JOB_LOG if is_job else LOG},
+        },
+        "NetworkingConfig": {
+            "EndpointsConfig": {network: {"Aliases": [names.host(request.name)] if has_alias else []}}
+        },
+    }
+
+
+def _binding(publication: Publication | None, address: EngineAddress) -> dict[str, str]:
+    if publication is None:
+        return {"HostIp": address.publishing, "HostPort": ""}
+    return {"HostIp": publication.address or address.publishing, "HostPort": str(publication.host_port)}
+
+
+def variables(request: StepRequest, listening: Sequence[int]) -> dict[str, str]:
+    """Return the environment variables that are added to the image's own; those of the specification override ours."""
+    own = {"PORT": str(listening[0])} if listening else {}
+    own |= {f"PORT_{index}": str(port) for index, port in enumerate(listening)}
+    own |= {
+        "STAGELINE_ENVIRONMENT": str(request.environment),
+        "STAGELINE_DEPLOYMENT": str(request.deployment),
+        "STAGELINE_DEPLOYMENT_NUMBER": str(request.number),
+        "STAGELINE_SERVICE": request.name,
+        "STAGELINE_SERVICE_ID": str(request.service),
+        "STAGELINE_ATTEMPT": str(request.attempt),
+    }
+    own |= {variable.name: variable.value for variable in request.spec.env}
+    return own | ({"STAGELINE_OUTPUT": OUTPUT} if request.type is ServiceType.JOB else {})

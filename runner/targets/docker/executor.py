@@ -1,0 +1,467 @@
+"""
+The target that runs services as containers of a Docker engine.
+
+Everything that it knows is on the engine: in names, labels and states. So any server that reaches the engine adopts
+what another began. The container of an attempt has a deterministic name, and is created once. An attempt that must not
+go on has a verdict, a volume of a deterministic name: an engine keeps the labels of the first one. A container that was
+found healthy has the restart policy "always".
+
+A new instance replaces the old one in this order: start the new one, wait until it is healthy, give it the service's
+name in the network, stop the old one. If both would have the same published port or volume, or the specification says
+so, the old one is stopped first. It is renamed before, so that `restart_old` finds it after a crash.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain import name as names
+from domain.deployment.plan import Output
+from domain.deployment.step import OldInstance
+from domain.spec import ServiceType
+from runner.first import first
+from runner.mask import Mask
+from runner.targets import outputs
+from runner.targets.contract import OpenSecrets, StepFailed, StepOutput, StepRequest
+from runner.targets.docker import archive, health, image, label, network
+from runner.targets.docker import build as builds
+from runner.targets.docker import container as containers
+from runner.targets.docker.container import Container, ListedContainer
+from runner.targets.docker.engine import Engine, EngineError, EngineUnavailable
+from runner.targets.docker.log import ContainerLog
+
+OUTAGE = 30.0
+"""Maximum time for which a step waits for an engine that is unavailable, in seconds."""
+
+CREATING = 30.0
+"""Maximum time in which an engine creates a container, in seconds."""
+
+PAUSE = 0.5
+"""Time between two tries to reach the engine, in seconds."""
+
+T = TypeVar("T")
+
+
+class Volume(Struct, rename="pascal", frozen=True):
+    name: str
+    labels: dict[str, str] | None = None
+
+
+class Volumes(Struct, rename="pascal", frozen=True):
+    volumes: list[Volume] | None = None
+
+
+class DockerExecutor:
+    """The executor of the containers on *engine*; *owner* is the id of this server's data folder.
+
+    A container gets PORT, PORT_0, PORT_1 … and the same STAGELINE_ variables as a process, and nothing of the server's
+    own environment. A port is that of the container.
+    """
+
+    def __init__(self, engine: Engine, owner: UUID, open_secrets: OpenSecrets | None = None) -> None:
+        self._engine, self._owner, self._open_secrets = engine, owner, open_secrets
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._aborted: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    @property
+    def is_local(self) -> bool:
+        return self._engine.address.is_local
+
+    async def build(self, request: StepRequest, output: StepOutput) -> None:
+        await self._persist(lambda: self._build(request, output))
+
+    async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        return await self._persist(lambda: self._deploy(request, output))
+
+    async def is_healthy(self, request: StepRequest) -> bool:
+        if await self._find(label.attempt(request)) or await self._verdict(request):
+            return False
+        known = label.filters(environment=request.environment, service=request.service, deployment=request.known)
+        for listed in await self._list(known):
+            found = await self._find(listed.id)
+            if found is not None and found.state.running and found.is_settled:
+                try:
+                    return await health.is_up(self._engine, found, await self._like(request, found))
+                except StepFailed:
+                    return False
+        return False
+
+    async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
+        found = await self._find(label.attempt(request))
+        if found is None:
+            raise StepFailed("the container of the job is gone, and its outputs with it")
+        return outputs.parse(archive.content(await self._engine.read_archive(found.id, containers.OUTPUT)))
+
+    async def abort(self, request: StepRequest) -> None:
+        name = label.attempt(request)
+        async with self._locks[name]:
+            found = await self._find(name)
+            if found is not None and found.is_settled:
+                return
+            await self._judge(request, "it was cancelled")
+            self._aborted[name].set()
+            if found is not None:
+                await self._end(found.id)
+
+    async def restart_old(self, request: StepRequest) -> OldInstance | None:
+        old = await self._find(label.replaced(request))
+        own = await self._find(label.attempt(request))
+        if old is None or (own is not None and own.state.running):
+            return None
+        number, mask = label.number(old.labels), Mask(())
+        try:
+            its = await self._like(request, old)
+            mask = Mask(its.secrets)
+            if not old.state.running:
+                await self._start(old)
+            started = await self._inspect(old.id)
+            await first([self._until_ended(old.id), health.wait_until_up(self._engine, started, its)])
+            if not (await self._inspect(old.id)).state.running:
+                raise StepFailed(f"the container {(await self._inspect(old.id)).outcome} before it was healthy")
+        except StepFailed as failure:
+            return OldInstance(number=number, problem=mask.text(failure.reason))
+        finally:
+            await self._settle(old.id)
+        return OldInstance(number=number, ports=containers.ports(its))
+
+    async def stop(self, request: StepRequest) -> None:
+        await self._persist(lambda: self._stop(request))
+
+    async def _stop(self, request: StepRequest) -> None:
+        """Stop the service's containers, which nothing starts again then; they stay until the next deploy."""
+        running = [
+            each for each in await self._list(label.instances(request)) if each.state not in ("created", "exited")
+        ]
+        for listed in running:
+            await self._engine.post(f"/containers/{listed.id}/update", {"RestartPolicy": {"Name": "no"}})
+        await asyncio.gather(*(self._end(listed.id) for listed in running))
+        left = [each.name for each in await self._list(label.instances(request)) if each.state == "running"]
+        if left:
+            raise StepFailed(f"containers of the service still run ({', '.join(left)})")
+
+    async def delete(self, environment: UUID, service: UUID) -> None:
+        filters = label.filters(environment=environment, service=service)
+        await asyncio.gather(*(self._remove(each.id) for each in await self._list(filters)))
+        for volume in await self._verdicts(filters):
+            await self._engine.delete(f"/volumes/{volume.name}")
+        await builds.prune(self._engine, service, 0)
+        await network.remove_if_empty(self._engine, environment)
+
+    async def sweep(self, keep: Collection[UUID]) -> None:
+        found = {
+            (labels[label.ENVIRONMENT], labels[label.SERVICE])
+            for labels in [
+                *(each.labels for each in await self._list(label.filters(owner=self._owner))),
+                *(each.labels or {} for each in await self._verdicts(label.filters(owner=self._owner))),
+                *(await builds.built(self._engine, self._owner)),
+            ]
+            if label.SERVICE in labels
+        }
+        kept = set(map(str, keep))
+        for environment, service in found:
+            if service not in kept:
+                await self.delete(UUID(environment), UUID(service))
+
+    # Attempts
+
+    async def _build(self, request: StepRequest, output: StepOutput) -> None:
+        if reason := await self._verdict(request):
+            raise StepFailed(reason)
+        await self._forget_earlier(request)
+        seconds = request.spec.build_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await self._unless_aborted(request, builds.build(self._engine, request, self._owner, output))
+        except TimeoutError:
+            reason = await self._judge(request, f"timeout after {seconds:g} s: the build was stopped")
+            raise StepFailed(reason) from None
+        except StepFailed as failure:
+            raise StepFailed(await self._judge(request, failure.reason)) from None
+
+    async def _deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        name = label.attempt(request)
+        found = await self._find(name)
+        if found is None:
+            if reason := await self._verdict(request):
+                raise StepFailed(reason)
+            found = await self._unless_aborted(request, self._begin(request, output))
+        log = ContainerLog(self._engine, found.id, output, Mask(request.secrets))
+        try:
+            if reason := await self._verdict(request):
+                raise StepFailed(reason)
+            if request.type is ServiceType.JOB:
+                await self._run_to_end(request, found, log)
+            else:
+                await self._wait_for_service(request, found, log)
+        except StepFailed as failure:
+            reason = await self._judge(request, failure.reason)
+            await self._end(found.id)
+            await log.copy()
+            raise StepFailed(reason) from None
+        await log.copy()
+        await self._replace_others(request, found, output)
+        return containers.ports(request)
+
+    async def _begin(self, request: StepRequest, output: StepOutput) -> Container:
+        """Create the container of the attempt, and start it; raise `StepFailed` if that is impossible."""
+        try:
+            if request.spec.container.command != request.shown_spec.container.command:
+                raise StepFailed("a secret can't be in an argument of a container, which others see: use env")
+            await self._forget_earlier(request)
+            source = await self._image(request, output)
+            await network.ensure(self._engine, request.environment, self._owner)
+            async with self._locks[label.attempt(request)]:
+                if reason := await self._verdict(request):
+                    raise StepFailed(reason)
+                return await self._create(request, source, output)
+        except StepFailed as failure:
+            raise StepFailed(await self._judge(request, failure.reason)) from None
+
+    async def _image(self, request: StepRequest, output: StepOutput) -> str:
+        if request.spec.image is not None:
+            return (await image.provide(self._engine, request, output)).id
+        if request.spec.context is None:
+            raise StepFailed("the service has neither an image nor a build context; a container needs one")
+        built = await image.find(self._engine, builds.name_of(request))
+        if built is None:
+            raise StepFailed("the engine has no image of this deployment: somebody removed it; deploy again")
+        return built.id
+
+    async def _create(self, request: StepRequest, source: str, output: StepOutput) -> Container:
+        has_old = await self._make_way(request, output)
+        body = containers.configuration(request, source, self._owner, self._engine.address, has_alias=not has_old)
+        platform = request.spec.container.platform
+        try:
+            id_ = await self._engine.create("/containers/create", body, name=label.attempt(request), platform=platform)
+        except EngineError as error:
+            found = await self._appearing(label.attempt(request)) if error.status == 409 else None
+            if found is None:
+                raise StepFailed(f"the container can't be created: {error.message}") from error
+            return await self._started(request, found)
+        return await self._start_new(request, await self._inspect(id_))
+
+    async def _start_new(self, request: StepRequest, created: Container) -> Container:
+        if request.type is ServiceType.JOB:
+            await self._engine.write_archive(created.id, "/", archive.of_file(containers.OUTPUT.lstrip("/"), 0o666))
+        try:
+            if (await self._inspect(created.id)).is_new:  # the last request of a killed server may have started it
+                await self._start(created)
+        except StepFailed:
+            await self._engine.delete(f"/containers/{created.id}", force=True)
+            raise
+        return await self._inspect(created.id)
+
+    async def _start(self, container: Container) -> None:
+        try:
+            await self._engine.post(f"/containers/{container.id}/start")
+        except EngineError as error:
+            raise StepFailed(f"the container can't be started: {error.message}") from error
+
+    async def _run_to_end(self, request: StepRequest, found: Container, log: ContainerLog) -> None:
+        started = await self._started(request, found)
+        seconds = request.spec.deploy_timeout
+        await log.follow(self._until_ended(found.id), asyncio.sleep(seconds - started.age))
+        ended = await self._inspect(found.id)
+        if ended.state.running:
+            raise StepFailed(f"timeout after {seconds:g} s: the job was stopped")
+        if ended.state.exit_code != 0:
+            raise StepFailed(f"the job {ended.outcome}")
+
+    async def _wait_for_service(self, request: StepRequest, found: Container, log: ContainerLog) -> None:
+        """Wait until the service is healthy, and settle the attempt; raise `StepFailed`."""
+        if found.is_settled:
+            return  # before a crash
+        started = await self._started(request, found)
+        await log.follow(self._until_ended(found.id), health.wait_until_up(self._engine, started, request))
+        async with self._locks[label.attempt(request)]:
+            if reason := await self._verdict(request):
+                raise StepFailed(reason)
+            now = await self._inspect(found.id)
+            if not now.state.running:
+                raise StepFailed(f"the container {now.outcome} before it was healthy")
+            await self._settle(found.id)
+
+    async def _appearing(self, name: str) -> Container | None:
+        """Return the container *name*, which the last request of a killed server may be creating."""
+        async with asyncio.timeout(CREATING):
+            while (found := await self._find(name)) is None:
+                await asyncio.sleep(0.05)
+        return found
+
+    async def _started(self, request: StepRequest, found: Container) -> Container:
+        """Return the container, started if a crash came between its creation and its start."""
+        return await self._start_new(request, found) if found.is_new else found
+
+    async def _settle(self, id_: str) -> None:
+        """Let the engine restart the container from now on, which says that it was found healthy."""
+        await self._engine.post(f"/containers/{id_}/update", {"RestartPolicy": {"Name": "always"}})
+
+    async def _replace_others(self, request: StepRequest, found: Container, output: StepOutput) -> None:
+        """Give the service's name to its new container, and remove the other ones."""
+        if request.type is not ServiceType.JOB:
+            alias = names.host(request.name)
+            await network.connect(self._engine, await self._inspect(found.id), request.environment, alias)
+        others = [each.id for each in await self._list(label.instances(request)) if each.id != found.id]
+        for other in others:
+            await network.disconnect(self._engine, other, request.environment)
+        await asyncio.gather(*(self._remove(other) for other in others))
+        await builds.prune(self._engine, request.service, builds.KEPT)
+        await self._note_publications(request, found, output)
+
+    async def _note_publications(self, request: StepRequest, found: Container, output: StepOutput) -> None:
+        now = await self._inspect(found.id)
+        published = [(port, now.published(port)) for port in containers.ports(request)]
+        words = [f"port {port} is published at {at.host_ip}:{at.host_port}" for port, at in published if at is not None]
+        if words and request.type is not ServiceType.JOB:
+            await output.note("; ".join(words))
+
+    # Old instances
+
+    async def _make_way(self, request: StepRequest, output: StepOutput) -> bool:
+        """Stop old instances that can't run beside the new one; return whether one goes on running."""
+        goes_on = False
+        for listed in await self._list(label.instances(request)):
+            if listed.state != "running":
+                continue
+            if why := _conflict(request, listed.labels):
+                await output.note(f"{why}; the old instance is stopped before the new one starts")
+                await self._engine.post(f"/containers/{listed.id}/update", {"RestartPolicy": {"Name": "no"}})
+                if listed.name != label.replaced(request):  # else a crash came before its stop
+                    await self._engine.post(f"/containers/{listed.id}/rename", name=label.replaced(request))
+                await self._end(listed.id)
+            else:
+                goes_on = True
+        return goes_on
+
+    async def _like(self, request: StepRequest, found: Container) -> StepRequest:
+        """Return the request of *found*, an earlier instance; raise `StepFailed` if a secret is missing."""
+        labels = found.labels
+        like = replace(
+            request,
+            deployment=UUID(labels[label.DEPLOYMENT]),
+            number=label.number(labels),
+            attempt=int(labels[label.ATTEMPT]),
+            spec=label.spec(labels),
+            shown=None,
+            secrets=(),
+            needs_secrets=label.SECRETS in labels,
+        )
+        return like if self._open_secrets is None else await self._open_secrets(like)
+
+    async def _forget_earlier(self, request: StepRequest) -> None:
+        """Remove what ended attempts of earlier deployments left: nothing will adopt them again."""
+        replaced = label.replaced(request)
+        for listed in await self._list(label.service(request)):
+            is_earlier = listed.labels.get(label.DEPLOYMENT) != str(request.deployment)
+            if is_earlier and listed.state in ("exited", "created") and listed.name != replaced:
+                await self._remove(listed.id)
+        for volume in await self._verdicts(label.service(request)):
+            if (volume.labels or {}).get(label.DEPLOYMENT) != str(request.deployment):
+                await self._engine.delete(f"/volumes/{volume.name}")
+
+    # The engine
+
+    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do *work*, again while the engine is unavailable, for at most `OUTAGE`: it adopts what it began."""
+        began = time.monotonic()
+        while True:
+            try:
+                return await work()
+            except EngineUnavailable as error:
+                if time.monotonic() - max(began, self._engine.seen_at) > OUTAGE:
+                    raise StepFailed(str(error)) from error
+            except EngineError as error:
+                raise StepFailed(f"the Docker engine refused: {error.message}") from error
+            await asyncio.sleep(PAUSE)
+
+    async def _unless_aborted(self, request: StepRequest, work: Awaitable[T]) -> T:
+        """Do *work*, unless the attempt is aborted; raise `StepFailed` then."""
+        task = asyncio.ensure_future(work)
+        aborted = asyncio.create_task(self._aborted[label.attempt(request)].wait())
+        try:
+            await asyncio.wait([task, aborted], return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise StepFailed(await self._verdict(request) or "it was cancelled")
+            return await task
+        finally:
+            for each in (task, aborted):
+                each.cancel()
+            await asyncio.gather(task, aborted, return_exceptions=True)
+
+    async def _find(self, name: str) -> Container | None:
+        try:
+            return await self._engine.get(f"/containers/{name}/json", Container)
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def _inspect(self, id_: str) -> Container:
+        found = await self._find(id_)
+        if found is None:
+            raise StepFailed("somebody removed the container")
+        return found
+
+    async def _list(self, filters: Mapping[str, Sequence[str]]) -> list[ListedContainer]:
+        return await self._engine.get("/containers/json", list[ListedContainer], all=True, filters=filters)
+
+    async def _until_ended(self, id_: str) -> None:
+        try:
+            await self._engine.wait(id_)
+        except EngineError as error:
+            raise StepFailed(f"the container is gone: {error.message}") from error
+
+    async def _end(self, id_: str) -> None:
+        """Stop the container: its stop signal, and KILL after its grace. Wait until it has ended."""
+        try:
+            await self._engine.stop(id_)
+        except EngineError as error:
+            if error.status not in (304, 404):  # it has ended, or is gone
+                raise
+
+    async def _remove(self, id_: str) -> None:
+        await self._end(id_)
+        await self._engine.delete(f"/containers/{id_}", force=True, v=True)
+
+    # Verdicts
+
+    async def _judge(self, request: StepRequest, reason: str) -> str:
+        """Record that the attempt has failed, and return the first recorded reason."""
+        body = {
+            "Name": label.verdict(request),
+            "Labels": label.of(request, self._owner)
+            | {label.VERDICT: Mask(request.secrets).text(" ".join(reason.split()))},
+        }
+        await self._engine.post("/volumes/create", body)
+        return await self._verdict(request) or reason
+
+    async def _verdict(self, request: StepRequest) -> str | None:
+        try:
+            volume = await self._engine.get(f"/volumes/{label.verdict(request)}", Volume)
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise
+        return (volume.labels or {}).get(label.VERDICT)
+
+    async def _verdicts(self, filters: Mapping[str, Sequence[str]]) -> list[Volume]:
+        found = (await self._engine.get("/volumes", Volumes, filters=filters)).volumes or []
+        return [volume for volume in found if label.VERDICT in (volume.labels or {})]
+
+
+def _conflict(request: StepRequest, old: label.Labels) -> str | None:
+    """Return why the new instance can't run beside the old one, with these labels; None if it can."""
+    before, container = label.spec(old).container, request.spec.container
+    shared = {each.host_port for each in before.publish} & {each.host_port for each in container.publish}
+    if shared:
+        return f"port {min(shared)} is published by one instance at a time"
+    volumes = {each.name for each in before.volumes} & {each.name for each in container.volumes}
+    if volumes:
+        return f"volume {min(volumes)} is used by one instance at a time"
+    return "instances may not run side by side" if request.spec.stop_first else None

@@ -1,0 +1,79 @@
+"""Images of an engine: found, or pulled from a registry by policy."""
+
+import msgspec
+from msgspec import Struct
+
+from domain.container import Pull
+from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.docker.engine import Engine, EngineError
+
+PULL_STATES = frozenset({"Downloading", "Extracting", "Waiting", "Verifying Checksum"})
+"""States of a layer that change many times a second, and are not shown."""
+
+
+class Image(Struct, rename="pascal", frozen=True):
+    """An image of the engine. A digest names its content in a registry, for ever."""
+
+    id: str
+    repo_tags: list[str] | None = None
+    repo_digests: list[str] | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest by which it can be pulled again, or its id if no registry has it."""
+        return self.repo_digests[0] if self.repo_digests else self.id
+
+
+class Progress(Struct, frozen=True):
+    """A line of the answer to a pull or a classic build."""
+
+    status: str = ""
+    id: str = ""
+    stream: str = ""
+    error: str = ""
+
+
+async def find(engine: Engine, name: str) -> Image | None:
+    """Return the image called *name* (a reference, or an id), if the engine has it."""
+    try:
+        return await engine.get(f"/images/{name}/json", Image)
+    except EngineError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+async def provide(engine: Engine, request: StepRequest, output: StepOutput) -> Image:
+    """Return the image that the specification names, pulled as its policy says; raise `StepFailed`."""
+    name, container = request.spec.image, request.spec.container
+    assert name is not None
+    found = await find(engine, name)
+    match container.pull:
+        case Pull.NEVER if found is None:
+            raise StepFailed(f"the engine has no image {name}, and it is never pulled: pull it there, or build it")
+        case Pull.ALWAYS:
+            await _pull(engine, name, container.platform, output)
+        case Pull.MISSING if found is None:
+            await _pull(engine, name, container.platform, output)
+        case _:
+            pass
+    pulled = await find(engine, name)
+    if pulled is None:
+        raise StepFailed(f"image {name} is gone since it was pulled")
+    await output.note(f"image {name} is {pulled.digest}")
+    return pulled
+
+
+async def _pull(engine: Engine, name: str, platform: str | None, output: StepOutput) -> None:
+    """Pull the image; raise `StepFailed` with the registry's reason."""
+    tag = None if ":" in name.rsplit("/", 1)[-1] else "latest"  # without a tag, an engine pulls all of them
+    try:
+        async with engine.pull({"fromImage": name, "tag": tag, "platform": platform}) as lines:
+            async for line in lines:
+                progress = msgspec.json.decode(line, type=Progress)
+                if progress.error:
+                    raise StepFailed(f"image {name} can't be pulled: {progress.error}")
+                if progress.status not in PULL_STATES:
+                    await output.show_unfinished(f"{progress.status} {progress.id}".strip())
+    except EngineError as error:
+        raise StepFailed(f"image {name} can't be pulled: {error.message}") from error

@@ -1,0 +1,85 @@
+"""The conformance suite of targets: each of its tests runs in every place, and its run makes the table in the docs."""
+
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runner.target import fixed_port
+from tests.targets.engine import HOST, IMAGE, base
+from tests.targets.notary import Notary, notary
+from tests.targets.place import DockerPlace, Place, ProcessPlace
+
+PLACES = ("process", "docker")
+
+TABLE = "STAGELINE_CONFORMANCE"
+"""The variable that names the document whose table is written from the run."""
+
+MARKS = "<!-- conformance -->\n", "<!-- end of conformance -->\n"
+"""Where the table stands in the document."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of the suite in every place that there is; see `tests.targets.engine` for the engine."""
+    if "place" in metafunc.fixturenames:
+        known = [pytest.param("docker", marks=pytest.mark.long)] if HOST in os.environ else []
+        metafunc.parametrize("place", ["process", *known], indirect=True)
+
+
+@pytest.fixture
+async def told() -> AsyncIterator[Notary]:
+    async with notary() as known:
+        yield known
+
+
+@pytest.fixture
+async def place(request: pytest.FixtureRequest, tmp_path: Path, told: Notary) -> AsyncIterator[Place]:
+    if request.param == "process":
+        processes = ProcessPlace(tmp_path, told, fixed_port())
+        yield processes
+        for owner in (0, 1):
+            await processes.another(owner).sweep(keep=())
+        return
+    containers = DockerPlace(tmp_path, told, fixed_port())
+    images = await containers.engine.get("/images/json", list[Any], filters={"reference": [IMAGE]})
+    if not images:
+        await containers.engine.load(IMAGE, base())
+    yield containers
+    for owner in (0, 1):
+        await containers.another(owner).sweep(keep=())
+    left = await containers.left()
+    await containers.engine.close()
+    assert left == []
+
+
+_outcomes: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note the outcome of each test of the suite: its name without its place, and whether it passed there."""
+    name, bracket, parameters = report.nodeid.rpartition("::")[2].partition("[")
+    found = [place for place in PLACES if place in parameters.rstrip("]").split("-")]
+    if bracket and found and "tests/targets/" in report.nodeid and report.when == "call":
+        (where,) = found
+        _outcomes[name][where] = _outcomes[name].get(where, True) and report.passed
+
+
+def pytest_sessionfinish() -> None:
+    if (file := os.environ.get(TABLE)) and all(len(places) == len(PLACES) for places in _outcomes.values()):
+        document = Path(file)
+        before, rest = document.read_text().split(MARKS[0])
+        _, after = rest.split(MARKS[1])
+        document.write_text(f"{before}{MARKS[0]}{table(_outcomes)}{MARKS[1]}{after}")
+
+
+def table(outcomes: dict[str, dict[str, bool]]) -> str:
+    """Return the table of behaviours: a test's name in words, and in which place it passed."""
+    lines = [f"| behaviour | {' | '.join(PLACES)} |", "|---|---|---|"]
+    for name, places in outcomes.items():
+        words = name.removeprefix("test_").replace("_", " ")
+        cells = ("yes" if places[place] else "no" for place in PLACES)
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return "".join(f"{line}\n" for line in lines)

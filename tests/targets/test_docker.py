@@ -1,0 +1,248 @@
+"""The Docker target's own: images, networks, volumes, limits, and an engine that goes away."""
+
+import asyncio
+import base64
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from cli.sandbox import free_ports
+from domain.container import Container, Publication, Pull, Volume
+from domain.deployment.step import Phase
+from domain.spec import CommandCheck, Health, ServiceType, Variable
+from runner.targets.contract import StepFailed, StepRequest
+from runner.targets.docker import address, label
+from runner.targets.docker.container import ListedContainer
+from runner.targets.docker.engine import Engine
+from runner.targets.docker.executor import DockerExecutor
+from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, request
+from tests.targets.engine import HOST, IMAGE, base
+
+pytestmark = [pytest.mark.long, pytest.mark.skipif(HOST not in os.environ, reason="see tests.targets.engine")]
+
+SERVE = "echo $STAGELINE_DEPLOYMENT_NUMBER > /www/index.html; exec httpd -f -p $PORT -h /www"
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine(address.parse(os.environ[HOST]))
+    if not await engine.get("/images/json", list[Any], filters={"reference": [IMAGE]}):
+        await engine.load(IMAGE, base())
+    yield engine
+    await DockerExecutor(engine, UUID(int=1000)).sweep(keep=())
+    await engine.close()
+
+
+@pytest.fixture
+def executor(engine: Engine) -> DockerExecutor:
+    return DockerExecutor(engine, UUID(int=1000))
+
+
+def step(command: str, number: int = 1, **more: Any) -> StepRequest:
+    container = {
+        each: more.pop(each) for each in ("volumes", "publish", "memory", "cpus", "user", "pull") if each in more
+    }
+    spec = {"image": IMAGE, **more}
+    return request(Phase.DEPLOY, number=number, container=Container(command=("sh", "-c", command), **container), **spec)
+
+
+def job(command: str, number: int = 1, **more: Any) -> StepRequest:
+    return step(command, number, type=ServiceType.JOB, **more)
+
+
+async def inspected(engine: Engine, service: UUID = SERVICE) -> Any:
+    (found,) = await engine.get("/containers/json", list[ListedContainer], filters=label.filters(service=service))
+    return await engine.get(f"/containers/{found.id}/json", Any)
+
+
+async def test_services_reach_each_other_by_name(executor: DockerExecutor) -> None:
+    await executor.deploy(replace(step(SERVE, ports=(0,)), name="DB"), Printed())
+    reading = job("wget -q -O - http://db:8080/", service=OTHER)
+    await executor.deploy(reading, printed := Printed())
+    assert printed.lines == ["1"]
+
+
+async def test_an_environment_does_not_reach_the_services_of_another(executor: DockerExecutor) -> None:
+    await executor.deploy(replace(step(SERVE, ports=(0,)), name="DB"), Printed())
+    foreign = replace(job("wget -q -O - http://db:8080/", service=OTHER), environment=UUID(int=77))
+    with pytest.raises(StepFailed, match="the job ended with exit code 1"):
+        await executor.deploy(foreign, Printed())
+
+
+async def test_a_name_leads_to_the_new_instance_after_the_switch(executor: DockerExecutor, engine: Engine) -> None:
+    for number in (1, 2):
+        await executor.deploy(replace(step(SERVE, number, ports=(0,)), name="DB"), Printed())
+    await executor.deploy(job("wget -q -O - http://db:8080/", service=OTHER), printed := Printed())
+    assert printed.lines == ["2"]
+    assert (await inspected(engine))["HostConfig"]["RestartPolicy"]["Name"] == "always"
+
+
+async def test_a_volume_survives_its_service_and_is_used_by_one_instance_at_a_time(
+    executor: DockerExecutor, engine: Engine
+) -> None:
+    data = (Volume(name="data", path="/data"),)
+    await executor.deploy(step("echo kept > /data/file; exec sleep 60", volumes=data), Printed())
+    await executor.deploy(step("exec sleep 60", 2, volumes=data), printed := Printed())
+    why = "volume data is used by one instance at a time"
+    assert f"{why}; the old instance is stopped before the new one starts" in printed.notes
+    await executor.delete(ENVIRONMENT, SERVICE)
+    await executor.deploy(job("cat /data/file", 3, volumes=data), printed := Printed())
+    assert printed.lines == ["kept"]
+    await executor.delete(ENVIRONMENT, SERVICE)
+    await engine.delete(f"/volumes/{label.volume(ENVIRONMENT, 'data')}")
+
+
+async def test_a_container_has_its_limits_and_user(executor: DockerExecutor, engine: Engine) -> None:
+    limited = step("id -u; exec sleep 60", memory=16, cpus=0.5, user="1000:1000", stop_grace=2.5)
+    await executor.deploy(limited, printed := Printed())
+    assert printed.lines == ["1000"]
+    found = await inspected(engine)
+    assert found["HostConfig"]["Memory"] == 16 * 1024 * 1024
+    assert (found["HostConfig"]["NanoCpus"], found["Config"]["StopTimeout"]) == (500_000_000, 3)
+
+
+async def test_a_published_port_that_is_taken_fails_the_step_and_leaves_nothing(
+    executor: DockerExecutor, engine: Engine
+) -> None:
+    (port,) = free_ports(1)
+    taken = (Publication(host_port=port, address="127.0.0.1"),)
+    await executor.deploy(step(SERVE, ports=(0,), publish=taken), Printed())
+    with pytest.raises(StepFailed, match=r"can't be started: .*port is already allocated"):
+        await executor.deploy(step(SERVE, ports=(0,), publish=taken, service=OTHER), Printed())
+    filters = label.filters(service=OTHER)
+    assert await engine.get("/containers/json", list[Any], all=True, filters=filters) == []
+
+
+async def test_the_health_check_of_an_image_counts_without_one_of_ours(
+    executor: DockerExecutor, tmp_path: Path
+) -> None:
+    check = "HEALTHCHECK --interval=1s --retries=1 CMD test -e /tmp/up"
+    for number, command in ((1, "sleep 1; touch /tmp/up; exec sleep 60"), (2, "exec sleep 60")):
+        (tmp_path / "Dockerfile").write_text(f'FROM {IMAGE}\n{check}\nCMD ["sh", "-c", "{command}"]\n')
+        await executor.build(request(Phase.BUILD, number=number, context=str(tmp_path)), Printed())
+        deploying = executor.deploy(request(Phase.DEPLOY, number=number, context=str(tmp_path)), Printed())
+        if number == 1:
+            assert await deploying == ()
+        else:
+            with pytest.raises(StepFailed, match="the health check of the image failed"):
+                await deploying
+
+
+async def test_an_unchanged_context_is_not_built_again(executor: DockerExecutor, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY . /src\nRUN echo building\n")
+    (tmp_path / ".dockerignore").write_text("*.log\n")
+    outputs = []
+    for number, change in enumerate(("first", None, "ignored", "second"), 1):
+        if change:
+            (tmp_path / ("file.log" if change == "ignored" else "file")).write_text(change)
+        await executor.build(request(Phase.BUILD, number=number, context=str(tmp_path)), printed := Printed())
+        outputs.append("building" in printed.lines)
+    assert outputs == [True, False, False, True]
+
+
+async def test_the_images_of_three_deployments_are_kept(
+    executor: DockerExecutor, engine: Engine, tmp_path: Path
+) -> None:
+    for number in range(1, 6):
+        (tmp_path / "Dockerfile").write_text(f'FROM {IMAGE}\nENV NUMBER={number}\nCMD ["sleep", "60"]\n')
+        await executor.build(request(Phase.BUILD, number=number, context=str(tmp_path)), Printed())
+        await executor.deploy(request(Phase.DEPLOY, number=number, context=str(tmp_path)), Printed())
+    found = await engine.get("/images/json", list[Any], filters=label.filters(service=SERVICE))
+    assert len(found) == 3
+
+
+async def test_an_image_is_pulled_as_its_policy_says(executor: DockerExecutor, engine: Engine, registry: str) -> None:
+    name = f"{registry}/app:1"
+    repository, _, tag = name.rpartition(":")
+    await engine.post(f"/images/{IMAGE}/tag", repo=repository, tag=tag)
+    await _push(engine, repository, tag)
+    await engine.delete(f"/images/{name}")
+    never = replace(job("true"), spec=replace(job("true").spec, image=name, container=Container(pull=Pull.NEVER)))
+    with pytest.raises(StepFailed, match=f"the engine has no image {name}, and it is never pulled"):
+        await executor.deploy(never, Printed())
+    for number, policy in ((2, Pull.MISSING), (3, Pull.ALWAYS)):
+        each = replace(job("echo ran", number, image=name, pull=policy), attempt=number)
+        await executor.deploy(each, printed := Printed())
+        assert printed.notes[0].startswith(f"image {name} is {repository}@sha256:")
+    gone = job("true", 4, image=f"{registry}/none:1")
+    with pytest.raises(StepFailed, match=r"none:1 can't be pulled: .*not found"):
+        await executor.deploy(gone, Printed())
+    await engine.delete(f"/images/{name}", force=True)
+
+
+async def _push(engine: Engine, repository: str, tag: str) -> None:
+    """Push an image as a client does: the target itself never does."""
+    async with engine.address.client() as client:
+        nobody = {"X-Registry-Auth": base64.b64encode(b"{}").decode()}
+        pushed = await client.post(f"/v1.41/images/{repository}/push", params={"tag": tag}, headers=nobody)
+        assert '"error"' not in pushed.text
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    (port,) = free_ports(1)
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("docker-registry is not installed")
+    settings = tmp_path / "registry.yml"
+    folder = tmp_path / "registry"
+    settings.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
+    )
+    served = subprocess.Popen([program, "serve", str(settings)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False)
+                break
+            except httpx.TransportError:
+                assert served.poll() is None
+        yield f"127.0.0.1:{port}"
+    finally:
+        served.terminate()
+        served.wait()
+
+
+async def test_an_engine_that_is_away_fails_a_step_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.targets.docker.executor.OUTAGE", 0.2)
+    absent = Engine(address.parse(f"unix://{tmp_path}/docker.sock"))
+    with pytest.raises(StepFailed, match=r"the Docker engine at unix://.*/docker.sock can't be reached"):
+        await DockerExecutor(absent, UUID(int=1000)).deploy(step("true"), Printed())
+    await absent.close()
+
+
+async def test_a_secret_is_masked_and_stands_in_no_label(executor: DockerExecutor, engine: Engine) -> None:
+    plain = step("echo $TOKEN; exec sleep 60", health=Health(check=CommandCheck(command="test hidden-value = $TOKEN")))
+    hidden = replace(plain.spec, health=Health(check=CommandCheck(command="test *** = $TOKEN")))
+    env = (Variable(name="TOKEN", value="hidden-value"),)
+    shown = replace(plain, secrets=("hidden-value",), shown=hidden, spec=replace(plain.spec, env=env))
+    await executor.deploy(shown, printed := Printed())
+    assert printed.lines == ["***"]
+    labels = (await inspected(engine))["Config"]["Labels"]
+    assert "hidden-value" not in str(labels)
+    argument = step("echo hidden-value", 2)
+    masked = replace(argument.spec, container=Container(command=("sh", "-c", "echo ***")))
+    with pytest.raises(StepFailed, match="a secret can't be in an argument of a container"):
+        await executor.deploy(replace(argument, secrets=("hidden-value",), shown=masked), Printed())
+
+
+async def test_a_step_waits_for_an_engine_that_comes_back(tmp_path: Path, engine: Engine) -> None:
+    socket = tmp_path / "docker.sock"
+    away = Engine(address.parse(f"unix://{socket}"))
+    executor = DockerExecutor(away, UUID(int=1000))
+    deploying = asyncio.create_task(executor.deploy(job("echo ran"), printed := Printed()))
+    await asyncio.sleep(0)
+    socket.symlink_to(engine.address.path)
+    await deploying
+    assert printed.lines == ["ran"]
+    await away.close()
