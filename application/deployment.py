@@ -33,6 +33,7 @@ from domain.deployment.queue import (
     DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
+    MoveDeployment,
     Queue,
     RequestDeployment,
     ThawDeployments,
@@ -384,6 +385,22 @@ async def hold(
     if expected is not None and expected != loaded.version:
         raise mismatch(deployment, expected, loaded.version)
     await _do(transaction, deployment, command)
+    return deployment
+
+
+async def move(
+    transaction: Transaction, deployment: DeploymentId, position: int, expected: int | None = None
+) -> DeploymentId:
+    """Give *deployment* the *position* among those that wait; *expected* is its expected version.
+
+    Raises `DeploymentNotFound`, `VersionMismatch`, `DeploymentNotWaiting` or `InvalidPosition`.
+    """
+    loaded = await _load(transaction, deployment)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
+    assert loaded.state.environment is not None
+    command = MoveDeployment(deployment=deployment, position=position)
+    await transaction.do(queues.decider, queues.stream(loaded.state.environment), command)
     return deployment
 
 

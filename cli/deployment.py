@@ -40,6 +40,16 @@ Follow = Annotated[bool, typer.Option("-f", "--follow", help="Print new ones, to
 
 TICK = 0.5
 
+MOVE = mutation(
+    "moveDeployment",
+    "DeploymentPayload",
+    run.SUBJECT,
+    run.DEPLOYMENT + run.SNAPSHOT,
+    deployment="ID!",
+    position="Int!",
+    **VERSIONED,
+)
+
 
 class PhaseName(StrEnum):
     BUILD = "build"
@@ -86,6 +96,24 @@ def show(scope: Scope, output: Output, number: Number = None) -> None:
         notes.append(f"waits: {wait.message}")
     shown = {**to_builtins(deployment, builtin_types=(datetime,)), "cancelledBy": cancelled, "waitsFor": wait}
     output.answer(shown, run.described(deployment, notes))
+
+
+@command(app, "move", "stageline deployment move 7 --position 1")
+def move(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="The number or id of a deployment that waits.")],
+    scope: Scope,
+    change: VersionedChangeOptions,
+    output: Output,
+    position: Annotated[
+        int, typer.Option("--position", metavar="N", min=1, help="Its place among those that wait; 1 is the next one.")
+    ] = 1,
+) -> None:
+    """Give a deployment that waits another place among those that wait. `stageline status` lists them."""
+    with Client.known() as client:
+        chosen = run.find(client, scope.find(client).id, number)
+        moved = run.read(client.change(MOVE, {"deployment": chosen, "position": position, **change.variables}))
+    done = f"Deployment {moved.number} moved to place {position} of those that wait"
+    output.answer(moved, change.text(moved, done, run.described(moved)))
 
 
 @command(app, "watch", "stageline deployment watch --timeout 600")

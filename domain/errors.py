@@ -262,6 +262,10 @@ class DeploymentOver(Conflict):
     message = "The deployment has already ended: {status}."
 
 
+class DeploymentNotWaiting(Conflict):
+    message = "The deployment does not wait: only those that wait for their turn can be moved."
+
+
 class DeploymentNotAdmitted(Conflict):
     message = "The deployment is still waiting in the queue."
 

@@ -13,6 +13,7 @@ from domain.deployment.queue import (
     DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
+    DeploymentMoved,
     DeploymentRequested,
     DeploymentThawed,
     FreezeIgnored,
@@ -36,9 +37,10 @@ MAX_MERGED = 100
 
 
 class QueueView(Struct, frozen=True, kw_only=True):
-    """The deployments of a queue that have not ended, in the order of their requests."""
+    """The deployments of a queue that have not ended: the admitted one, then those that wait, in order."""
 
     deployments: tuple[DeploymentId, ...] = ()
+    admitted: DeploymentId | None = None
     position: int
 
 
@@ -63,19 +65,29 @@ def _key(recorded: RecordedEvent) -> UUID | None:
 
 def _fold(view: QueueView | None, recorded: RecordedEvent) -> QueueView | None:
     event = cast("QueueEvent", recorded.event)
-    known = () if view is None else view.deployments
+    known, admitted = ((), None) if view is None else (view.deployments, view.admitted)
+    first = 0 if admitted is None else 1  # the place of those that wait
     match event:
         case DeploymentRequested(deployment=deployment, undoes=None):
             known = (*known, deployment)
         case DeploymentRequested(deployment=deployment):
-            known = (*known[:1], deployment, *known[1:])
+            known = (*known[:first], deployment, *known[first:])
+        case DeploymentAdmitted(deployment=deployment):
+            known, admitted = (deployment, *_without(known, deployment)), deployment
+        case DeploymentMoved(deployment=deployment, position=position):
+            others, place = _without(known, deployment), first + position - 1
+            known = (*others[:place], deployment, *others[place:])
         case DeploymentClosed(deployment=deployment):
-            known = tuple(each for each in known if each != deployment)
-        case DeploymentMerged() | DeploymentAdmitted() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
+            known, admitted = _without(known, deployment), None if admitted == deployment else admitted
+        case DeploymentMerged() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
             pass
         case _:
             assert_never(event)
-    return QueueView(deployments=known, position=recorded.position)
+    return QueueView(deployments=known, admitted=admitted, position=recorded.position)
+
+
+def _without(known: tuple[DeploymentId, ...], deployment: DeploymentId) -> tuple[DeploymentId, ...]:
+    return tuple(each for each in known if each != deployment)
 
 
 def _merged_key(recorded: RecordedEvent) -> UUID | None:
@@ -92,7 +104,7 @@ def _no_place(view: object) -> ListPlace | None:
     return None
 
 
-projection = Projection("queue", 1, QueueView, _key, _fold, _no_place)
+projection = Projection("queue", 2, QueueView, _key, _fold, _no_place)
 merged = Projection("merged", 1, MergedRequests, _merged_key, _fold_merged, _no_place)
 
 
@@ -154,7 +166,7 @@ async def open_at(log: EventLog, queue: UUID, version: int) -> dict[DeploymentId
                         found[deployment] = number
                     if oldest in (deployment, number):
                         return found
-                case DeploymentMerged() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
+                case DeploymentMerged() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored() | DeploymentMoved():
                     pass
                 case _:
                     assert_never(event)

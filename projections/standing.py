@@ -12,6 +12,7 @@ from domain.deployment.queue import (
     DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
+    DeploymentMoved,
     DeploymentRequested,
     DeploymentThawed,
     FreezeIgnored,
@@ -71,7 +72,14 @@ def _deployment_key(recorded: RecordedEvent) -> UUID | None:
     match event:
         case DeploymentRequested(deployment=deployment) | DeploymentClosed(deployment=deployment):
             return deployment
-        case DeploymentMerged() | DeploymentAdmitted() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
+        case (
+            DeploymentMerged()
+            | DeploymentAdmitted()
+            | DeploymentFrozen()
+            | DeploymentThawed()
+            | DeploymentMoved()
+            | FreezeIgnored()
+        ):
             return None
         case _:
             assert_never(event)
@@ -82,7 +90,9 @@ def _fold_deployment(view: UnfinishedDeployment | None, recorded: RecordedEvent)
     match event:
         case DeploymentRequested(deployment=deployment):
             return UnfinishedDeployment(deployment=deployment, position=recorded.position)
-        case DeploymentMerged() | DeploymentAdmitted() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
+        case DeploymentMerged() | DeploymentAdmitted() | DeploymentMoved():
+            return view
+        case DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
             return view
         case DeploymentClosed():
             return None

@@ -31,7 +31,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentTakenUp,
 )
-from domain.deployment.step import Phase, Status, Step, StepCommand
+from domain.deployment.step import Phase, ServiceCancellationRequested, Status, Step, StepCommand
 from domain.deployment.wait import WaitEnded, WaitStarted
 from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
@@ -52,6 +52,7 @@ CONCERNING: Collection[type[Event]] = {
     DeploymentPlanned,
     DeploymentReleased,
     DeploymentTakenUp,
+    ServiceCancellationRequested,
     StageApproved,
     StageRejected,
     WaitEnded,

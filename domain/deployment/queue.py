@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.decider import Decider
-from domain.errors import LimitReached
+from domain.errors import DeploymentNotWaiting, InvalidPosition, LimitReached
 from domain.pipeline.environment import OnRequest
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
@@ -114,6 +114,13 @@ class FreezeIgnored(Struct, frozen=True, kw_only=True, gc=False):
     until: datetime
 
 
+class DeploymentMoved(Struct, frozen=True, kw_only=True, gc=False):
+    """*deployment*, which waits, has *position* among those that wait now; 1 is the next one."""
+
+    deployment: DeploymentId
+    position: int
+
+
 class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """*deployment* has ended, or was cancelled while waiting; the next one may be admitted.
 
@@ -131,6 +138,7 @@ QueueEvent = (
     | DeploymentFrozen
     | DeploymentThawed
     | FreezeIgnored
+    | DeploymentMoved
     | DeploymentClosed
 )
 
@@ -160,6 +168,13 @@ class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
     frozen: datetime | None = None
 
 
+class MoveDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    """Give *deployment* the *position* among those that wait."""
+
+    deployment: DeploymentId
+    position: int
+
+
 class ThawDeployments(Struct, frozen=True, kw_only=True, gc=False):
     """Release the deployments that were held until *now*, or hold them until the environment is no longer *frozen*."""
 
@@ -167,7 +182,7 @@ class ThawDeployments(Struct, frozen=True, kw_only=True, gc=False):
     frozen: datetime | None = None
 
 
-QueueCommand = RequestDeployment | CloseDeployment | ThawDeployments
+QueueCommand = RequestDeployment | CloseDeployment | MoveDeployment | ThawDeployments
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
@@ -230,6 +245,14 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
             if all(request.deployment != deployment for request in queue.open):
                 return []
             return _settled(queue, [DeploymentClosed(deployment=deployment, has_run=has_run)], command.frozen)
+        case MoveDeployment(deployment=deployment, position=position):
+            ids = [each.deployment for each in queue.waiting]
+            if deployment not in ids:
+                raise DeploymentNotWaiting()
+            if not 1 <= position <= len(ids):
+                raise InvalidPosition(position=position, last=len(ids))
+            is_there = ids.index(deployment) == position - 1
+            return [] if is_there else [DeploymentMoved(deployment=deployment, position=position)]
         case ThawDeployments(now=now, frozen=frozen):
             held = [each for each in queue.waiting if each.frozen_until is not None and each.frozen_until <= now]
             if frozen is not None:
@@ -319,6 +342,10 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
             return _with(queue, deployment, frozen_until=until)
         case DeploymentThawed(deployment=deployment):
             return _with(queue, deployment, frozen_until=None)
+        case DeploymentMoved(deployment=deployment, position=position):
+            others = [each for each in queue.waiting if each.deployment != deployment]
+            moved = [each for each in queue.waiting if each.deployment == deployment]
+            return replace(queue, waiting=(*others[: position - 1], *moved, *others[position - 1 :]))
         case FreezeIgnored(deployment=deployment):
             return _with(queue, deployment, ignores_freeze=True)
         case DeploymentClosed(deployment=deployment, has_run=has_run):

@@ -62,6 +62,7 @@ REFUSALS = {
     "SELF_APPROVAL": "The policy of the stage wants the approval of another actor than the one who requested the"
     " deployment.",
     "ENVIRONMENT_BUSY": "A deployment of the environment has not ended.",
+    "DEPLOYMENT_NOT_WAITING": "The deployment runs or has ended, so it has no place in the queue.",
     "ENVIRONMENT_FROZEN": "The environment is frozen; the message says until when.",
     "DEPLOYMENT_OVER": "The deployment has already ended.",
     "VERSION_MISMATCH": "expectedVersion differs from the current version, which is in currentVersion; events has the"

@@ -339,6 +339,17 @@ async def cancel_deployment(
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
+@mutation("Give a deployment that waits another place among those that wait.", of="deployment")
+async def move_deployment(
+    write: Write,
+    deployment: DeploymentArgument,
+    position: Annotated[int, strawberry.argument(description="The place among those that wait; 1 is the next one.")],
+) -> DeploymentResult:
+    own = await _existing(write, deployment)
+    use_case = partial(use_cases.move, deployment=own, position=position, expected=write.expected_version)
+    return await _answer(write, await write.transact(use_case, deployments.decider))
+
+
 async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> DeploymentPayload:
     """Return the deployment after the change, or a snapshot of one that is not the live deployment.
 

@@ -100,6 +100,7 @@ QUEUE_EVENTS: dict[type[queues.QueueEvent], str] = {
     queues.DeploymentFrozen: "A deployment waits for the end of a freeze.",
     queues.DeploymentThawed: "The freeze for which a deployment waited is over.",
     queues.FreezeIgnored: "A deployment was requested in spite of a freeze.",
+    queues.DeploymentMoved: "A deployment that waits has another place among those that wait.",
     queues.DeploymentClosed: "A deployment ended, or was cancelled while it waited. It is the turn of the next one.",
 }
 """A description of each event of a queue."""

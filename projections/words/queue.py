@@ -7,6 +7,7 @@ from domain.deployment.queue import (
     DeploymentClosed,
     DeploymentFrozen,
     DeploymentMerged,
+    DeploymentMoved,
     DeploymentRequested,
     DeploymentThawed,
     FreezeIgnored,
@@ -32,6 +33,8 @@ def queue_event_words(number: int, event: QueueEvent) -> EventWords:
             return EventWords(f"deployment {number} no longer held: the freeze is over")
         case FreezeIgnored(until=until):
             return EventWords(f"deployment {number} requested in spite of the freeze until {until:%Y-%m-%d %H:%M} UTC")
+        case DeploymentMoved(position=position):
+            return EventWords(f"deployment {number} moved to place {position} of those that wait")
         case DeploymentClosed():
             return EventWords(f"deployment {number} left the queue")
         case _:

@@ -108,3 +108,16 @@ def test_one_service_of_a_deployment_is_cancelled(staging: Shell) -> None:
     shown = staging.done("deployment", "show", "1", "--json").json
     services = {each["name"]: each["status"] for stage in shown["stages"] for each in stage["services"]}
     assert (shown["status"], services) == ("SUCCEEDED", {"Stuck": "CANCELLED", "Quick": "SUCCEEDED"})
+
+
+def test_a_deployment_that_waits_is_moved(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Stuck", "-t", "job", "--run", "exec sleep 60")
+    for revision in ("one", "two", "three"):
+        staging.done("environment", "deploy", "--revision", revision)
+    assert staging("deployment", "move", "1").code == 1
+    assert staging.done("deployment", "move", "3").out == "Deployment 3 moved to place 1 of those that wait\n"
+    queue = staging("status", "--json").json["queue"]
+    assert [each["number"] for each in queue] == [1, 3, 2]
+    assert queue[1]["waitsFor"]["message"] == "deployment 1 of the environment must end first"
+    for number in ("2", "3", "1"):
+        staging("environment", "cancel", number, "--force")

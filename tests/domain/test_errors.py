@@ -214,6 +214,12 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.DeploymentNotWaiting(),
+        "DEPLOYMENT_NOT_WAITING",
+        "The deployment does not wait: only those that wait for their turn can be moved.",
+    ),
+    (
+        Conflict,
         errors.EnvironmentFrozen(until="2026-11-30 06:00 Europe/Berlin", cron="0 18 * * FRI"),
         "ENVIRONMENT_FROZEN",
         (

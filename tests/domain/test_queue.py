@@ -16,14 +16,16 @@ from domain.deployment.queue import (
     DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
+    DeploymentMoved,
     DeploymentRequested,
     DeploymentThawed,
     FreezeIgnored,
+    MoveDeployment,
     QueueEvent,
     RequestDeployment,
     ThawDeployments,
 )
-from domain.errors import LimitReached
+from domain.errors import DeploymentNotWaiting, InvalidPosition, LimitReached
 from domain.pipeline.environment import OnRequest
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
@@ -262,6 +264,25 @@ def test_those_that_wait_are_held_when_their_turn_comes_during_a_freeze() -> Non
 
 def test_a_deployment_that_is_held_can_be_closed() -> None:
     given(requested(FIRST, 1), held).when(CloseDeployment(deployment=FIRST)).then(closed(FIRST))
+
+
+def test_a_deployment_that_waits_is_moved() -> None:
+    history = (*first_runs, second_waits, third_waits)
+    moved = DeploymentMoved(deployment=THIRD, position=1)
+    state = given(*history).when(MoveDeployment(deployment=THIRD, position=1)).then(moved)
+    assert [each.deployment for each in state.open] == [FIRST, THIRD, SECOND]
+    given(*history).when(MoveDeployment(deployment=THIRD, position=2)).then()
+    given(*history, moved).when(CloseDeployment(deployment=FIRST)).then(
+        closed(FIRST), DeploymentAdmitted(deployment=THIRD, oldest=2)
+    )
+
+
+def test_only_a_deployment_that_waits_is_moved_and_only_to_a_place_there_is() -> None:
+    history = given(*first_runs, second_waits)
+    history.when(MoveDeployment(deployment=FIRST, position=1)).refused(DeploymentNotWaiting())
+    for position in (0, 2):
+        refusal = InvalidPosition(position=position, last=1)
+        history.when(MoveDeployment(deployment=SECOND, position=position)).refused(refusal)
 
 
 def test_so_many_deployments_wait_at_most() -> None:

@@ -336,6 +336,11 @@ CASES: list[tuple[str, Wrong, str]] = [
         _of_an_own_deployment,
         "Stage 'APPLICATION DEFAULT' must be approved by another actor than 'admin', who requested the deployment.",
     ),
+    (
+        "DEPLOYMENT_NOT_WAITING",
+        lambda e: ("moveDeployment", _when_it_is_over(e)[1] | {"position": 1}),
+        "The deployment does not wait: only those that wait for their turn can be moved.",
+    ),
     ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment has already ended: succeeded."),
     (
         "VERSION_MISMATCH",

@@ -1,5 +1,7 @@
 """The open deployments of a queue at any version."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from domain.deployment.queue import (
     CloseDeployment,
     DeploymentId,
     DeploymentMerged,
+    MoveDeployment,
     QueueCommand,
     QueueEvent,
     RequestDeployment,
@@ -22,6 +25,7 @@ from tests.examples import examples
 from tests.projections.given import BY
 
 numbers = st.integers(0, 20)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("many", [1, 3, queue.BATCH])
@@ -40,7 +44,12 @@ async def test_the_open_deployments_at_any_version_are_those_of_the_domain(
                 actor="ada",
                 pipeline_version=number,
                 undoes=1 if state.admitted and which % 5 == 0 else None,
+                frozen=NOON if which % 7 == 0 else None,
+                ignores_freeze=which % 2 == 0,
             )
+        elif state.waiting and which % 3 == 0:
+            moved = state.waiting[which % len(state.waiting)].deployment
+            command = MoveDeployment(deployment=moved, position=1 + which % 5 % len(state.waiting))
         elif state.open:
             command = CloseDeployment(deployment=state.open[which % len(state.open)].deployment)
         else:
@@ -70,6 +79,9 @@ async def test_the_view_of_a_queue_has_the_open_deployments_and_the_requests_tha
             command = RequestDeployment(
                 deployment=DeploymentId(ids.new()), action=Action.DEPLOY, actor="ada", pipeline_version=which // 4
             )
+        elif state.waiting and which % 3 == 0:
+            moved = state.waiting[which % len(state.waiting)].deployment
+            command = MoveDeployment(deployment=moved, position=1 + which % 5 % len(state.waiting))
         elif state.open:
             command = CloseDeployment(deployment=state.open[which % len(state.open)].deployment)
         else:
