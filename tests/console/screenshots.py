@@ -15,8 +15,9 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser import chromium, sign_in
 from tests.console.conftest import FIRST, LAST, SECOND, THIRD
 from tests.serving import Serving, serving
+from tests.waiting import wait_until
 
-WIDTHS = {360: 740, 1280: 800, 2560: 1440}
+WIDTHS = {360: 740, 800: 600, 1280: 800, 2560: 1440}
 """The widths of the pictures, with their heights."""
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -39,12 +40,11 @@ SERVICES = [
     ("Frontend", "APPLICATION", LAST, "exec sleep 3600"),
 ]
 
-
 SPECS: dict[str, dict[str, object]] = {
-    "DB": {"ports": [0]},
-    "Backend": {"env": [{"name": "DB", "value": "${{ services['DB'].url }}"}]},
+    "Backend": {"env": [{"name": "DB", "value": "${{ services['DB'].host }}"}]},
+    "Frontend": {"env": [{"name": "API", "value": "${{ services['Backend'].host }}"}]},
 }
-"""More of the specifications: Backend needs DB."""
+"""More of the specifications: Frontend needs Backend, which needs DB."""
 
 VARIABLE = '{name: "LOG_LEVEL", value: "debug"}'
 
@@ -125,7 +125,8 @@ class Shop:
         )["deploy"]["deployment"]
         found: str = answer["id"]
         if wait:
-            self.server.stageline("deployment", "watch", found)
+            ended = f'query {{ deployment(id: "{found}") {{ finishedAt }} }}'
+            wait_until(lambda: self.server.execute(ended)["deployment"]["finishedAt"], "the deployment ends")
         return found
 
 
@@ -166,7 +167,7 @@ def pages(shop: Shop) -> dict[str, tuple[str, Prepare]]:
         "board-empty": (f"/environments/{shop.empty}", seen("No services yet.")),
         "service": (board, then(on_board, press("a"), wide)),
         "stage-delete": (board, then(on_board, click("Actions for stage second"), lambda page: item(page, "Delete"))),
-        "palette": (board, then(on_board, press("Control+k"), seen("staging"))),
+        "palette": (board, then(on_board, press("Control+k"), seen("Shop / staging"))),
         "keys": (board, then(on_board, press("?"))),
         "plan": (board, then(on_board, press("d"), seen("first stage"))),
         "policy": (board, then(on_board, click("Policy"))),
@@ -187,7 +188,7 @@ def pages(shop: Shop) -> dict[str, tuple[str, Prepare]]:
 
 
 def lift(page: Page, service: str) -> None:
-    page.locator("[data-service]").filter(has_text=service).focus()
+    page.locator(f'[data-service]:has([title="{service}"])').focus()
     for key in ("Space", "ArrowRight"):
         page.keyboard.press(key)
 
@@ -209,7 +210,11 @@ def photograph(browser: Browser, shop: Shop, folder: Path) -> None:
             page.goto("/")
             expect(page.get_by_label("Access token")).to_be_visible()
             page.screenshot(path=folder / f"sign-in-{width}-{scheme}.png")
-            sign_in(page, shop.server.token)
+            page.goto(f"/#token={shop.server.token}")
+            offer = page.get_by_role("button", name="Sign in as")
+            expect(offer).to_be_visible()
+            page.screenshot(path=folder / f"sign-in-offer-{width}-{scheme}.png")
+            offer.click()
             expect(page.get_by_role("heading", name="Environments")).to_be_visible()
             for name, (address, prepare) in pages(shop).items():
                 page.goto(address)

@@ -95,6 +95,22 @@ def test_tabs_share_the_session(page: Page, server: Serving) -> None:
     expect(other.get_by_label("Access token")).to_be_visible()
 
 
+def test_a_tab_with_the_secret_of_an_older_session_takes_that_of_another_tab(page: Page, server: Serving) -> None:
+    browsing.sign_in(page, server.token)
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    other = page.context.new_page()
+    other.goto("/")
+    expect(other.get_by_role("heading", name="Shop")).to_be_visible()
+    other.evaluate("""() => {
+      const kept = JSON.parse(sessionStorage["stageline-session"]);
+      sessionStorage["stageline-session"] = JSON.stringify({ ...kept, secret: "old" });
+    }""")
+    other.reload()
+    expect(other.get_by_role("heading", name="Shop")).to_be_visible()
+    secret = "JSON.parse(sessionStorage['stageline-session']).secret"
+    assert page.evaluate(secret) == other.evaluate(secret)
+
+
 def link(server: Serving) -> str:
     """A new sign-in link, as the command line prints it."""
     return server.stageline("auth", "link").stdout.strip()

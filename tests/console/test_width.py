@@ -44,6 +44,14 @@ def test_no_page_is_wider_than_the_window(open_page: OpenPage, world: World, wid
         assert box["x"] + box["width"] <= width, name
         assert dialog.evaluate("(dialog) => dialog.scrollWidth - dialog.clientWidth") == 0, name
         page.keyboard.press("Escape")
+    page.goto(f"{board}/history?at=3")
+    page.get_by_role("button", name="Restore …").click()
+    expect(page.get_by_text("will change as follows")).to_be_visible()
+    box = page.get_by_role("dialog").bounding_box()
+    words = page.get_by_text("will change as follows").bounding_box()
+    assert box is not None
+    assert words is not None
+    assert 0.8 * box["width"] < words["width"] < box["width"] < 600
 
 
 @pytest.mark.parametrize("width", [660, 800, 1000, 1190])

@@ -1,4 +1,5 @@
 import { useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
+import { createPortal } from "react-dom";
 
 import { message } from "../api/client";
 import "./dialog.css";
@@ -10,7 +11,11 @@ interface Props {
   children: ReactNode;
 }
 
-/** A modal dialog; the browser keeps the focus in it, and gives it back. */
+/**
+ * A modal dialog; the browser keeps the focus in it, and gives it back.
+ *
+ * It stands beside the page, so that the page's styles do not reach it.
+ */
 export function Dialog({ title, className, close, children }: Props) {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
@@ -24,7 +29,7 @@ export function Dialog({ title, className, close, children }: Props) {
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);
-  return (
+  return createPortal(
     <dialog
       ref={element}
       className={className}
@@ -36,7 +41,8 @@ export function Dialog({ title, className, close, children }: Props) {
     >
       <h2 id={heading}>{title}</h2>
       {children}
-    </dialog>
+    </dialog>,
+    document.body,
   );
 }
 

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
+import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 
 import * as link from "../api/link";
@@ -21,11 +21,18 @@ interface Props {
 
 /** The frame of every page: where one is, what else there is, and whether it is current. */
 export function Shell({ title, place, tabs, children }: Props) {
-  const views = useRef<HTMLElement>(null);
+  const [views, setViews] = useState<HTMLElement | null>(null);
   useEffect(() => {
     document.title = `${title} · Stageline`;
-    views.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" });
   }, [title]);
+
+  useEffect(() => {
+    if (!views) return;
+    const show = () => views.querySelector("[aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" });
+    const observer = new ResizeObserver(show);
+    observer.observe(views);
+    return () => observer.disconnect();
+  }, [views, title]);
 
   return (
     <div className="shell">
@@ -38,7 +45,7 @@ export function Shell({ title, place, tabs, children }: Props) {
         </Link>
         {place}
         {tabs && (
-          <nav ref={views} aria-label="Views">
+          <nav ref={setViews} aria-label="Views">
             {tabs}
           </nav>
         )}

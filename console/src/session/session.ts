@@ -74,8 +74,9 @@ function stored(): Opened | null {
 }
 
 channel.addEventListener("message", ({ data }: MessageEvent<Message>) => {
-  if (data.type === "in") (answered ?? enter)(data.opened);
-  else if (data.type === "out") leave(data.why);
+  if (data.type === "in") {
+    if (data.opened.secret !== lost) (answered ?? enter)(data.opened);
+  } else if (data.type === "out") leave(data.why);
   else if (session.state === "in") {
     const { secret, expiresAt } = session;
     channel.postMessage({ type: "in", opened: { secret, expiresAt } } satisfies Message);
@@ -126,9 +127,18 @@ export async function signOut(): Promise<string | null> {
   return null;
 }
 
-/** Take the tab out of a session that the server does not accept any more. */
+let lost: string | null = null;
+
+/**
+ * Take the tab out of a session that the server does not accept any more, unless another tab has a newer one.
+ *
+ * A new session's cookie replaces the old one's a moment before the tabs hear of its secret.
+ */
 export function lose(secret: string): void {
-  if (session.state === "in" && session.secret === secret) leave(ENDED);
+  if (session.state !== "in" || session.secret !== secret) return;
+  lost = secret;
+  leave(ENDED);
+  channel.postMessage({ type: "ask" } satisfies Message);
 }
 
 const USED = "This link was used before, or has expired. Ask for another, or sign in with a token.";

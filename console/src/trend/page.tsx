@@ -60,8 +60,12 @@ export function Trends({ environment }: { environment: string }) {
     <div className="trends">
       <h1>Trends</h1>
       <p className="soft legend">
-        The last {points.length === 1 ? "deployment" : `${points.length} deployments`}, oldest first. <i className="succeeded" />{" "}
-        succeeded <i className="failed" /> failed <i className="cancelled" /> cancelled <i className="middle" /> median
+        The last {points.length === 1 ? "deployment" : `${points.length} deployments`}, oldest first.{" "}
+        {["succeeded", "failed", "cancelled", "median"].map((each) => (
+          <span key={each}>
+            <i className={each} /> {each}{" "}
+          </span>
+        ))}
       </p>
       <section className="whole">
         <h2>Deployments</h2>
