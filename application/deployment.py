@@ -35,6 +35,7 @@ from domain.deployment.state import (
     CancelDeployment,
     DeploymentCommand,
     PlanDeployment,
+    SupersedeDeployment,
     TakeUpDeployment,
 )
 from domain.deployment.step import Status, StepCommand
@@ -45,6 +46,7 @@ from domain.errors import (
     DeploymentOver,
     EnvironmentNotFound,
 )
+from domain.pipeline.environment import OnRequest
 from domain.pipeline.ref import StageRef
 from domain.project import EnvironmentId
 
@@ -82,7 +84,16 @@ async def request(
         selection=selection,
         running=None if selection.is_whole else await _running(transaction, environment),
     )
-    return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version)
+    return await _enqueue(
+        transaction,
+        environment,
+        deployment,
+        actor,
+        action,
+        plan,
+        project.version,
+        pipeline.state.policy.on_request,
+    )
 
 
 async def _running(transaction: Transaction, environment: EnvironmentId) -> set[int] | None:
@@ -127,7 +138,9 @@ async def repeat(
         plan = repeats.retry(loaded.state, pipeline, newest)
     else:
         plan = repeats.roll_back(loaded.state, pipeline)
-    return await _enqueue(transaction, environment, deployment, actor, action, plan)
+    return await _enqueue(
+        transaction, environment, deployment, actor, action, plan, on_request=pipeline.policy.on_request
+    )
 
 
 async def _enqueue(
@@ -138,6 +151,7 @@ async def _enqueue(
     action: Action,
     plan: Plan,
     project_version: int = 0,
+    on_request: OnRequest = OnRequest.MERGE,
 ) -> DeploymentId:
     """Queue *deployment* with *plan*; return it, or the waiting one that the request merged into."""
     wish = RequestDeployment(
@@ -150,8 +164,12 @@ async def _enqueue(
         project_version=project_version,
         services=tuple(sorted(each.id for each in plan.services if each.is_due)) if plan.is_partial else (),
         undoes=plan.undoes,
+        on_request=on_request,
     )
     stream = queues.stream(environment)
+    before = (await transaction.load(queues.decider, stream)).state
+    for each in queues.superseded(before, wish):
+        await _do(transaction, each.deployment, SupersedeDeployment(number=before.count + 1))
     queue = await transaction.do(queues.decider, stream, wish)
     for event in transaction.events(stream):
         if isinstance(event, DeploymentMerged):

@@ -2,12 +2,15 @@
 
 from application.handler import Transaction
 from domain import name as names
+from domain import pipeline as pipelines
 from domain import project as projects
 from domain.errors import ProjectNotFound
+from domain.pipeline import need as needs
 from domain.project import (
     CreateProject,
     DeleteProject,
     DeleteProjectVariables,
+    EnvironmentId,
     FreeProjectName,
     NameProject,
     ProjectId,
@@ -55,9 +58,16 @@ async def rename(transaction: Transaction, ref: ProjectRef, name: str) -> Projec
 async def change(
     transaction: Transaction, ref: ProjectRef, command: SetProjectVariables | DeleteProjectVariables
 ) -> ProjectId:
-    """Change the variables of a project; raises `ProjectNotFound`, and the refusals of `domain.variable`."""
+    """Change the variables of a project; raises `ProjectNotFound`, and the refusals of `domain.variable`.
+
+    Raises `UnmetReference` if a service of one of its environments refers to a deleted variable.
+    """
     project = await find(transaction, ref)
-    await transaction.do(projects.decider, project, command)
+    after = await transaction.do(projects.decider, project, command)
+    if isinstance(command, DeleteProjectVariables):
+        streams = sorted([EnvironmentId(entry.id) for entry in after.state.environments])  # in the order of creation
+        found = [(await transaction.load(pipelines.decider, stream)).state for stream in streams]
+        needs.check_unneeded(found, command.names)
     return project
 
 

@@ -29,7 +29,7 @@ import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.console_server import recording
-from tests.browser import FLAGS
+from tests.browser import FLAGS, sign_in
 from tests.serving import ROOT, Serving, serving
 from tests.waiting import wait_until
 
@@ -37,6 +37,9 @@ LINES = 1_000_000
 FEW = 1_000
 STAGES, SERVICES = 100, 1_000
 RATE = 1_000
+FULL = 0.8
+"""Part of a core from which on a process is the limit."""
+
 MOVED = """([service, stage]) => new Promise((resolve) => {
   const find = () => document.querySelector(`[data-column="${stage}"] [data-service="${service}"]`);
   const look = () => find() ? resolve(performance.timeOrigin + performance.now()) : requestAnimationFrame(look);
@@ -56,7 +59,7 @@ def chromium() -> Iterator[Browser]:
 def signed_in(browser: Browser, url: str, token: str) -> Page:
     page = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800}).new_page()
     page.set_default_timeout(120_000)
-    page.goto(f"/#token={token}")
+    sign_in(page, token)
     page.get_by_role("heading", name="Environments").wait_for()
     return page
 
@@ -92,9 +95,7 @@ def tasks(browser: Browser, page: Page) -> Iterator[Tasks]:
 
 def memory() -> float:
     """Return the memory that the largest page has for itself, in MB."""
-    children = psutil.Process().children(recursive=True)
-    pages = [each for each in children if "--type=renderer" in each.cmdline()]
-    return float(max(each.memory_full_info().uss for each in pages) / 1e6)
+    return float(max(each.memory_full_info().uss for each in _renderers()) / 1e6)
 
 
 def lines() -> None:
@@ -173,20 +174,70 @@ def _printed(server: Serving, count: int) -> str:
     return deployment
 
 
+@dataclass
+class Shares:
+    """The part of the time that the server and the page were busy, and the bytes that the page received, a second."""
+
+    server: float = 0.0
+    page: float = 0.0
+    received: float = 0.0
+
+    def __str__(self) -> str:
+        busy = {"server": self.server, "page": self.page}
+        most = max(busy, key=lambda name: busy[name])
+        limit = f"the {most}" if busy[most] > FULL else "other load on this machine, if any"
+        shares = ", ".join(f"{name} busy {100 * share:.0f} %" for name, share in busy.items())
+        return f"{shares}, {self.received / 1e3:,.0f} kB/s on the socket; the limit is {limit}"
+
+
+@contextmanager
+def shares(page: Page, server: int) -> Iterator[Shares]:
+    """Measure how busy the processes of *server* and of *page* are meanwhile."""
+    found, received = Shares(), 0
+
+    def receive(frame: str | bytes) -> None:
+        nonlocal received
+        received += len(frame)
+
+    page.on("websocket", lambda socket: socket.on("framereceived", receive))
+    page.reload()
+    page.get_by_role("heading", name="Deployment #1").wait_for()
+    processes = psutil.Process(server), max(_renderers(), key=lambda each: each.memory_info().rss)
+    before, first, begin = [_processor(each) for each in processes], received, time.perf_counter()
+    yield found
+    took = time.perf_counter() - begin
+    spent = (_processor(each) - start for each, start in zip(processes, before, strict=True))
+    found.server, found.page = (each / took for each in spent)
+    found.received = (received - first) / took
+
+
+def _renderers() -> list[psutil.Process]:
+    """Return the processes of pages."""
+    children = psutil.Process().children(recursive=True)
+    return [each for each in children if "--type=renderer" in each.cmdline()]
+
+
+def _processor(process: psutil.Process) -> float:
+    """Return the processor time of a process, in seconds."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def watched() -> None:
     for part, title in (("", "stages and timeline"), ("/events", "list of events")):
         with recording(STAGES // 10, SERVICES) as recorder, chromium() as browser:
             page = signed_in(browser, recorder.url, recorder.token)
             page.goto(f"/deployments/{recorder.deployment}{part}")
-            page.get_by_role("heading", name="Deployment #1").wait_for()
-            with tasks(browser, page) as found:
+            with shares(page, recorder.process) as busy, tasks(browser, page) as found:
                 begin = time.perf_counter()
                 count = recorder.record(RATE)
-                rate = count / (time.perf_counter() - begin)
+                took = time.perf_counter() - begin
                 page.locator(".deployment > header .status.succeeded").wait_for()
                 if part:
                     page.get_by_text(f"{count + 2:,} events").wait_for()
-            print(f"{title}: {rate:,.0f} events/s: {found}; at most 100 ms; page memory {memory():.0f} MB")
+                late = time.perf_counter() - begin - took
+            print(f"{title}: {count / took:,.0f} events/s: {found}; at most 100 ms; page memory {memory():.0f} MB")
+            print(f"    {busy}; the last is drawn {1_000 * late:.0f} ms after it is recorded")
 
 
 def board() -> None:

@@ -59,9 +59,12 @@ STARTING = 60.0
 
 
 class Recorder(Struct):
+    """The server, its process, and the deployment whose events it records."""
+
     url: str
     token: str
     deployment: str
+    process: int
 
     def record(self, rate: float) -> int:
         """Record all events, *rate* of them a second; return their number."""
@@ -196,7 +199,7 @@ def _requested(process: subprocess.Popen[bytes], url: str, token: str) -> Record
             "{ ... on PipelinePayload { pipeline { environment { id } } } } }"
         ).json()["data"]["createEnvironment"]["pipeline"]["environment"]["id"]
         answer = client.get("/request", params={"environment": made.partition("_")[2]}).raise_for_status().json()
-        return Recorder(url=url, token=token, deployment=answer["deployment"])
+        return Recorder(url=url, token=token, deployment=answer["deployment"], process=process.pid)
 
 
 if __name__ == "__main__":

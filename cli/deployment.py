@@ -68,9 +68,12 @@ def list_(
 
 @command(app, "show", "stageline deployment show", "stageline deployment show 3 --json")
 def show(scope: Scope, output: Output, number: Number = None) -> None:
-    """Show a deployment: its stages, the steps of each service, their times, the failure, and what it waits for."""
+    """Show a deployment: its stages, the steps of each service, their times, the failure, and what it waits for.
+
+    Below a service are the values that its references had when its steps started.
+    """
     with Client.known() as client:
-        deployment = run.get(client, run.find(client, scope.find(client).id, number))
+        deployment = run.get(client, run.find(client, scope.find(client).id, number), run.SHOW)
         cancelled = progress.cancellation(client, deployment)
         wait = None if deployment.is_over else run.wait(client, deployment.id)
     notes = []

@@ -44,6 +44,14 @@ class OnFailureOption(StrEnum):
     ROLL_BACK = "roll-back"
 
 
+class OnRequestOption(StrEnum):
+    """What a further request does."""
+
+    WAIT = "wait"
+    MERGE = "merge"
+    SUPERSEDE = "supersede"
+
+
 Revision = Annotated[
     str | None,
     typer.Option(
@@ -193,11 +201,22 @@ def edit(
             show_default=False,
         ),
     ] = None,
+    on_request: Annotated[
+        OnRequestOption | None,
+        typer.Option(
+            "--on-request",
+            case_sensitive=False,
+            help="What a further request does while a deployment runs.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Change an environment's name, target, concurrency or policy."""
     changes: dict[str, object] = {} if on_failure is None else {"on_failure": on_failure.name}
     if build_barrier is not None:
         changes["build_barrier"] = build_barrier
+    if on_request is not None:
+        changes["on_request"] = on_request.name
     if deployment_timeout is not None:
         changes["deployment_timeout_seconds"] = deployment_timeout or None
     if new_name is None and target is None and concurrency is None and not changes:

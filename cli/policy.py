@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 ENVIRONMENT_POLICY = """
-fragment EnvironmentPolicyFields on EnvironmentPolicy { onFailure buildBarrier deploymentTimeoutSeconds }
+fragment EnvironmentPolicyFields on EnvironmentPolicy { onFailure buildBarrier deploymentTimeoutSeconds onRequest }
 """
 
 
@@ -11,12 +11,14 @@ class EnvironmentPolicyJson(Struct, rename="camel"):
     on_failure: str = "STOP"
     build_barrier: bool = False
     deployment_timeout_seconds: float | None = None
+    on_request: str = "MERGE"
 
     @property
     def words(self) -> str:
         """The policy, where it is not that of a new environment."""
         parts = [_on_failure(self.on_failure)] if self.on_failure != "STOP" else []
         parts += ["builds end before deploys"] if self.build_barrier else []
+        parts += [f"on a further request {self.on_request.lower()}"] if self.on_request != "MERGE" else []
         timeout = self.deployment_timeout_seconds
         return "; ".join([*parts, *([f"deployments of at most {timeout:g} s"] if timeout else [])])
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, convert
 
 from cli.actor import NamedActorJson
 from cli.change import AnswerJson
-from cli.client import Client, Data, document
+from cli.client import Client, Data, Document, document
 from cli.errors import Failed, Misused
 from cli.instance import InstanceJson, ServicePlanJson
 from cli.output import between, moment
@@ -23,6 +23,9 @@ Number = Annotated[
     str | None,
     typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Default: the latest.", show_default=False),
 ]
+
+MAX_VALUE = 100
+"""Maximum length of a pinned value in a description, in characters; `--json` has the whole one."""
 
 MARKS = {
     "QUEUED": "·",
@@ -55,6 +58,14 @@ class StepJson(Struct, rename="camel"):
     unchanged_reason: str | None = None
 
 
+class PinnedValueJson(Struct, rename="camel"):
+    """The value of a reference, with which a step was carried out."""
+
+    phase: str
+    reference: str
+    value: str
+
+
 class DeploymentServiceJson(Struct, rename="camel"):
     id: str
     name: str
@@ -66,6 +77,13 @@ class DeploymentServiceJson(Struct, rename="camel"):
     deploy: StepJson
     instance: InstanceJson | UnsetType | None = UNSET
     plan: ServicePlanJson | UnsetType | None = UNSET
+    pinned_values: list[PinnedValueJson] | UnsetType = UNSET
+
+    @property
+    def values(self) -> list[str]:
+        """The values of its references, each once."""
+        pinned = self.pinned_values or []
+        return list(dict.fromkeys(f"{each.reference} = {_short(each.value)}" for each in pinned))
 
     @property
     def runs(self) -> str:
@@ -128,6 +146,7 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     is_held: bool
     timeout_seconds: float | None
     has_timed_out: bool
+    superseded_by_number: int | None
     failure: FailureJson | None
 
     @property
@@ -183,7 +202,7 @@ SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
   pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation isHeld
-  timeoutSeconds hasTimedOut
+  timeoutSeconds hasTimedOut supersededByNumber
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
     id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
@@ -202,7 +221,7 @@ SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
   pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation isHeld
-  timeoutSeconds hasTimedOut
+  timeoutSeconds hasTimedOut supersededByNumber
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
 """
@@ -239,6 +258,18 @@ query Deployment($id: ID!) {
     DEPLOYMENT,
 )
 
+SHOW = document(
+    """
+query ShownDeployment($id: ID!) {
+  deployment(id: $id) {
+    ...DeploymentFields
+    stages { services { id: serviceId pinnedValues { phase reference value } } }
+  }
+}
+""",
+    DEPLOYMENT,
+)
+
 WAIT = document("""
 query DeploymentWait($id: ID!) {
   deployment(id: $id) {
@@ -266,9 +297,9 @@ def read(data: Data) -> DeploymentJson:
     return convert(data, DeploymentJson)
 
 
-def get(client: Client, id_: str) -> DeploymentJson:
-    """Return the deployment with that id. Raise `Failed` if there is none."""
-    data = client.execute(GET, {"id": id_})["deployment"]
+def get(client: Client, id_: str, document: Document = GET) -> DeploymentJson:
+    """Return the deployment with that id, as *document* selects it. Raise `Failed` if there is none."""
+    data = client.execute(document, {"id": id_})["deployment"]
     if data is None:
         raise Failed(f"There is no deployment {id_!r}.", code="DEPLOYMENT_NOT_FOUND")
     return read(data)
@@ -339,6 +370,8 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
         yield f"  {what} deployment {deployment.source_number}"
     if deployment.undone_number is not None:
         yield f"  rollback after the failure of deployment {deployment.undone_number}"
+    if deployment.superseded_by_number is not None:
+        yield f"  superseded by deployment {deployment.superseded_by_number}"
     if deployment.action == "REDEPLOY":
         yield "  renews all services"
     if deployment.revision is not None:
@@ -366,6 +399,7 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
                 yield f"  {MARKS.get(service.status, '?')} {padded(name, size)}  {steps}{ports}".rstrip()
             reasons = [step.failure_reason or step.unchanged_reason for step in (service.build, service.deploy)]
             yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
+            yield from (plain(f"      {value}") for value in service.values)
     if deployment.status == "FAILED":
         yield f"Failed: {deployment.why}"
     if deployment.rollback:
@@ -376,6 +410,10 @@ def _planned(service: DeploymentServiceJson, plan: ServicePlanJson, size: int) -
     first, *changes = plan.lines()
     yield f"  {MARKS.get(service.status, '?')} {padded(plain(service.name), size)}  {first}"
     yield from (plain(f"      {change.strip()}") for change in changes)
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
 
 
 def because(reason: str | None) -> str:

@@ -111,10 +111,9 @@ def delete(
     output: Output,
     shared: Shared = False,
 ) -> None:
-    """Delete variables. One to which a service of the environment refers is kept, and the refusal names the service.
+    """Delete variables. One to which a service refers is kept, and the refusal names the service.
 
-    With --shared the services are not asked: the next deployment of an environment whose services refer to the variable
-    is refused.
+    With --shared this holds for the services of all environments of the project.
     """
     after = _change(DELETE_SHARED if shared else DELETE, scope, change, shared, names=names)
     output.answer(after, change.text(after, "Variables deleted successfully", _described(after)))

@@ -277,6 +277,9 @@ def _judge(deployment: DeploymentJson, wanted: str, options: str) -> None:
                 hint = f"Watch deployment {number}, which rolls it back: stageline deployment watch {number}. {hint}"
             raise WatchedDeploymentFailed(f"{name} failed: {deployment.why}", hint=hint)
         case "CANCELLED":
+            later = deployment.superseded_by_number
+            if later is not None:
+                raise WatchedDeploymentCancelled(f"{name} was superseded by deployment {later}.")
             raise WatchedDeploymentCancelled(f"{name} was cancelled.")
         case status:
             raise Failed(f"{name} {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")

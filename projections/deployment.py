@@ -27,6 +27,7 @@ from domain.deployment.state import (
     DeploymentEvent,
     DeploymentPlanned,
     DeploymentStarted,
+    DeploymentSuperseded,
     Failure,
     StageRun,
 )
@@ -44,6 +45,8 @@ from projections.step import ServiceView
 from store.log import EventLog, RecordedEvent
 
 EVENTS = frozenset(get_args(DeploymentEvent))
+
+CANCELLING = CancellationRequested, DeploymentSuperseded
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -97,6 +100,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
 
     *cancelled_by* is the actor of the last request to cancel it. *timeout* is its maximum duration, in seconds.
     If it *rolls_back*, another deployment undoes its failure. It *undoes* the failed one with that number.
+    *superseded_by* is the number of the later one that made it needless while it waited.
     """
 
     id: DeploymentId
@@ -119,6 +123,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     has_timed_out: bool = False
     rolls_back: bool = False
     undoes: int | None = None
+    superseded_by: int | None = None
     failure: Failure | None = None
     worker: str | None = None
     version: int
@@ -150,7 +155,8 @@ def fold(view: DeploymentView | None, recorded: RecordedEvent) -> DeploymentView
         finished_at=at if after.status.is_final else None,
         cancellation=after.cancellation,
         is_held=after.is_held,
-        cancelled_by=recorded.by.actor if isinstance(event, CancellationRequested) else view.cancelled_by,
+        cancelled_by=recorded.by.actor if isinstance(event, CANCELLING) else view.cancelled_by,
+        superseded_by=event.number if isinstance(event, DeploymentSuperseded) else view.superseded_by,
         has_timed_out=after.has_timed_out,
         rolls_back=after.rolls_back,
         failure=after.failure,
@@ -181,7 +187,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 16, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 17, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:

@@ -82,6 +82,18 @@ def app(settings: Settings, url: str) -> Starlette:
         except LogUnavailable as fault:
             raise unavailable(fault) from fault
 
+    async def identify(request: Request) -> Response:
+        code, from_ = sessions.link_code(request), client(request.scope)
+        try:
+            if code is None:
+                identity = await authenticate(sessions.credentials(request, settings.origins))
+            else:
+                identity = await started[0].sessions.holder(code, from_)
+            profile = (await application().profiles.profiles([identity.actor])).get(identity.actor)
+        except LogUnavailable as fault:
+            raise unavailable(fault) from fault
+        return sessions.holder(identity.actor, None if profile is None else profile.name)
+
     async def token_holder(request: Request) -> Identity:
         """Return the identity of *request*, for routes that accept a token but no session."""
         return await authenticate(Credentials(request.headers.get("authorization"), client(request.scope)))
@@ -119,6 +131,8 @@ def app(settings: Settings, url: str) -> Starlette:
         return Response(pipeline.schema(), media_type="application/schema+json")
 
     async def session(request: Request) -> Response:
+        if request.method in ("GET", "HEAD"):
+            return await identify(request)
         if request.method == "POST":
             code = sessions.link_code(request)
             if code is None:
@@ -146,7 +160,7 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/health", health_),
         Route("/health/live", live),
         WebSocketRoute("/graphql", view),
-        Route("/graphql/session", session, methods=["POST", "DELETE"]),
+        Route("/graphql/session", session, methods=["GET", "POST", "DELETE"]),
         Route("/graphql/session/link", link, methods=["POST"]),
         Route("/audit/export", export),
         Route("/graphql/logs/{deployment}", download),

@@ -72,6 +72,17 @@ class Sessions:
         statement = _new_statement(identity, LINK)
         return NewLink(code=_text(statement + _mac(self._links, statement)), expires_at=_expiry(statement))
 
+    async def holder(self, code: str, client: str) -> Identity:
+        """Return the identity that a sign-in link stands for, and leave it unused; raise `Unauthenticated`."""
+        try:
+            link, identity = await self._link(code, client)
+            if link.link in (await self._handler.states.load(decider, SESSIONS)).state.links:
+                raise Unauthenticated(LINK_USED)
+            return identity
+        except Unauthenticated as refused:
+            self._tokens.throttle.log_failure(client, refused)
+            raise
+
     async def redeem(self, code: str, client: str) -> Identity:
         """Return the identity that a sign-in link stands for, and record its use; raise `Unauthenticated`."""
         try:
@@ -80,13 +91,17 @@ class Sessions:
             self._tokens.throttle.log_failure(client, refused)
             raise
 
-    async def _redeem(self, code: str, client: str) -> Identity:
+    async def _link(self, code: str, client: str) -> tuple[UseLink, Identity]:
+        """Return the use of a sign-in link, and the identity that it stands for; raise `Unauthenticated`."""
         statement = _verified(code, self._links, LINK_UNKNOWN)
         id_, token, _ = STATEMENT.unpack(statement)
         if _expiry(statement) <= datetime.now(UTC):
             raise Unauthenticated(LINK_EXPIRED)
         identity = await self._tokens.find_by_id(UUID(bytes=token), client)
-        command = UseLink(link=LinkId(UUID(bytes=id_)), expires_at=_expiry(statement))
+        return UseLink(link=LinkId(UUID(bytes=id_)), expires_at=_expiry(statement)), identity
+
+    async def _redeem(self, code: str, client: str) -> Identity:
+        command, identity = await self._link(code, client)
         by = Author(actor=identity.actor, origin=Origin.CONSOLE, token=identity.token)
         if not (await self._handler.handle(decider, SESSIONS, command, by)).has_changed:
             raise Unauthenticated(LINK_USED)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 # No sandbox, because tests also run as root; and nothing that calls home.
 FLAGS = [
@@ -32,3 +32,9 @@ def chromium() -> Iterator[Browser]:
 def browser() -> Iterator[Browser]:
     with chromium() as launched:
         yield launched
+
+
+def sign_in(page: Page, token: str, origin: str = "") -> None:
+    """Sign in to the console with a link that has *token*, and confirm it."""
+    page.goto(f"{origin}/#token={token}")
+    page.get_by_role("button", name="Sign in as").click()

@@ -10,6 +10,7 @@ import { EnvironmentPage } from "./environment/page";
 import { Home } from "./home/home";
 import { Shell } from "./parts/shell";
 import * as session from "./session/session";
+import { OfferPage } from "./session/offer";
 import { SignIn } from "./session/sign-in";
 import { ViewerProvider } from "./session/viewer";
 import { TokenPage } from "./token/page";
@@ -17,6 +18,7 @@ import { TokenPage } from "./token/page";
 export function App() {
   const now = useSyncExternalStore(session.subscribe, session.current);
   if (now.state === "asking") return null;
+  if (now.state === "offered") return <OfferPage {...now} />;
   if (now.state === "out") return <SignIn why={now.why} />;
   return <Console key={now.secret} secret={now.secret} />;
 }

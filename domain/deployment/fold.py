@@ -26,6 +26,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     Failure,
@@ -101,6 +102,8 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return replace(deployment, is_held=False)
         case CancellationRequested(forced=forced):
             return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
+        case DeploymentSuperseded():
+            return replace(deployment, cancellation=Cancellation.SAFE)
         case TimeoutReached():
             return replace(deployment, has_timed_out=True)
         case DeploymentSucceeded():

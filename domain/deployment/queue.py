@@ -3,7 +3,8 @@ The queue of an environment: one deployment at a time; the others wait in the or
 undoes a failed one goes before them.
 
 A request merges into a waiting one by the same actor, for the same action on the same services, on the same version of
-the pipeline and of the project, for the same revision, and of the same earlier deployment.
+the pipeline and of the project, for the same revision, and of the same earlier deployment. The policy of the
+environment may say that it waits instead, or that it supersedes those that wait.
 """
 
 from enum import StrEnum
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from domain.decider import Decider
 from domain.errors import LimitReached
+from domain.pipeline.environment import OnRequest
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 
@@ -38,6 +40,13 @@ class Action(StrEnum):
     REDEPLOY = "REDEPLOY"
     RETRY = "RETRY"
     ROLLBACK = "ROLLBACK"
+
+
+COVERED = {
+    Action.DEPLOY: (Action.DEPLOY, Action.RETRY),
+    Action.REDEPLOY: (Action.DEPLOY, Action.REDEPLOY, Action.RETRY),
+}
+"""The actions that a later one on the same services makes needless."""
 
 
 class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
@@ -99,6 +108,7 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     project_version: int = 0
     services: tuple[ServiceId, ...] = ()
     undoes: int | None = None
+    on_request: OnRequest = OnRequest.MERGE
 
 
 class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -144,9 +154,8 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
         case RequestDeployment(deployment=deployment):
             if any(request.deployment == deployment for request in queue.open):
                 return []
-            for waiting in queue.waiting:
-                if _what(waiting) == _what(command):
-                    return [DeploymentMerged(deployment=waiting.deployment)]
+            if same := _same(queue, command):
+                return [DeploymentMerged(deployment=same.deployment)]
             if len(queue.waiting) >= MAX_WAITING and command.undoes is None:
                 raise LimitReached(limit=MAX_WAITING, what="deployments waiting in an environment")
             requested = DeploymentRequested(
@@ -171,6 +180,30 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
             return closed
         case _:
             assert_never(command)
+
+
+def superseded(queue: Queue, wish: RequestDeployment) -> tuple[Request, ...]:
+    """Return the waiting deployments that *wish* supersedes: it does at least what they would do.
+
+    A deployment that has its turn is never superseded, so there is always one that comes to its end.
+    """
+    if wish.on_request is not OnRequest.SUPERSEDE or wish.undoes is not None or _same(queue, wish) is not None:
+        return ()
+    return tuple([each for each in queue.waiting if _covers(wish, each)])
+
+
+def _covers(wish: RequestDeployment, waiting: Request) -> bool:
+    """Return whether a deployment of *wish* makes the *waiting* one needless."""
+    covered = COVERED.get(wish.action, ())
+    has_all = not wish.services or (waiting.services and set(waiting.services) <= set(wish.services))
+    return waiting.action in covered and bool(has_all)
+
+
+def _same(queue: Queue, wish: RequestDeployment) -> Request | None:
+    """Return the waiting deployment that *wish* merges into, if any."""
+    if wish.on_request is OnRequest.WAIT:
+        return None
+    return next((waiting for waiting in queue.waiting if _what(waiting) == _what(wish)), None)
 
 
 def _admitted(waiting: tuple[Request, ...]) -> DeploymentAdmitted:

@@ -34,6 +34,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     PlanDeployment,
@@ -41,6 +42,7 @@ from domain.deployment.state import (
     StageSkipped,
     StageStarted,
     StageSucceeded,
+    SupersedeDeployment,
     TakeUpDeployment,
     TimeoutReached,
 )
@@ -156,7 +158,13 @@ def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
 
 def _decide(
     deployment: Deployment,
-    command: TakeUpDeployment | StepCommand | CancelDeployment | RecordWait | Review | HoldCommand,
+    command: TakeUpDeployment
+    | StepCommand
+    | CancelDeployment
+    | SupersedeDeployment
+    | RecordWait
+    | Review
+    | HoldCommand,
 ) -> list[DeploymentEvent]:
     match command:
         case TakeUpDeployment(worker=worker, instances=instances, at=at):
@@ -175,6 +183,9 @@ def _decide(
             if deployment.ending is Cancellation.FORCED or (deployment.cancellation and not forced):
                 return []
             return [CancellationRequested(forced=forced)]
+        case SupersedeDeployment(number=number):
+            is_waiting = deployment.status is Status.QUEUED and deployment.cancellation is None
+            return [DeploymentSuperseded(number=number)] if is_waiting else []
         case RecordWait(cause=cause):
             return [] if deployment.status.is_final else [*waits.decide(deployment.wait, cause)]
         case HoldDeployment() | ReleaseDeployment():

@@ -80,6 +80,12 @@ class CancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool
 
 
+class DeploymentSuperseded(Struct, frozen=True, kw_only=True, gc=False):
+    """The deployment with *number* was requested while this one waited, and does what it would have done."""
+
+    number: int
+
+
 class TimeoutReached(Struct, frozen=True, kw_only=True, gc=False):
     """The deployment has run for *seconds*, its timeout: no new step starts, and running steps are stopped."""
 
@@ -123,6 +129,7 @@ WholeEvent = (
     | StageSucceeded
     | StageFailed
     | CancellationRequested
+    | DeploymentSuperseded
     | TimeoutReached
     | DeploymentSucceeded
     | DeploymentFailed
@@ -174,12 +181,19 @@ class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool = False
 
 
+class SupersedeDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    """Cancel the deployment, which waits, because that with *number* makes it needless."""
+
+    number: int
+
+
 DeploymentCommand = (
     PlanDeployment
     | TakeUpDeployment
     | StepCommand
     | AdvanceDeployment
     | CancelDeployment
+    | SupersedeDeployment
     | RecordWait
     | Review
     | HoldCommand

@@ -28,17 +28,26 @@ class Target(StrEnum):
     KUBERNETES = "KUBERNETES"
 
 
+class OnRequest(StrEnum):
+    """What a further request does while a deployment runs."""
+
+    WAIT = "WAIT"
+    MERGE = "MERGE"
+    SUPERSEDE = "SUPERSEDE"
+
+
 class EnvironmentPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The policy of an environment.
 
     *on_failure* is the reaction of each stage that has none of its own. With *build_barrier* no service of a stage is
     deployed before all builds of the stage have ended. *deployment_timeout* is the maximum duration of a deployment
-    from its start, with all of its waits, in seconds; None for no limit.
+    from its start, with all of its waits, in seconds; None for no limit. *on_request* is what a further request does.
     """
 
     on_failure: OnFailure = OnFailure.STOP
     build_barrier: bool = False
     deployment_timeout: float | None = None
+    on_request: OnRequest = OnRequest.MERGE
 
 
 def checked_policy(policy: EnvironmentPolicy) -> EnvironmentPolicy:

@@ -47,6 +47,9 @@ class AnyStage(Protocol):
     def services(self) -> Sequence[AnyService]: ...
 
 
+MAX_NAMED = 10
+"""Maximum number of services that the message of a refusal names beside the first."""
+
 Known = TypeVar("Known", bound=AnyService)
 
 
@@ -213,6 +216,34 @@ def variables_of(pipeline: Pipeline, events: Sequence[PipelineEvent]) -> list[tu
         if isinstance(reference, VariableReference) and reference.name not in own
         if service.id.int in new or reference.name in deleted
     ]
+
+
+def needing(pipeline: Pipeline, variables: Collection[str]) -> list[tuple[Service, str, VariableReference]]:
+    """Return the references to shared *variables*, by name, which the environment itself lacks, with their fields."""
+    missing = set(variables) - {variable.name for variable in pipeline.variables}
+    if not missing:
+        return []
+    return [
+        (service, field, reference)
+        for service in pipeline.services
+        if refers(service.spec)
+        for field, reference in readable(service.spec)
+        if isinstance(reference, VariableReference) and reference.name in missing
+    ]
+
+
+def check_unneeded(pipelines: Iterable[Pipeline], variables: Collection[str]) -> None:
+    """Raise `UnmetReference` if a service of *pipelines* refers to one of a project's *variables*, by name."""
+    found = [(pipeline, *each) for pipeline in pipelines for each in needing(pipeline, variables)]
+    if not found:
+        return
+    pipeline, service, field, reference = found[0]
+    others = list(dict.fromkeys(f"{each.name!r} of {of.name!r}" for of, each, _, _ in found if each is not service))
+    more = len(others) - MAX_NAMED
+    also = ", ".join(others[:MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    why = f"neither its environment {pipeline.name!r} nor the project would have a variable {reference.name!r}"
+    remedy = "set it there first, or correct or remove the reference"
+    raise unmet(service, field, reference, why, f"{remedy}; the same for {also}" if also else remedy)
 
 
 def check_variables(wanted: Iterable[tuple[AnyService, str, VariableReference]], known: Iterable[str]) -> None:

@@ -8,6 +8,8 @@ token everywhere; the secret is sent in the header `Stageline-Session`, or as `s
 
 A sign-in link replaces the token once. `POST /graphql/session/link` with a token returns its code, and the page sends
 it in the header `Stageline-Link`. It is part of no address that a server receives: in a link it stands behind the `#`.
+`GET /graphql/session` with a token, a link's code or a session says whose it is, so that a page can ask before it opens
+a session that somebody else's link offers.
 
 Both count only for pages of the server's own origin and of allowed origins (see `endpoint.http.origin`).
 """
@@ -66,6 +68,11 @@ def credentials(request: HTTPConnection, origins: Collection[str] = ()) -> Crede
 def cookie(request: HTTPConnection, origins: Collection[str]) -> str | None:
     """Return the session's cookie of *request*, if the page may use it."""
     return request.cookies.get(_name(request)) if is_admitted(request.headers, origins) else None
+
+
+def holder(actor: str, name: str | None) -> Response:
+    """Return the response that says whose session it is, or would be."""
+    return JSONResponse({"actor": {"id": actor, "name": name}}, headers={"cache-control": "no-store"})
 
 
 def link(made: NewLink) -> Response:

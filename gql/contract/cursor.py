@@ -8,6 +8,7 @@ the end of a log that was restored from an earlier backup.
 from typing import Annotated
 
 import strawberry
+from msgspec.structs import replace
 
 from domain.errors import InvalidArgument
 from endpoint.streams import cursor as places
@@ -16,7 +17,7 @@ from endpoint.streams.cursor import encode as of_position
 from endpoint.streams.mark import DELIVERY, Lossless
 from store.log import EventLog
 
-__all__ = ["BEYOND", "LOSSLESS", "AfterEvent", "number", "of_position", "reached", "to_position"]
+__all__ = ["BEYOND", "CHANGES", "LOSSLESS", "AfterEvent", "number", "of_position", "reached", "to_position"]
 
 AfterEvent = Annotated[
     str | None,
@@ -41,10 +42,13 @@ async def reached(log: EventLog, cursor: str | None) -> int:
     return position
 
 
-LOSSLESS = {
-    DELIVERY: Lossless(
-        origin=lambda context, _: context.application.log.epoch,
-        end=lambda context, _: context.application.log.position(),
-    )
-}
+_LOG = Lossless(
+    origin=lambda context, _: context.application.log.epoch,
+    end=lambda context, _: context.application.log.position(),
+)
+
+LOSSLESS = {DELIVERY: _LOG}
 """The mark of subscriptions that follow the log."""
+
+CHANGES = {DELIVERY: replace(_LOG, is_shared=False)}
+"""The mark of a subscription whose payloads depend on the cursor that the subscriber began after."""

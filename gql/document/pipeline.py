@@ -8,8 +8,9 @@ A stage or service is matched by its `id` if one is given, so that its name can 
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -24,7 +25,7 @@ from domain import name as names
 from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
-from domain.pipeline.environment import EnvironmentPolicy, checked_policy
+from domain.pipeline.environment import EnvironmentPolicy, OnRequest, checked_policy
 from domain.pipeline.gate import Approval, OnTimeout
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
@@ -46,9 +47,6 @@ VALUE = {
 }
 """The value of a variable, for editors: they read 1.10, 0755 and yes as other things than text."""
 
-ENUMS: Mapping[str, Iterable[str]] = {"onFailure": OnFailure, "onTimeout": OnTimeout}
-"""The values of fields, but for those of the type of a service."""
-
 MAX_THREADS = 2
 """Maximum number of documents that are read or written at the same time; the others wait in order."""
 
@@ -60,6 +58,10 @@ Result = TypeVar("Result")
 
 _threads = ThreadPoolExecutor(MAX_THREADS, "document", initializer=partial(sys.setswitchinterval, SWITCH))
 _places = BoundedSemaphore(MAX_THREADS + MAX_WAITING)
+
+
+CHOICES: Mapping[str, type[StrEnum]] = {"onFailure": OnFailure, "onRequest": OnRequest, "onTimeout": OnTimeout}
+"""The values of fields that are chosen from a list; any other such field is a type of services."""
 
 
 class TooManyDocuments(GraphQLError):
@@ -151,6 +153,9 @@ class EnvironmentPolicyDocument(DocumentPart, frozen=True):
         ]
         | None
     ) = None
+    on_request: Annotated[OnRequest, Meta(description="What a further request does while a deployment runs.")] = (
+        OnRequest.MERGE
+    )
 
 
 class PipelineDocument(DocumentPart, frozen=True):
@@ -182,7 +187,7 @@ def read(text: str) -> PipelineDocument:
             why = "The value of a variable is not a text: write it in quotes"
         if why.startswith("Invalid enum value"):
             field = path.rstrip("`").rpartition(".")[2]
-            why += f": {field} is one of {', '.join(ENUMS.get(field, ServiceType))}"
+            why += f": {field} is one of {', '.join(CHOICES.get(field, ServiceType))}"
         raise source.refusal(path.rstrip("`"), why) from None
     seen: dict[tuple[str, str], str] = {}
     if document.policy is not UNSET:
@@ -262,6 +267,7 @@ def environment_policy_to_domain(policy: EnvironmentPolicyDocument) -> Environme
         on_failure=policy.on_failure,
         build_barrier=policy.build_barrier,
         deployment_timeout=policy.deployment_timeout_seconds,
+        on_request=policy.on_request,
     )
 
 
@@ -270,6 +276,7 @@ def environment_policy_from_domain(policy: EnvironmentPolicy) -> EnvironmentPoli
         on_failure=policy.on_failure,
         build_barrier=policy.build_barrier,
         deployment_timeout_seconds=policy.deployment_timeout,
+        on_request=policy.on_request,
     )
 
 

@@ -70,7 +70,7 @@ async def set_project_variables(write: Write, project: ProjectArgument, variable
     return await _answer(write, await write.transact(use_case, projects.decider))
 
 
-@mutation("Delete variables of a project. The plan of a deployment that refers to one of them is refused from now on.")
+@mutation("Delete variables of a project, to which no service of its environments refers.")
 async def delete_project_variables(
     write: Write, project: ProjectArgument, names: VariableNamesArgument
 ) -> ProjectResult:

@@ -1,17 +1,17 @@
 """Subscriptions of pipelines."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
 
 from domain.errors import EnvironmentNotFound
 from domain.project import EnvironmentId
-from endpoint.streams.mark import DELIVERY, NEWEST, Lossless
+from endpoint.streams.mark import NEWEST
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.cursor import LOSSLESS, AfterEvent
+from gql.contract.cursor import CHANGES, LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
 from gql.types.environment import environment_id
 from gql.types.event import PipelineEvent, pipeline_event, pipeline_events
@@ -81,14 +81,6 @@ class ChangedPipeline:
         )
         self._known = now
         return Reading(value=value, position=now.position, is_final=now.pipeline.is_deleted)
-
-
-async def _end(context: Context, _: Mapping[str, Any]) -> int:
-    return await context.application.log.position()
-
-
-CHANGES = {DELIVERY: Lossless(origin=lambda context, _: context.application.log.epoch, end=_end, is_shared=False)}
-"""Mark of a subscription whose payloads depend on the cursor that the subscriber began after."""
 
 
 async def pipeline(context: Context, environment: str) -> AsyncGenerator[Pipeline, None]:

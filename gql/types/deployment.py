@@ -88,6 +88,9 @@ class DeploymentFields:
         description="The kind of cancellation that was requested, if any."
     )
     is_held: bool = strawberry.field(description="Whether nothing new starts until it is released.")
+    superseded_by_number: int | None = strawberry.field(
+        description="Number of the later deployment that superseded it while it waited, if any; then it is cancelled."
+    )
     timeout_seconds: float | None = strawberry.field(
         description="Maximum duration from the start, with all waits; then the deployment fails. Null for no limit."
     )
@@ -169,13 +172,16 @@ async def merged_requests(context: Context, found: list[Deployment], selected: S
     ]
 
 
-def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> Deployment:
-    """Return the deployment of *view* in its environment.
+def convert(
+    view: DeploymentSummary, environment: Environment, epoch: str, stages: list[DeploymentStage] | None = None
+) -> Deployment:
+    """Return the deployment of *view* in its environment, with its *stages* if they are converted already.
 
     A summary is enough if no field of `deployment_list.STEPS` is selected.
     """
     run = view if isinstance(view, DeploymentView) else None
-    stages = [] if run is None else [deployment_stage.from_view(run, stage) for stage in run.stages]
+    if stages is None:
+        stages = [] if run is None else [deployment_stage.from_view(run, stage) for stage in run.stages]
     services = [service for stage in stages for service in stage.services]
     start, end = view.started_at, view.finished_at
     return Deployment(
@@ -194,6 +200,7 @@ def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> De
         finished_at=view.finished_at,
         cancellation=view.cancellation,
         is_held=view.is_held,
+        superseded_by_number=view.superseded_by,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=None if run is None else failure_of(run),

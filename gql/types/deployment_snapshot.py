@@ -68,6 +68,7 @@ async def snapshot_of(
         finished_at=view.finished_at,
         cancellation=view.cancellation,
         is_held=view.is_held,
+        superseded_by_number=view.superseded_by,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=failure_of(view),

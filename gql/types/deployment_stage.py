@@ -1,6 +1,8 @@
 """Stages and services in the plan of a deployment."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import strawberry
 from strawberry import ID, Private
@@ -62,6 +64,7 @@ class StageFields:
 
 @strawberry.type(description="A service in the plan of a deployment.")
 class DeploymentService(Node, ServiceFields):
+    stage_id: ID = strawberry.field(description="Id of the stage of the service, as stageId of the planned stage.")
     live: Private[tuple[EnvironmentId, ServiceId]]
     run: Private[DeploymentId]
 
@@ -80,7 +83,12 @@ class DeploymentStage(Node, StageFields):
         return await info.context.together(live_stages, self.live)
 
 
-def from_view(run: DeploymentView, view: StageView) -> DeploymentStage:
+Services = Mapping[ServiceId, tuple[ServiceView, DeploymentService]]
+"""Services by their id, each with the view that it was converted from."""
+
+
+def from_view(run: DeploymentView, view: StageView, known: Services = MappingProxyType({})) -> DeploymentStage:
+    """Return a stage; its services that are as in *known* are taken from there."""
     return DeploymentStage(
         id=global_id("deploymentstage", run.id, view.id),
         stage_id=global_id("stage", view.id),
@@ -90,14 +98,15 @@ def from_view(run: DeploymentView, view: StageView) -> DeploymentStage:
         started_at=view.started_at,
         finished_at=view.finished_at,
         gate=gate_of(view),
-        services=[_service(run, service) for service in view.services],
+        services=[_service(run, view, service, known) for service in view.services],
         live=(run.environment, view.id),
     )
 
 
 def gate_of(view: StageView) -> StageGate | None:
     """Return what the stage waits for before it starts, if anything."""
-    cause = None if view.status.is_final else stage_run(view).cause
+    is_waiting = view.gate.open is not None and not view.status.is_final
+    cause = stage_run(view).cause if is_waiting else None
     if cause is None:
         return None
     return StageGate(
@@ -108,10 +117,14 @@ def gate_of(view: StageView) -> StageGate | None:
     )
 
 
-def _service(run: DeploymentView, view: ServiceView) -> DeploymentService:
+def _service(run: DeploymentView, stage: StageView, view: ServiceView, known: Services) -> DeploymentService:
+    before = known.get(view.id)
+    if before is not None and before[0] is view:
+        return before[1]
     return DeploymentService(
         id=global_id("deploymentservice", run.id, view.id),
         service_id=global_id("service", view.id),
+        stage_id=global_id("stage", stage.id),
         name=view.name,
         type=view.type,
         status=view.status,

@@ -24,6 +24,7 @@ from gql.contract.node import Node, global_id, uuid_of
 from gql.types.failure import OnFailure
 from gql.types.project import Project, project_of, projects_of
 from gql.types.project import find as find_project
+from gql.types.request import OnRequest
 from gql.types.target import Target
 from gql.types.variable import EnvironmentVariable, variables_from_domain
 from projections.environment import EXISTING, EnvironmentQuery, EnvironmentView
@@ -31,6 +32,7 @@ from projections.pipeline import PipelineView
 
 _ON_FAILURE = "The reaction of each stage that has none of its own."
 _BUILD_BARRIER = "Whether all builds of a stage end before a service of it is deployed."
+_ON_REQUEST = "What a further request does while a deployment runs."
 _DEPLOYMENT_TIMEOUT = (
     "Maximum duration of a deployment from its start, with all of its waits; then it fails. Null for no limit."
 )
@@ -41,6 +43,7 @@ class EnvironmentPolicy:
     on_failure: OnFailure = strawberry.field(description=_ON_FAILURE)
     build_barrier: bool = strawberry.field(description=_BUILD_BARRIER)
     deployment_timeout_seconds: float | None = strawberry.field(description=_DEPLOYMENT_TIMEOUT)
+    on_request: OnRequest = strawberry.field(description=_ON_REQUEST)
 
 
 @strawberry.input(description="How the deployments of an environment are carried out.")
@@ -48,6 +51,7 @@ class EnvironmentPolicyInput:
     on_failure: OnFailure = strawberry.field(default=OnFailure.STOP, description=_ON_FAILURE)
     build_barrier: bool = strawberry.field(default=False, description=_BUILD_BARRIER)
     deployment_timeout_seconds: float | None = strawberry.field(default=None, description=_DEPLOYMENT_TIMEOUT)
+    on_request: OnRequest = strawberry.field(default=OnRequest.MERGE, description=_ON_REQUEST)
 
 
 def policy_from_domain(policy: DomainPolicy) -> EnvironmentPolicy:
@@ -55,6 +59,7 @@ def policy_from_domain(policy: DomainPolicy) -> EnvironmentPolicy:
         on_failure=policy.on_failure,
         build_barrier=policy.build_barrier,
         deployment_timeout_seconds=policy.deployment_timeout,
+        on_request=policy.on_request,
     )
 
 
@@ -63,6 +68,7 @@ def policy_to_domain(given: EnvironmentPolicyInput) -> DomainPolicy:
         on_failure=given.on_failure,
         build_barrier=given.build_barrier,
         deployment_timeout=given.deployment_timeout_seconds,
+        on_request=given.on_request,
     )
 
 

@@ -73,6 +73,7 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     holds.DeploymentHeld: "The deployment is held: nothing new starts until it is released.",
     holds.DeploymentReleased: "The deployment goes on where it was held.",
     deployments.CancellationRequested: "The cancellation of the deployment was requested.",
+    deployments.DeploymentSuperseded: "A later deployment makes it needless, so it is cancelled while it waits.",
     deployments.TimeoutReached: "The deployment had not ended after its timeout, so its running steps are stopped.",
     deployments.DeploymentSucceeded: "The deployment ended: everything is deployed.",
     deployments.DeploymentFailed: "The deployment ended: a step failed, or a stage was rejected.",

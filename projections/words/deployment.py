@@ -22,6 +22,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     StageFailed,
@@ -92,6 +93,8 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return EventWords("cancellation requested, by force", EventSubject(cancellation=Cancellation.FORCED))
         case CancellationRequested():
             return EventWords("cancellation requested", EventSubject(cancellation=Cancellation.SAFE))
+        case DeploymentSuperseded(number=number):
+            return EventWords(f"superseded by deployment {number}", EventSubject(cancellation=Cancellation.SAFE))
         case TimeoutReached(seconds=seconds):
             return EventWords(f"not ended after {seconds:g} s, its timeout: running steps are stopped")
         case DeploymentSucceeded():

@@ -13,6 +13,7 @@ from domain.pipeline.environment import (
     EnvironmentRenamed,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
+    OnRequest,
     TargetChanged,
 )
 from domain.pipeline.gate import Approval, OnTimeout
@@ -114,6 +115,7 @@ def _stage_event_words(before: Pipeline, event: StageEvent) -> EventWords:
 def _environment_policy_words(policy: EnvironmentPolicy) -> str:
     words = [f"on failure {policy.on_failure}"]
     words.append("all builds of a stage before its deploys" if policy.build_barrier else "no build barrier")
+    words += [f"on a further request {policy.on_request}"] if policy.on_request is not OnRequest.MERGE else []
     if policy.deployment_timeout is not None:
         words.append(f"deployments of at most {policy.deployment_timeout:g} s")
     return ", ".join(words)

@@ -12,6 +12,7 @@ from domain.access import ENGINE
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
 from domain.deployment.queue import Action, DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
+from domain.deployment.state import DeploymentSuperseded
 from domain.deployment.step import FailStep, StartStep, Status, SucceedStep
 from domain.deployment.wait import WaitCause, WaitReason, WaitStarted
 from domain.errors import (
@@ -24,7 +25,13 @@ from domain.errors import (
     Refused,
     VersionMismatch,
 )
-from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment, EnvironmentPolicy
+from domain.pipeline.environment import (
+    CreateEnvironment,
+    DeleteEnvironment,
+    EditEnvironment,
+    EnvironmentPolicy,
+    OnRequest,
+)
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService, EditService, RemoveService
 from domain.pipeline.stage import OnFailure
@@ -170,6 +177,21 @@ async def test_the_append_that_ends_a_deployment_passes_its_turn_on(
     events = [recorded.event for recorded in await handler.log.read_all(before)]
     assert [DeploymentClosed(deployment=first), DeploymentAdmitted(deployment=second)] == events[-2:]
     assert isinstance(events[-3], deployments.DeploymentFailed)
+
+
+async def test_a_request_supersedes_those_that_wait_in_one_append(handler: Handler, environment: EnvironmentId) -> None:
+    policy = EnvironmentPolicy(on_request=OnRequest.SUPERSEDE)
+    await handler.handle(pipelines.decider, environment, EditEnvironment(policy=policy), ANN)
+    first, second = await request(handler, environment), await request(handler, environment)
+    await handler.handle(pipelines.decider, environment, EditEnvironment(concurrency=2), ANN)
+    third = await request(handler, environment)
+    assert [each.deployment for each in await open_(handler, environment)] == [first, third]
+    assert (await handler.states.load(deployments.decider, second)).state.status is Status.CANCELLED
+    assert [each for each in await handler.log.events(second) if isinstance(each, DeploymentSuperseded)] == [
+        DeploymentSuperseded(number=3)
+    ]
+    waits = [each for each in await handler.log.events(third) if isinstance(each, WaitStarted)]
+    assert waits == [WaitStarted(cause=WaitCause(reason=WaitReason.DEPLOYMENT, number=1))]
 
 
 async def test_the_append_that_fails_a_deployment_queues_its_rollback_before_those_that_wait(

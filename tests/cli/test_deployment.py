@@ -18,6 +18,7 @@ from tests.forwarding import forwarding
 SUMMARY = {
     *("id", "environment", "number", "action", "status", "requestedBy", "reason", "pipelineVersion", "sourceNumber"),
     *("revision", "requestedAt", "startedAt", "finishedAt", "cancellation", "failure"),
+    *("timeoutSeconds", "hasTimedOut", "undoneNumber", "supersededByNumber", "isHeld"),
 }
 
 
@@ -43,9 +44,12 @@ def test_deployments_are_listed_and_shown(deployed: Shell) -> None:
     assert len(deployed.done("deployment", "list", "--limit", "1", "--json").json["deployments"]) == 1
 
     shown = deployed.done("deployment", "show", "--json").json
-    assert SUMMARY | {"stages", "version", "cursor", "cancelledBy", "waitsFor"} == set(shown)
+    assert SUMMARY | {"stages", "version", "cursor", "rollback", "cancelledBy", "waitsFor"} == set(shown)
     (service,) = shown["stages"][1]["services"]
-    assert {"id", "name", "type", "status", "ports", "build", "deploy", "instance"} == set(service)
+    assert {"id", "name", "type", "status", "ports", "build", "deploy", "instance"} | {
+        "pinnedValues",
+        "sourceNumber",
+    } == set(service)
     assert {"status", "attempt", "startedAt", "finishedAt", "failureReason", "unchangedReason"} == set(service["build"])
     assert shown == deployed.done("deployment", "show", shown["id"], "--json").json
 
@@ -89,6 +93,24 @@ def test_unchanged_services_are_left_and_the_plan_shows_what_differs(staging: Sh
     shown = staging.done("deployment", "show").lines
     assert "  renews all services" in shown
     assert not any("unchanged" in line for line in shown)
+
+
+def test_the_values_of_references_are_shown_below_a_service(staging: Shell) -> None:
+    staging.done("variable", "set", "REGION=eu", f"LONG={'x' * 200}")
+    run = "echo ${{ variables.REGION }} ${{ variables.LONG }}; exit 7"
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", run, "--build", "true")
+    assert staging("environment", "deploy", "--watch").code == 4
+    lines = staging.done("deployment", "show").lines
+    assert [line for line in lines if "variables." in line] == [
+        "      variables.REGION = eu",
+        f"      variables.LONG = {'x' * 100}…",
+    ]
+    (stage,) = [each for each in staging.done("deployment", "show", "--json").json["stages"] if each["services"]]
+    assert stage["services"][0]["pinnedValues"][0] == {
+        "phase": "BUILD",
+        "reference": "variables.REGION",
+        "value": "eu",
+    }
 
 
 def test_a_deployment_that_is_not_there_is_refused(staging: Shell) -> None:

@@ -55,3 +55,17 @@ def test_a_failed_deployment_that_is_rolled_back_says_by_which_one(staging: Shel
     assert "as in deployment 1" in shown
     last = staging.done("deployment", "show", "2").lines[-1]
     assert last == "Deployment 3 rolls back the services that it renewed."
+
+
+def test_a_deployment_that_waits_is_superseded_by_a_later_one(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "exec sleep 60")
+    staging.done("environment", "edit", "--on-request", "supersede")
+    staging.done("environment", "deploy")
+    staging.done("environment", "deploy", "--revision", "one")
+    staging.done("environment", "deploy", "--revision", "two")
+    superseded = staging("deployment", "watch", "2")
+    assert (superseded.code, "Deployment 2 was superseded by deployment 3." in superseded.err) == (5, True)
+    shown = staging.done("deployment", "show", "2").out
+    assert "  superseded by deployment 3\n" in shown
+    staging.done("environment", "cancel", "3")
+    staging("environment", "cancel", "1", "--force", "--watch")

@@ -152,7 +152,10 @@ def test_a_listing_and_a_difference_show_no_control_character() -> None:
         "target": "PROCESS",
         "concurrency": 1,
     }
-    about |= {"policy": {"onFailure": "STOP", "buildBarrier": False, "deploymentTimeoutSeconds": None}, "variables": []}
+    about |= {
+        "policy": {"onFailure": "STOP", "buildBarrier": False, "deploymentTimeoutSeconds": None, "onRequest": "MERGE"},
+        "variables": [],
+    }
     pipeline = msgspec.convert({"environment": about, "version": 1, "cursor": "", "stages": [told]}, PipelineJson)
     assert all(line.isprintable() for line in pipeline.listing().splitlines())
     assert pipeline.listing().count(PLAIN) == 3

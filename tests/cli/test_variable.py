@@ -29,6 +29,14 @@ def test_those_of_the_environment_replace_those_of_its_project(staging: Shell) -
     assert staging.done("variable", "list").lines[1:] == ["REGION  us     environment"]
 
 
+def test_a_shared_variable_that_a_service_needs_is_kept(staging: Shell) -> None:
+    staging.done("variable", "set", "--shared", "REGION=eu")
+    staging.done("service", "add", "-n", "Web", "-t", "job", "--run", "echo ${{ variables.REGION }}")
+    answer = staging("variable", "delete", "--shared", "REGION")
+    assert (answer.code, "Service 'Web' refers to variables.REGION" in answer.err) == (1, True)
+    assert "REGION" in staging.done("variable", "list").out
+
+
 def test_a_dry_run_shows_the_result(staging: Shell) -> None:
     assert staging("variable", "set", "A=1", "--dry-run").lines == ["Name  Value", "A     1"]
     assert staging.done("variable", "list").out == "<no variable>\n"

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.browser import sign_in
 from tests.serving import ROOT, Serving, serving
 
 MEANT = (
@@ -35,6 +36,11 @@ mutation ($environment: ID!, $name: String!, $type: ServiceType!, $run: String!)
   addService(environment: $environment, name: $name, type: $type, spec: {runCommand: $run}) {
     ... on PipelinePayload { changed }
   }
+}
+"""
+SET_VARIABLE = """
+mutation ($environment: ID!, $name: String!, $value: String!) {
+  setEnvironmentVariables(environment: $environment, variables: [{name: $name, value: $value}]) { __typename }
 }
 """
 ORDER = "query ($id: ID!) { pipeline(environment: $id) { version stages { id name services { id name } } } }"
@@ -66,6 +72,9 @@ class World:
 
     def add(self, name: str, type_: str = "APPLICATION", run: str = "exec sleep 3600") -> None:
         self.server.execute(ADD_SERVICE, environment=self.id, name=name, type=type_, run=run)
+
+    def set_variable(self, name: str, value: str) -> None:
+        self.server.execute(SET_VARIABLE, environment=self.id, name=name, value=value)
 
     def order(self) -> dict[str, list[str]]:
         """The names of the services, by the name of their stage."""
@@ -124,7 +133,7 @@ def open_page(browser: Browser, server: Serving) -> Iterator[OpenPage]:
         page.on("websocket", lambda socket: heard.append(socket.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.goto(f"/#token={server.token}")
+        sign_in(page, server.token)
         expect(page.get_by_role("heading", name="Environments")).to_be_visible()
         if address != "/":
             page.goto(address)

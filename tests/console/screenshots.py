@@ -12,7 +12,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import chromium
+from tests.browser import chromium, sign_in
 from tests.console.conftest import FIRST, LAST, SECOND, THIRD
 from tests.serving import Serving, serving
 
@@ -40,6 +40,15 @@ SERVICES = [
 ]
 
 
+SPECS: dict[str, dict[str, object]] = {
+    "DB": {"ports": [0]},
+    "Backend": {"env": [{"name": "DB", "value": "${{ services['DB'].url }}"}]},
+}
+"""More of the specifications: Backend needs DB."""
+
+VARIABLE = '{name: "LOG_LEVEL", value: "debug"}'
+
+
 class Shop:
     """A project with several environments, one of them with a history."""
 
@@ -51,13 +60,13 @@ class Shop:
         self.id = self.environment("production")
         for service, type_, stage, run in SERVICES:
             server.execute(
-                "mutation ($e: ID!, $n: String!, $t: ServiceType!, $s: ID!, $r: String!) {"
-                " addService(environment: $e, name: $n, type: $t, stage: $s, spec: {runCommand: $r}) { __typename } }",
+                "mutation ($e: ID!, $n: String!, $t: ServiceType!, $s: ID!, $r: ServiceSpecInput!) {"
+                " addService(environment: $e, name: $n, type: $t, stage: $s, spec: $r) { __typename } }",
                 e=self.id,
                 n=service,
                 t=type_,
                 s=stage,
-                r=run,
+                r={"runCommand": run} | SPECS.get(service, {}),
             )
         self.deployments = [self.deploy()]
         for old, new in [
@@ -84,6 +93,14 @@ class Shop:
                     f'addService(environment: "{made}", name: "DB", type: DATABASE, spec: {{runCommand: "sleep 3600"}})'
                 )
                 self.deploy(made)
+        self.do(f'setEnvironmentVariables(environment: "{self.id}", variables: [{VARIABLE}])')
+        for name, value in [("LOG_LEVEL", "warn"), ("REGION", "eu-central")]:
+            server.execute(
+                "mutation ($n: String!, $v: String!) {"
+                ' setProjectVariables(project: "Shop", variables: [{name: $n, value: $v}]) { __typename } }',
+                n=name,
+                v=value,
+            )
         self.empty = self.environment("empty")
         server.stageline("token", "create", "ci", "--expires-in", "90d")
         server.stageline("token", "create", "laptop")
@@ -143,6 +160,7 @@ def pages(shop: Shop) -> dict[str, tuple[str, Prepare]]:
     return {
         "home": ("/", seen("production")),
         "board": (board, on_board),
+        "board-needs": (board, then(on_board, lambda page: page.get_by_title("Backend", exact=True).hover())),
         "board-menu": (board, then(on_board, click("Actions for Backend"))),
         "board-lifted": (board, then(on_board, lambda page: lift(page, "Backend"))),
         "board-empty": (f"/environments/{shop.empty}", seen("No services yet.")),
@@ -153,6 +171,8 @@ def pages(shop: Shop) -> dict[str, tuple[str, Prepare]]:
         "plan": (board, then(on_board, press("d"), seen("first stage"))),
         "policy": (board, then(on_board, click("Policy"))),
         "trends": (f"/environments/{shop.id}/trends", seen("median")),
+        "variables": (f"/environments/{shop.id}/variables", seen("LOG_LEVEL")),
+        "variable-new": (f"/environments/{shop.id}/variables", then(seen("LOG_LEVEL"), press("n"))),
         "logs": (f"/deployments/{shop.deployments[1]}/logs", seen("broken")),
         "deployments": (f"/environments/{shop.id}/deployments", seen("#1")),
         "deployment-running": (f"/deployments/{shop.running}", seen("Migrations")),
@@ -189,7 +209,7 @@ def photograph(browser: Browser, shop: Shop, folder: Path) -> None:
             page.goto("/")
             expect(page.get_by_label("Access token")).to_be_visible()
             page.screenshot(path=folder / f"sign-in-{width}-{scheme}.png")
-            page.goto(f"/#token={shop.server.token}")
+            sign_in(page, shop.server.token)
             expect(page.get_by_role("heading", name="Environments")).to_be_visible()
             for name, (address, prepare) in pages(shop).items():
                 page.goto(address)
@@ -214,7 +234,7 @@ def photograph_small(browser: Browser, shop: Shop, folder: Path) -> None:
             reduced_motion="reduce",
         )
         page = context.new_page()
-        page.goto(f"/#token={shop.server.token}")
+        sign_in(page, shop.server.token)
         expect(page.get_by_role("heading", name="Environments")).to_be_visible()
         address, prepare = pages(shop)[name]
         page.goto(address)

@@ -23,6 +23,7 @@ def issues(page: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_issue(open_page: OpenPage, world: World, scheme: str) -> None:
     world.add("Migrations", "JOB", "exit 3")
+    world.set_variable("LEVEL", "debug")
     page = open_page("/", color_scheme=scheme, reduced_motion="reduce")
     assert issues(page) == []
     page.get_by_role("button", name="New project").click()
@@ -65,7 +66,7 @@ def test_no_page_has_a_serious_issue(open_page: OpenPage, world: World, scheme: 
     page.get_by_role("button", name="Retry …").click()
     expect(page.get_by_role("list", name="Order")).to_be_visible()
     assert issues(page) == []
-    for tab, text in [("deployments", "#1"), ("history", "DB added"), ("trends", "median")]:
+    for tab, text in [("deployments", "#1"), ("history", "DB added"), ("trends", "median"), ("variables", "LEVEL")]:
         page.goto(f"/environments/{world.id}/{tab}")
         expect(page.get_by_text(text).first).to_be_visible()
         assert issues(page) == []

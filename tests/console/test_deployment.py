@@ -14,6 +14,8 @@ mutation ($environment: ID!, $name: String!, $spec: ServiceSpecInput!) {
   addService(environment: $environment, name: $name, type: JOB, spec: $spec) { __typename }
 }
 """
+NUMBERED = "query ($id: ID!) { deployments(environment: $id) { nodes { id number } } }"
+CANCEL = "mutation ($id: ID!) { cancelDeployment(deployment: $id) { __typename } }"
 UNTIL_IT_MAY = "until [ -e may-end ]; do sleep 0.1; done"
 
 
@@ -185,6 +187,34 @@ def test_the_queue_says_who_waits_for_what(board: Page, world: World) -> None:
     gate.touch()
     status(board, "succeeded")
     expect(queue).to_have_count(0)
+
+
+def test_a_wait_is_read_again_when_it_changes_and_is_not_polled(open_page: OpenPage, world: World) -> None:
+    gate = world.server.folder / "may-run"
+    world.add("Wait", "JOB", UNTIL_IT_MAY.replace("may-end", str(gate)))
+    for reason in ("first", "second", "third"):
+        world.do("deploy", reason=reason)
+        world.add(reason, "JOB", "true")  # so that the next one does not merge
+    found = world.server.execute(NUMBERED, id=world.id)["deployments"]["nodes"]
+    second, third = (next(each["id"] for each in found if each["number"] == number) for number in (2, 3))
+    page = open_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.post_data or ""))
+    page.clock.install()
+    page.goto(f"/deployments/{third}")
+    queue = page.get_by_role("region", name="Queue")
+    expect(queue).to_contain_text("It waits: deployment 1 and 1 more of the environment must end first")
+
+    def reads() -> int:
+        return len([each for each in asked if "query Wait(" in each])
+
+    before = reads()
+    page.clock.run_for(60_000)
+    world.server.execute(CANCEL, id=second)
+    expect(queue).to_contain_text("It waits: deployment 1 of the environment must end first")
+    assert reads() - before <= 2  # for the events of the queue, and not for a minute
+    gate.touch()
+    status(page, "succeeded")
 
 
 def test_a_failed_deployment_is_retried(board: Page, world: World) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import sign_in
 from tests.console.conftest import OpenPage, World, card
 from tests.serving import serving
 
@@ -84,7 +85,7 @@ def test_a_server_without_projects_says_how_to_begin(
         expect(page.get_by_text("Loading the projects …")).to_be_visible()
         context = page.context.browser.new_context()  # type: ignore[union-attr]
         empty = context.new_page()
-        empty.goto(f"{server.url}/#token={server.token}")
+        sign_in(empty, server.token, server.url)
         expect(empty.get_by_text("There are no projects yet.")).to_be_visible()
         empty.get_by_role("button", name="Create the first project").click()
         empty.get_by_label("Name").fill("First")

@@ -28,7 +28,7 @@ mutation ($environment: ID!, $spec: ServiceSpecInput!) {
 POLICIES = """
 query ($id: ID!) {
   environment(id: $id) {
-    concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds }
+    concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest }
     pipeline { stages { name policy { concurrency onFailure always } } }
   }
 }
@@ -144,11 +144,17 @@ def test_a_stage_and_an_environment_have_policies(open_page: OpenPage, board: Pa
     board.get_by_label("Services at once").fill("7")
     board.get_by_label("End all builds").check()
     board.get_by_label("Longest duration of a deployment").fill("900")
+    board.get_by_label("requested while another runs").select_option("SUPERSEDE")
     board.get_by_role("button", name="Save").click()
     expect(board.get_by_role("dialog")).to_have_count(0)
     found = world.server.execute(POLICIES, id=world.id)["environment"]
     assert found["concurrency"] == 7
-    assert found["policy"] == {"onFailure": "STOP", "buildBarrier": True, "deploymentTimeoutSeconds": 900.0}
+    assert found["policy"] == {
+        "onFailure": "STOP",
+        "buildBarrier": True,
+        "deploymentTimeoutSeconds": 900.0,
+        "onRequest": "SUPERSEDE",
+    }
     policies = {stage["name"]: stage["policy"] for stage in found["pipeline"]["stages"]}
     assert policies[SECOND] == {"concurrency": 3, "onFailure": "CONTINUE", "always": True}
     assert policies[LAST] == {"concurrency": None, "onFailure": None, "always": False}

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests import browser as browsing
 from tests.console.conftest import World, card, sign_out
 from tests.serving import Serving
 
@@ -47,8 +48,11 @@ def test_a_person_signs_in_and_out(page: Page, server: Serving) -> None:
 
 def test_the_token_is_kept_nowhere(page: Page, server: Serving) -> None:
     page.goto(f"/#token={server.token}")
-    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in as admin")).to_be_focused()
     assert page.url == f"{server.url}/"
+    assert server.token not in page.content()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
     kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, history.state])")
     assert server.token not in kept + page.content()
     assert json.loads(json.loads(kept)[1]["stageline-session"]).keys() == {"secret", "expiresAt"}
@@ -67,7 +71,7 @@ def test_a_wrong_token_is_told(page: Page, server: Serving, token: str) -> None:
 def test_a_session_that_ends_elsewhere_asks_again_and_keeps_the_place(page: Page, world: World) -> None:
     made = world.server.stageline("token", "create", "lent", "--json").stdout
     token: str = json.loads(made)["token"]
-    page.goto(f"/#token={token}")
+    browsing.sign_in(page, token)
     expect(page.get_by_role("heading", name="Shop")).to_be_visible()
     page.goto(f"/environments/{world.id}")
     expect(card(page, "DB")).to_be_visible()
@@ -78,7 +82,7 @@ def test_a_session_that_ends_elsewhere_asks_again_and_keeps_the_place(page: Page
 
 
 def test_tabs_share_the_session(page: Page, server: Serving) -> None:
-    page.goto(f"/#token={server.token}")
+    browsing.sign_in(page, server.token)
     expect(page.get_by_role("heading", name="Shop")).to_be_visible()
     other = page.context.new_page()
     other.goto("/")
@@ -99,6 +103,7 @@ def link(server: Serving) -> str:
 def test_a_link_signs_in_once(page: Page, browser: Browser, server: Serving) -> None:
     address = link(server)
     page.goto(address)
+    page.get_by_role("button", name="Sign in as admin").click()
     expect(page.get_by_role("heading", name="Shop")).to_be_visible()
     assert page.url == f"{server.url}/"
     code = address.partition("#link=")[2]
@@ -123,7 +128,60 @@ def test_a_page_of_another_origin_can_not_use_a_link(page: Page, server: Serving
         evil.goto(f"http://127.0.0.1:{port}/")
         assert evil.evaluate(use, [server.url, address.partition("#link=")[2]]) == "failed"
     page.goto(address)  # it is not used up
+    page.get_by_role("button", name="Sign in as admin").click()
     expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+
+
+def others(server: Serving) -> str:
+    """A token of Mallory, another actor."""
+    made = server.stageline("token", "create", "mallory", "--actor", "mallory", "--json").stdout
+    token: str = json.loads(made)["token"]
+    server.execute('mutation { setActorProfile(actor: "mallory", name: "Mallory <b>") { __typename } }')
+    return token
+
+
+def link_of(server: Serving, token: str) -> str:
+    """A sign-in link that the holder of *token* made."""
+    headers = {"authorization": f"Bearer {token}"}
+    code = httpx.post(f"{server.url}/graphql/session/link", headers=headers).raise_for_status().json()["link"]
+    return f"#link={code}"
+
+
+@pytest.mark.parametrize("kind", ["token", "link"])
+def test_a_link_of_somebody_else_asks_and_can_be_declined(page: Page, server: Serving, kind: str) -> None:
+    token = others(server)
+    crafted = f"#token={token}" if kind == "token" else link_of(server, token)
+    page.goto(f"/{crafted}")
+    expect(page.get_by_text(server.url.removeprefix("http://"))).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in as Mallory <b>")).to_be_visible()
+    page.get_by_role("button", name="Do not sign in").click()
+    expect(page.get_by_label("Access token")).to_be_visible()
+    browsing.sign_in(page, server.token)
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    page.goto(f"/{crafted}")
+    expect(page.get_by_text("You are signed in as admin.")).to_be_visible()
+    stay = page.get_by_role("button", name="Stay signed in as admin")
+    expect(stay).to_be_focused()
+    stay.click()
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    expect(page.locator(".own").get_by_role("button").last).to_have_text("admin")
+    other = page.context.new_page()  # a tab that has no session yet takes that of the first one, and asks, too
+    other.goto(f"/{crafted}")
+    expect(other.get_by_text("You are signed in as admin.")).to_be_visible()
+    other.get_by_role("button", name="Sign in as Mallory <b>").click()
+    expect(other.locator(".own").get_by_role("button").last).to_have_text("Mallory <b>")
+    server.stageline("token", "revoke", "mallory", "--yes")
+
+
+def test_a_bad_link_ends_no_session(page: Page, server: Serving) -> None:
+    browsing.sign_in(page, server.token)
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    page.evaluate("location.hash = '#link=nonsense'")
+    expect(page.get_by_role("list", name="Notices")).to_contain_text("This link was used before, or has expired.")
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    page.evaluate("(code) => { location.hash = code }", link(server).partition("#")[2])  # one's own asks nothing
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in as")).to_have_count(0)
 
 
 class Attacker(BaseHTTPRequestHandler):
@@ -194,7 +252,7 @@ async ([url, environment]) => {
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_page_on_another_port_or_site_can_do_nothing(host: str, page: Page, world: World) -> None:
     server = world.server
-    page.goto(f"/#token={server.token}")
+    browsing.sign_in(page, server.token)
     expect(page.get_by_role("heading", name="Shop")).to_be_visible()
     with attacker() as (port, received):
         evil = page.context.new_page()

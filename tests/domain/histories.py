@@ -14,6 +14,7 @@ from domain.pipeline.environment import (
     DeleteEnvironmentVariables,
     EditEnvironment,
     EnvironmentPolicy,
+    OnRequest,
     SetEnvironmentVariables,
     Target,
 )
@@ -99,6 +100,7 @@ def _environment_policy(number: int) -> EnvironmentPolicy:
         on_failure=_of(tuple(OnFailure), number),
         build_barrier=number % 3 == 0,
         deployment_timeout=_of((None, 60.0), number),
+        on_request=_of(tuple(OnRequest), number),
     )
 
 

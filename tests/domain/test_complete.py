@@ -13,7 +13,7 @@ from msgspec.structs import fields, replace
 
 from domain import pipeline
 from domain.pipeline.diff import diff
-from domain.pipeline.environment import EnvironmentPolicy, Target
+from domain.pipeline.environment import EnvironmentPolicy, OnRequest, Target
 from domain.pipeline.gate import Approval
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -27,7 +27,9 @@ CHANGED: dict[type, dict[str, Any]] = {
         "name": "Staging",
         "target": Target.DOCKER,
         "concurrency": 2,
-        "policy": EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=60.0),
+        "policy": EnvironmentPolicy(
+            on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=60.0, on_request=OnRequest.WAIT
+        ),
         "variables": (Variable(name="REGION", value="eu"),),
         "is_deleted": True,
     },

@@ -18,6 +18,7 @@ from domain.deployment.state import (
     DeploymentFailed,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     Failure,
@@ -26,6 +27,7 @@ from domain.deployment.state import (
     StageSkipped,
     StageStarted,
     StageSucceeded,
+    SupersedeDeployment,
     TakeUpDeployment,
     TimeoutReached,
 )
@@ -608,6 +610,21 @@ def test_a_cancelled_deployment_can_be_taken_up_so_that_it_comes_to_its_end() ->
     run = Run(ship).take_up("worker-0").take_up().start(build("api"))
     run.tell(CancelDeployment(forced=True))
     assert run.tell(TakeUpDeployment(worker="worker-2")) == [DeploymentTakenUp(worker="worker-2")]
+
+
+# Superseding
+
+
+def test_a_deployment_that_waits_is_superseded() -> None:
+    run = Run(ship)
+    superseded = DeploymentSuperseded(number=7)
+    ended = [superseded, *cancelled("api"), *cancelled("web"), DeploymentCancelled()]
+    assert run.tell(SupersedeDeployment(number=7)) == ended
+    assert run.tell(SupersedeDeployment(number=8)) == []
+
+
+def test_a_deployment_that_has_started_is_not_superseded() -> None:
+    assert Run(ship).take_up().tell(SupersedeDeployment(number=7)) == []
 
 
 # Timeouts

@@ -1,5 +1,7 @@
 """Needs: the references of services to services of earlier stages."""
 
+from uuid import UUID
+
 import pytest
 from msgspec.structs import replace
 
@@ -9,17 +11,19 @@ from domain.pipeline import apply
 from domain.pipeline import need as needs
 from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.environment import EnvironmentVariableDeleted, EnvironmentVariableSet
+from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import (
     AddService,
     EditService,
     MoveService,
     RemoveService,
+    Service,
     ServiceConfigured,
     ServiceMoved,
     ServiceRenamed,
 )
-from domain.pipeline.stage import At, DeleteStage, MoveStage, StageMoved
-from domain.pipeline.state import PipelineCommand
+from domain.pipeline.stage import At, DeleteStage, MoveStage, Stage, StageMoved
+from domain.pipeline.state import Pipeline, PipelineCommand
 from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, Variable, rewritten
 from tests.domain.example import API, BUILD, NOBODY, ORDERS, REST, SHIP, WEB, added, build, created, rest, ship
 from tests.domain.given import Given
@@ -246,6 +250,32 @@ def test_variables_that_the_environment_lacks_are_asked_of_the_project() -> None
     assert [each[2].name for each in needs.variables_of(pipeline.evolve(after, gone), [gone])] == ["A"]
     moved = [ServiceMoved(service=WEB, source=BUILD, target=BUILD)]
     assert needs.variables_of(after, moved) == []
+
+
+def test_a_shared_variable_that_services_need_is_kept_and_the_refusal_names_the_first_ones() -> None:
+    services = [
+        Service(
+            id=ServiceId(UUID(int=number)),
+            name=f"job {number}",
+            type=ServiceType.JOB,
+            spec=reading("${{ variables.A }}${{ variables.A }}"),
+        )
+        for number in range(13)
+    ]
+    pipeline = Pipeline(
+        name="qa",
+        stages=(Stage(id=BUILD, name="Build", description="", services=tuple(services)),),
+        variables=(Variable(name="B", value=""),),
+    )
+    with pytest.raises(UnmetReference) as refused:
+        needs.check_unneeded([pipeline], ["A"])
+    message = str(refused.value)
+    assert message.startswith(
+        "Service 'job 0' refers to variables.A in env URL, but neither its environment 'qa' nor the"
+    )
+    assert message.endswith("'job 9' of 'qa', 'job 10' of 'qa' and 2 more.")
+    needs.check_unneeded([pipeline], ["B"])
+    needs.check_unneeded([replace(pipeline, variables=(Variable(name="A", value=""),))], ["A"])
 
 
 def test_a_move_that_would_break_another_need_is_not_named() -> None:

@@ -1,6 +1,7 @@
 from uuid import UUID
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -18,6 +19,8 @@ from domain.deployment.queue import (
     RequestDeployment,
 )
 from domain.errors import LimitReached
+from domain.pipeline.environment import OnRequest
+from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from tests.domain.given import Given
 
@@ -161,6 +164,52 @@ def test_a_deployment_that_undoes_a_failed_one_goes_before_those_that_wait() -> 
     )
     over = (*first_runs, second_waits, undoes, closed(FIRST), DeploymentAdmitted(deployment=THIRD, oldest=2))
     given(*over).when(CloseDeployment(deployment=THIRD)).then(closed(THIRD), admitted(SECOND))
+
+
+def test_with_wait_no_request_merges() -> None:
+    again = replace(request(FOURTH, actor="bob"), on_request=OnRequest.WAIT)
+    given(*first_runs, second_waits).when(again).then(requested(FOURTH, 3, actor="bob"))
+
+
+def wish(action: Action = Action.DEPLOY, version: int = 6, *services: int) -> RequestDeployment:
+    ids = tuple(ServiceId(UUID(int=each)) for each in services)
+    new = replace(request(FOURTH, actor="eve", version=version), action=action, services=ids)
+    return replace(new, on_request=OnRequest.SUPERSEDE)
+
+
+def test_a_request_supersedes_those_that_wait_and_would_do_no_more() -> None:
+    state = given(*first_runs, second_waits, third_waits).state
+    assert [each.deployment for each in queue.superseded(state, wish())] == [SECOND, THIRD]
+    assert queue.superseded(state, replace(wish(), on_request=OnRequest.MERGE)) == ()
+    assert queue.superseded(state, wish(version=5)) == (), "it merges"
+
+
+@pytest.mark.parametrize(
+    ("action", "services", "waiting", "waits_for", "is_superseded"),
+    [
+        (Action.DEPLOY, (), Action.RETRY, (), True),
+        (Action.DEPLOY, (), Action.REDEPLOY, (), False),  # a wish to renew would be lost
+        (Action.REDEPLOY, (), Action.REDEPLOY, (), True),
+        (Action.DEPLOY, (), Action.ROLLBACK, (), False),
+        (Action.ROLLBACK, (), Action.DEPLOY, (), False),
+        (Action.DEPLOY, (1, 2), Action.DEPLOY, (), False),
+        (Action.DEPLOY, (1, 2), Action.DEPLOY, (2,), True),
+        (Action.DEPLOY, (1, 2), Action.DEPLOY, (2, 3), False),
+        (Action.DEPLOY, (), Action.DEPLOY, (2, 3), True),
+    ],
+)
+def test_only_what_a_request_covers_is_superseded(
+    action: Action, services: tuple[int, ...], waiting: Action, waits_for: tuple[int, ...], is_superseded: bool
+) -> None:
+    ids = tuple(ServiceId(UUID(int=each)) for each in waits_for)
+    second = replace(second_waits, action=waiting, services=ids)
+    found = queue.superseded(given(*first_runs, second).state, wish(action, 6, *services))
+    assert bool(found) is is_superseded
+
+
+def test_a_deployment_that_undoes_a_failed_one_is_never_superseded() -> None:
+    undoes = replace(second_waits, action=Action.ROLLBACK, undoes=1)
+    assert queue.superseded(given(*first_runs, undoes).state, wish()) == ()
 
 
 def test_so_many_deployments_wait_at_most() -> None:

@@ -306,11 +306,12 @@ def test_so_many_documents_wait_for_their_turn(environment: Environment, monkeyp
 
 
 def test_a_document_may_have_the_policy_of_the_environment(environment: Environment) -> None:
-    policy = {"onFailure": "CONTINUE", "buildBarrier": True, "deploymentTimeoutSeconds": 600.0}
+    policy = {"onFailure": "CONTINUE", "buildBarrier": True, "deploymentTimeoutSeconds": 600.0, "onRequest": "WAIT"}
     environment.add("api", "APPLICATION")
     bare = export(environment)
     assert "policy" not in bare
     with_policy = bare + "policy:\n  onFailure: CONTINUE\n  buildBarrier: true\n  deploymentTimeoutSeconds: 600\n"
+    with_policy += "  onRequest: WAIT\n"
     applied = environment.do("applyPipeline", document=with_policy)
     assert applied["environment"]["policy"] == policy
     assert [event["pipelineEventType"] for event in environment.events()][-1] == "ENVIRONMENT_POLICY_CHANGED"
@@ -321,5 +322,6 @@ def test_a_document_may_have_the_policy_of_the_environment(environment: Environm
         "onFailure": "STOP",
         "buildBarrier": False,
         "deploymentTimeoutSeconds": None,
+        "onRequest": "MERGE",
     }
     environment.refusal("applyPipeline", document=bare + "policy: {onFailure: WAIT}\n")

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 from strawberry.utils.str_converters import to_camel_case
 
-from domain.pipeline.environment import EnvironmentPolicy
+from domain.pipeline.environment import EnvironmentPolicy, OnRequest
 from domain.pipeline.gate import Approval, OnTimeout
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -46,7 +46,9 @@ SPEC = ServiceSpec(
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 
-ENVIRONMENT = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=9.0)
+ENVIRONMENT = EnvironmentPolicy(
+    on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=9.0, on_request=OnRequest.WAIT
+)
 
 FACES: list[tuple[type[Struct], list[type]]] = [
     (

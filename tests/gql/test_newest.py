@@ -68,11 +68,12 @@ def test_an_environments_newest_deployments_are_followed(environment: Environmen
     [
         ("pipeline", "environment", "ENVIRONMENT_NOT_FOUND"),
         ("deployment", "id", "DEPLOYMENT_NOT_FOUND"),
+        ("deploymentChanges", "deployment", "DEPLOYMENT_NOT_FOUND"),
         ("environmentEvents", "environment", "ENVIRONMENT_NOT_FOUND"),
     ],
 )
 def test_following_what_is_not_there_is_refused(environment: Environment, field: str, argument: str, code: str) -> None:
-    about = {"pipeline": "{ version }", "deployment": "{ number }", "environmentEvents": "{ logPosition }"}[field]
+    about = {"deployment": "{ number }", "environmentEvents": "{ logPosition }"}.get(field, "{ version }")
     with environment.stageline.socket() as socket:
         socket.subscribe("1", f"subscription ($id: ID!) {{ {field}({argument}: $id) {about} }}", id="nothing")
         message = socket.receive()

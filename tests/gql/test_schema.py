@@ -20,7 +20,7 @@ from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
 from domain.deployment.wait import WaitReason
-from domain.pipeline.environment import Target
+from domain.pipeline.environment import OnRequest, Target
 from domain.pipeline.gate import OnTimeout
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
@@ -50,6 +50,7 @@ ENUMS: dict[str, type[Enum]] = {
     "LogKind": LineKind,
     "OnFailure": OnFailure,
     "OnTimeout": OnTimeout,
+    "OnRequest": OnRequest,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
     "PlannedAction": PlannedAction,

@@ -113,6 +113,30 @@ def test_a_variable_that_a_service_needs_is_not_deleted_unless_the_project_has_i
     environment.do("deleteEnvironmentVariables", names=["REGION"])
 
 
+def test_a_shared_variable_is_not_deleted_while_a_service_of_any_environment_needs_it(environment: Environment) -> None:
+    stageline, project = environment.stageline, environment.project
+    stageline.do("setProjectVariables", project=project, variables=[EU, BLUE])
+    environment.add("web", runCommand="echo ${{ variables.REGION }} ${{ variables.COLOUR }}")
+    environment.add("api", runCommand="echo ${{ variables.REGION }}")
+    qa = environment.do("cloneEnvironment", name="QA")["environment"]["id"]
+    answer = stageline.mutate("deleteProjectVariables", project=project, names=["REGION", "COLOUR"])
+    assert (answer["code"], answer["message"]) == (
+        "UNMET_REFERENCE",
+        (
+            "Service 'web' refers to variables.REGION in runCommand, but neither its environment 'Production' nor the"
+            " project would have a variable 'REGION': set it there first, or correct or remove the reference; the same"
+            " for 'api' of 'Production', 'web' of 'QA', 'api' of 'QA'."
+        ),
+    )
+    environment.do("setEnvironmentVariables", variables=[US, BLUE])
+    answer = stageline.mutate("deleteProjectVariables", project=project, names=["REGION"])
+    assert (
+        "Service 'web' refers to variables.REGION in runCommand, but neither its environment 'QA'" in answer["message"]
+    )
+    stageline.do("deleteEnvironment", environment=qa)
+    assert stageline.do("deleteProjectVariables", project=project, names=["REGION", "COLOUR"])["variables"] == []
+
+
 def test_the_graph_shows_who_needs_whom(environment: Environment) -> None:
     environment.add("db", "DATABASE", runCommand="./db", ports=[0])
     env = [{"name": "URL", "value": "${{ services['DB'].url }}"}]

@@ -20,6 +20,7 @@ from domain.deployment.state import (
     DeploymentFailed,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     Failure,
@@ -51,7 +52,7 @@ from projections.step import AttemptView, ServiceView, StepView
 from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
 from tests.examples import examples
-from tests.projections.given import STREAM, at, folded
+from tests.projections.given import BY, STREAM, at, folded
 from tests.projections.world import RandomWorld
 
 API, WEB = service_id("api"), service_id("web")
@@ -244,6 +245,11 @@ def test_a_deployment_that_is_cancelled_while_it_waits_ends_without_having_begun
     assert {(each.status, each.started_at, each.finished_at) for each in view.stages} == {
         (Status.CANCELLED, None, None)
     }
+
+
+def test_a_deployment_that_is_superseded_is_cancelled_and_names_the_later_one() -> None:
+    view = after(requested, DeploymentSuperseded(number=7), *cancels(), DeploymentCancelled())
+    assert (view.status, view.superseded_by, view.cancelled_by) == (Status.CANCELLED, 7, BY.actor)
 
 
 def test_a_deployment_that_times_out_has_failed_and_was_not_cancelled() -> None:

@@ -11,6 +11,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     StageFailed,
@@ -41,6 +42,7 @@ from domain.pipeline.environment import (
     EnvironmentPolicy,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    OnRequest,
     Target,
     TargetChanged,
 )
@@ -94,8 +96,8 @@ def describe(event: PipelineEvent) -> EventView:
             EventSubject(),
         ),
         (
-            EnvironmentPolicyChanged(policy=EnvironmentPolicy(deployment_timeout=90.0)),
-            "Production: on failure STOP, no build barrier, deployments of at most 90 s",
+            EnvironmentPolicyChanged(policy=EnvironmentPolicy(deployment_timeout=90.0, on_request=OnRequest.WAIT)),
+            "Production: on failure STOP, no build barrier, on a further request WAIT, deployments of at most 90 s",
             EventSubject(),
         ),
         (ConcurrencyChanged(concurrency=3), "Production: 3 at once instead of 8", EventSubject()),
@@ -245,6 +247,11 @@ first = NamedStage(id=STAGE, name="first stage")
             DeploymentFailed(stage=STAGE, service=SERVICE, phase=Phase.BUILD, reason="no", rolls_back=True),
             "deployment 1 failed: api: build failed; the services that it renewed are rolled back",
             EventSubject(stage=first, service=backend, phase=Phase.BUILD, failure_reason="no"),
+        ),
+        (
+            DeploymentSuperseded(number=7),
+            "superseded by deployment 7",
+            EventSubject(cancellation=Cancellation.SAFE),
         ),
         (
             TimeoutReached(seconds=90.0),

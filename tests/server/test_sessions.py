@@ -283,6 +283,28 @@ def test_a_link_opens_one_session(stageline: Stageline) -> None:
     assert asked(stageline, browser.own) == 200
 
 
+def test_a_link_a_token_and_a_session_say_whose_they_are(stageline: Stageline) -> None:
+    stageline.do("setActorProfile", actor="admin", name="Ada")
+    code, browser = link(stageline), sign_in(stageline)
+    before = stageline.position
+    for headers in ({"stageline-link": code}, {"authorization": f"Bearer {stageline.token}"}, browser.own):
+        answer = stageline.send("GET", "/graphql/session", headers=headers)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+        assert answer.json() == {"actor": {"id": "admin", "name": "Ada"}}
+        assert "set-cookie" not in answer.headers
+    assert stageline.position == before
+    assert redeemed(stageline, code) == (200, "")  # it was not used
+
+    def refused(**headers: str) -> tuple[int, str]:
+        answer = stageline.send("GET", "/graphql/session", headers=headers)
+        return answer.status_code, answer.json()["errors"][0]["message"]
+
+    assert refused(**{"stageline-link": code}) == (401, LINK_USED)
+    assert refused(**{"stageline-link": link(stageline), "origin": "http://127.0.0.1:1"}) == (401, LINK_ELSEWHERE)
+    assert refused(**{"stageline-link": "x"}) == (401, LINK_UNKNOWN)
+    assert refused(cookie=browser.cookie)[0] == 401  # the cookie alone says nothing
+
+
 def test_of_many_who_use_a_link_at_once_one_gets_a_session(nodes: tuple[Stageline, Stageline]) -> None:
     code = link(nodes[0])
     with ThreadPoolExecutor(8) as pool:

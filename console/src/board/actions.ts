@@ -1,12 +1,27 @@
+import { message, type Api } from "../api/client";
 import type { Changes } from "./changes";
-import { EDIT_SERVICE, EDIT_STAGE, MOVE_SERVICE, MOVE_STAGE, SKIP_SERVICE, UNSKIP_SERVICE } from "./documents";
+import {
+  EDIT_SERVICE,
+  EDIT_STAGE,
+  MOVE_SERVICE,
+  MOVE_STAGE,
+  SKIP_SERVICE,
+  TRY_SERVICE,
+  TRY_STAGE,
+  UNSKIP_SERVICE,
+} from "./documents";
 import type { Open } from "./open-dialog";
 import type { Service, Stage } from "./state";
+
+/** A service or a stage that would be dropped on *target*. */
+export type Wish = { target: Stage } & ({ service: Service; stage?: undefined } | { service?: undefined; stage: Stage });
 
 /** The actions that the parts of the board can ask for. */
 export interface Actions {
   moveService(service: Service, stage: Stage): void;
   moveStage(stage: Stage, position: number): void;
+  /** Ask the server why it would refuse a move; null if it would not. */
+  refusal(wish: Wish): Promise<string | null>;
   skip(service: Service, isSkipped: boolean): void;
   renameStage(stage: Stage, name: string): void;
   renameService(service: Service, name: string): void;
@@ -14,7 +29,13 @@ export interface Actions {
   go(address: string): void;
 }
 
-export function actionsOf(changes: Changes, open: Actions["open"], go: Actions["go"]): Actions {
+export function actionsOf(
+  api: Api,
+  environment: string,
+  changes: Changes,
+  open: Actions["open"],
+  go: Actions["go"],
+): Actions {
   return {
     moveService(service, stage) {
       void changes.send({
@@ -33,6 +54,16 @@ export function actionsOf(changes: Changes, open: Actions["open"], go: Actions["
         done: `${stage.name} is stage ${position} now.`,
         move: (key) => ({ key, stage: stage.id, position }),
       });
+    },
+    async refusal({ service, stage, target }) {
+      try {
+        const { answer } = service
+          ? await api.mutate(TRY_SERVICE, { environment, service: service.id, stage: target.id })
+          : await api.mutate(TRY_STAGE, { environment, stage: stage.id, position: target.position });
+        return answer.__typename === "Refusal" ? answer.message : null;
+      } catch (fault) {
+        return message(fault);
+      }
     },
     skip(service, isSkipped) {
       void changes.send({

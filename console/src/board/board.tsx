@@ -20,6 +20,7 @@ import { focusOn, useKeyboard, type Lifted } from "./keyboard";
 import { offers } from "./offers";
 import { OpenDialog, type Open } from "./open-dialog";
 import { useProgress } from "./progress";
+import { useRelations } from "./relations";
 import { BoardState, type Service, type Stage } from "./state";
 import "./board.css";
 
@@ -78,7 +79,7 @@ export function Board({ environment }: { environment: string }) {
     );
   }, [api, environment, changes, isKnown, me]);
 
-  const actions = useMemo(() => actionsOf(changes, setOpen, navigate), [changes, navigate]);
+  const actions = useMemo(() => actionsOf(api, environment, changes, setOpen, navigate), [api, environment, changes, navigate]);
 
   useEffect(() => {
     if (!root.current) return;
@@ -99,6 +100,7 @@ export function Board({ environment }: { environment: string }) {
   }, [actions, state, pipeline === null]);
 
   const allStages = useCallback(() => state.current()?.stages ?? [], [state]);
+  useRelations(root, allStages, pipeline);
   const { lifted, onKeyDown, drop } = useKeyboard(root, allStages, actions);
   useCommands(() => [
     ...offers(allStages(), actions, (id) => focusOn(root.current, id)),

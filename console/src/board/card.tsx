@@ -1,6 +1,7 @@
 import { draggable } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { memo, useEffect, useRef, useState } from "react";
 
+import { listed } from "../parts/format";
 import { Menu } from "../parts/menu";
 import { Status } from "../parts/status";
 import type { Actions } from "./actions";
@@ -74,6 +75,11 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
             <span>not deployed</span>
           )}
         </span>
+        {service.needs.length > 0 && (
+          <span className="wait">
+            Needs <bdi>{listed(service.needs.map(({ name }) => name))}</bdi>
+          </span>
+        )}
         {progress?.wait && (
           <span className="wait" title={progress.wait}>
             Waits: <bdi>{progress.wait}</bdi>

@@ -3,10 +3,10 @@ import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { memo, useEffect, useRef, useState } from "react";
 
 import { Menu } from "../parts/menu";
-import type { Actions } from "./actions";
+import type { Actions, Wish } from "./actions";
 import { Card } from "./card";
+import { Hint } from "./hint";
 import type { Lifted } from "./keyboard";
-import { consequence } from "./order";
 import type { Progress } from "./progress";
 import { Rename } from "./rename";
 import type { Service, Stage, StagePolicy } from "./state";
@@ -29,7 +29,7 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
   const head = useRef<HTMLDivElement>(null);
   const newest = useRef(stage);
   newest.current = stage;
-  const [over, setOver] = useState<string | null>(null);
+  const [over, setOver] = useState<Wish | null>(null);
   const [isRenaming, setRenaming] = useState(false);
 
   useEffect(
@@ -47,7 +47,8 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
             const { service, from } = source.data as { service?: Service; from: string };
             const stage = newest.current;
             if (from === stage.id) return;
-            setOver(service ? consequence(stages(), service, stage) : `It becomes stage ${stage.position}.`);
+            const moved = stages().find(({ id }) => id === from);
+            setOver(service ? { service, target: stage } : moved ? { stage: moved, target: stage } : null);
           },
           onDragLeave: () => setOver(null),
           onDrop: () => setOver(null),
@@ -59,8 +60,7 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
   const service = lifted ? carried(stages(), lifted) : undefined;
   const isHolder = lifted && (service ? stage.services.includes(service) : "stage" in lifted && lifted.stage === stage.id);
   const isTarget = lifted?.target === stage.id && !isHolder;
-  const wish = service ? consequence(stages(), service, stage) : `It becomes stage ${stage.position}.`;
-  const hint = over ?? (isTarget ? wish : null);
+  const hint = over ?? (isTarget ? wishOf(stages(), lifted, service, stage) : null);
   const id = `head-${stage.id}`;
 
   return (
@@ -147,11 +147,7 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
           />
         ))}
       </ul>
-      {hint && (
-        <p className="hint">
-          <bdi>{hint}</bdi>
-        </p>
-      )}
+      {hint && <Hint wish={hint} stages={stages()} actions={actions} />}
       {!hint && stage.services.length === 0 && <p className="nothing">No services</p>}
     </section>
   );
@@ -168,6 +164,13 @@ function Policy({ policy: { concurrency, onFailure, always, approval } }: { poli
   ].filter(Boolean);
   if (parts.length === 0) return null;
   return <p className="description">{parts.join(", ")}</p>;
+}
+
+/** Return what the keyboard would drop on *target*. */
+function wishOf(stages: Stage[], lifted: Lifted, service: Service | undefined, target: Stage): Wish | null {
+  if (service) return { service, target };
+  const stage = "stage" in lifted ? stages.find(({ id }) => id === lifted.stage) : undefined;
+  return stage ? { stage, target } : null;
 }
 
 /** Return the service that the keyboard carries, if it carries one. */

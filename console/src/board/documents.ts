@@ -6,14 +6,14 @@ export const BOARD = graphql(`
       id
       version
       cursor
-      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds } }
+      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest } }
       stages {
         id
         position
         name
         description
         policy { concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval } }
-        services { id name type isSkipped spec { allowFailure } }
+        services { id name type isSkipped spec { allowFailure } needs { id name } neededBy { id name } }
       }
     }
   }
@@ -106,6 +106,27 @@ export const MOVE_SERVICE = graphql(
         unchangedSince: $since
         idempotencyKey: $key
       ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+/** Dry runs of moves, which say why the server would refuse them. */
+export const TRY_SERVICE = graphql(
+  `
+    mutation TryService($environment: ID!, $service: ID!, $stage: ID!) {
+      answer: moveService(environment: $environment, service: $service, stage: $stage, dryRun: true) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const TRY_STAGE = graphql(
+  `
+    mutation TryStage($environment: ID!, $stage: ID!, $position: Int!) {
+      answer: moveStage(environment: $environment, stage: $stage, to: { position: $position }, dryRun: true) {
+        ...Changed
+      }
     }
   `,
   [changed],

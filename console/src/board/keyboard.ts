@@ -3,7 +3,7 @@ import { useState, type KeyboardEvent, type RefObject } from "react";
 
 import { say } from "../parts/notice";
 import type { Actions } from "./actions";
-import { consequence } from "./order";
+import { serviceConsequence, stageConsequence } from "./order";
 import type { Service, Stage } from "./state";
 
 /** A service or a stage that the keyboard has lifted, and where it would go. */
@@ -66,8 +66,8 @@ export function useKeyboard(root: RefObject<HTMLElement | null>, stages: () => S
     if (step) {
       const next = all[Math.max(0, Math.min(all.length - 1, chosen + step))]!;
       setLifted({ ...lifted, target: next.id });
-      const what = service ? ` ${consequence(all, service, next)}` : "";
-      say(`Position ${next.position} of ${all.length}: ${next.name}.${what}`);
+      const { text } = service ? serviceConsequence(all, service, next) : stageConsequence(all, stage.id, next.position);
+      say(`Position ${next.position} of ${all.length}: ${next.name}. ${text}`);
       root.current!.querySelector(`[data-column="${next.id}"]`)?.scrollIntoView({ inline: "nearest", block: "nearest" });
     } else if (event.key === "Enter" || event.key === " ") {
       const target = all[chosen];

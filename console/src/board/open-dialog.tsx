@@ -13,7 +13,7 @@ import {
   REMOVE_SERVICE,
 } from "./documents";
 import { EnvironmentPolicyDialog, StagePolicyDialog } from "./policy-dialogs";
-import { AddServiceDialog, EditServiceDialog } from "./service-dialog";
+import { AddServiceDialog, EditServiceDialog, Relations } from "./service-dialog";
 import type { Pipeline, Service, Stage } from "./state";
 
 export type Open =
@@ -162,6 +162,7 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           }
         >
           <p>Later deployments leave it out. The history keeps it, and Undo brings it back.</p>
+          <Relations service={open.service} />
         </FormDialog>
       );
   }

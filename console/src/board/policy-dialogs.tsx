@@ -111,6 +111,7 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         save(Number(form.get("concurrency")), {
           onFailure: String(form.get("on-failure")) as EnvironmentPolicy["onFailure"],
           buildBarrier: form.has("barrier"),
+          onRequest: String(form.get("on-request")) as EnvironmentPolicy["onRequest"],
           deploymentTimeoutSeconds: Number(form.get("timeout")) || null,
         })
       }
@@ -123,6 +124,14 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         When a service fails
         <select name="on-failure" defaultValue={policy.onFailure}>
           {ON_FAILURE}
+        </select>
+      </label>
+      <label>
+        When one is requested while another runs
+        <select name="on-request" defaultValue={policy.onRequest}>
+          <option value="MERGE">merge equal requests</option>
+          <option value="WAIT">let each one wait for its turn</option>
+          <option value="SUPERSEDE">replace those that wait</option>
         </select>
       </label>
       <label>

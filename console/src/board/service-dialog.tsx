@@ -3,6 +3,7 @@ import { useState, type ReactNode } from "react";
 import { useQuery } from "../api/context";
 import { Dialog, FormDialog } from "../parts/dialog";
 import { Choice } from "../parts/fields";
+import { listed } from "../parts/format";
 import { Failed } from "../parts/states";
 import { TYPES } from "./card";
 import { SERVICE } from "./documents";
@@ -101,12 +102,32 @@ function EditForm({ service, spec, save, close }: Omit<EditProps, "environment">
       close={close}
       submit={(data) => save(String(data.get("name")).trim(), form.read(data))}
     >
+      <Relations service={service} />
       <label>
         Name
         <input name="name" required autoComplete="off" defaultValue={service.name} />
       </label>
       {form.fields}
     </FormDialog>
+  );
+}
+
+/** Who needs whom, by the references in the specifications. */
+export function Relations({ service: { needs, neededBy } }: { service: Service }) {
+  if (needs.length + neededBy.length === 0) return null;
+  return (
+    <p className="soft">
+      {needs.length > 0 && (
+        <>
+          Needs <bdi>{listed(needs.map(({ name }) => name), 8)}</bdi>.{" "}
+        </>
+      )}
+      {neededBy.length > 0 && (
+        <>
+          Needed by <bdi>{listed(neededBy.map(({ name }) => name), 8)}</bdi>.
+        </>
+      )}
+    </p>
   );
 }
 

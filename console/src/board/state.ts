@@ -7,6 +7,14 @@ export interface Service {
   type: string;
   isSkipped: boolean;
   spec: { allowFailure: boolean };
+  /** The services that its references name, and those whose references name it. */
+  needs: Reference[];
+  neededBy: Reference[];
+}
+
+interface Reference {
+  id: string;
+  name: string;
 }
 
 type OnFailure = "STOP" | "CONTINUE" | "ROLL_BACK";
@@ -29,6 +37,7 @@ export interface EnvironmentPolicy {
   onFailure: OnFailure;
   buildBarrier: boolean;
   deploymentTimeoutSeconds: number | null;
+  onRequest: "WAIT" | "MERGE" | "SUPERSEDE";
 }
 
 export interface Stage {
@@ -61,7 +70,8 @@ function overlaid(pipeline: Pipeline, moves: Move[]): Pipeline {
   }, pipeline);
 }
 
-function withService(stages: Stage[], { service, stage }: { service: string; stage: string }): Stage[] {
+/** Return *stages* after a move of a service. */
+export function withService(stages: Stage[], { service, stage }: { service: string; stage: string }): Stage[] {
   const from = stages.find(({ services }) => services.some(({ id }) => id === service));
   const moved = from?.services.find(({ id }) => id === service);
   if (!from || !moved || from.id === stage || !stages.some(({ id }) => id === stage)) return stages;
@@ -71,7 +81,8 @@ function withService(stages: Stage[], { service, stage }: { service: string; sta
   });
 }
 
-function withStage(stages: Stage[], { stage, position }: { stage: string; position: number }): Stage[] {
+/** Return *stages* after a move of a stage. */
+export function withStage(stages: Stage[], { stage, position }: { stage: string; position: number }): Stage[] {
   const moved = stages.find(({ id }) => id === stage);
   if (!moved || moved.position === position) return stages;
   const others = stages.filter((each) => each !== moved);

@@ -6,7 +6,7 @@ import { FormDialog } from "../parts/dialog";
 import { Menu } from "../parts/menu";
 import { say } from "../parts/notice";
 import { CANCEL } from "./documents";
-import type { Deployment } from "./page";
+import type { Deployment } from "./state";
 import { PlanDialog } from "./plan";
 
 /** Finish the running steps, or stop them; each is asked for again. */

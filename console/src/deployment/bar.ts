@@ -1,5 +1,5 @@
 /** The attempts of a deployment as bars of its timeline. */
-import type { Stage } from "./page";
+import type { Stage } from "./state";
 
 export interface Bar {
   /** Id of the service in the pipeline. */

@@ -10,47 +10,60 @@ const step = graphql(`
   }
 `);
 
-export const DEPLOYMENT = graphql(
+const head = graphql(`
+  fragment Head on Deployment {
+    id
+    number
+    action
+    sourceNumber
+    status
+    reason
+    requestedAt
+    startedAt
+    finishedAt
+    cancellation
+    pipelineVersion
+    environment { id name project { id name } }
+    requestedBy { id name }
+    cancelledBy { id name }
+    failure { phase failureReason stage { name } service { serviceId name } }
+    explanation { criticalPath { service { serviceId name } phase attempt } }
+  }
+`);
+
+const lane = graphql(`
+  fragment Lane on DeploymentStage { id stageId position name status startedAt finishedAt }
+`);
+
+const row = graphql(
   `
-    subscription Deployment($id: ID!) {
-      deployment(id: $id) {
-        id
-        number
-        action
-        sourceNumber
-        status
-        reason
-        requestedAt
-        startedAt
-        finishedAt
-        cancellation
-        pipelineVersion
-        environment { id name project { id name } }
-        requestedBy { id name }
-        cancelledBy { id name }
-        failure { phase failureReason stage { name } service { serviceId name } }
-        explanation { criticalPath { service { serviceId name } phase attempt } }
-        stages {
-          id
-          position
-          name
-          status
-          startedAt
-          finishedAt
-          services {
-            id
-            serviceId
-            name
-            status
-            ports
-            build { ...Step }
-            deploy { ...Step }
-          }
-        }
-      }
+    fragment Row on DeploymentService {
+      id
+      serviceId
+      stageId
+      name
+      status
+      ports
+      build { ...Step }
+      deploy { ...Step }
     }
   `,
   [step],
+);
+
+/** The parts of a deployment that changed; `fold` in state.ts adds them to those that are known. */
+export const DEPLOYMENT = graphql(
+  `
+    subscription Deployment($id: ID!, $after: String) {
+      deploymentChanges(deployment: $id, after: $after) {
+        cursor
+        deployment { ...Head }
+        stages { ...Lane }
+        services { ...Row }
+      }
+    }
+  `,
+  [head, lane, row],
 );
 
 export const DEPLOYMENTS = graphql(`
@@ -72,7 +85,19 @@ export const QUEUE = graphql(`
 
 export const WAIT = graphql(`
   query Wait($deployment: ID!) {
-    deployment(id: $deployment) { waitsFor { message } }
+    cursor
+    deployment(id: $deployment) { waitsFor { message silentSeconds } }
+  }
+`);
+
+/** The events of an environment, of which some change what its deployments wait for. */
+export const WAIT_EVENTS = graphql(`
+  subscription WaitEvents($environment: ID!, $after: String) {
+    environmentEvents(environment: $environment, after: $after) {
+      __typename
+      cursor
+      ... on DeploymentEvent { deploymentEventType waitReason }
+    }
   }
 `);
 

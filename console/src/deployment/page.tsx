@@ -1,14 +1,13 @@
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import { Link } from "wouter";
 
 import failed from "../icons/failed.svg";
 import idle from "../icons/idle.svg";
 import running from "../icons/running.svg";
 import succeeded from "../icons/succeeded.svg";
-import { useNewest } from "../api/context";
+import { useApi } from "../api/context";
 import { Switcher } from "../environment/switcher";
 import { Tabs } from "../environment/tabs";
-import type { ResultOf } from "../graphql";
 import { LogPage } from "../log/page";
 import { say } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
@@ -19,13 +18,8 @@ import { Took } from "./clock";
 import { DEPLOYMENT } from "./documents";
 import { Events } from "./events";
 import { Stages } from "./stages";
+import { fold, type Deployment } from "./state";
 import "./page.css";
-
-export type Deployment = ResultOf<typeof DEPLOYMENT>["deployment"];
-export type Stage = Deployment["stages"][number];
-export type Path = Deployment["explanation"]["criticalPath"];
-export type Service = Stage["services"][number];
-export type Step = Service["build"];
 
 const ICONS: Record<string, string> = { RUNNING: running, SUCCEEDED: succeeded, FAILED: failed };
 const MARKS: Record<string, string> = { QUEUED: "…", RUNNING: "▶", SUCCEEDED: "✓", FAILED: "✗", CANCELLED: "⊘" };
@@ -35,10 +29,29 @@ const PARTS = [
   { part: "events", title: "Events" },
 ];
 
+/** Follow a deployment to its end; *failure* says why that is refused. */
+function useDeployment(id: string): { deployment: Deployment | null; failure: string | null } {
+  const api = useApi();
+  const [deployment, setDeployment] = useState<Deployment | null>(null);
+  const [failure, setFailure] = useState<string | null>(null);
+  useEffect(
+    () =>
+      api.follow(
+        DEPLOYMENT,
+        { id, after: null },
+        {
+          next: ({ deploymentChanges: changes }) => setDeployment((known) => fold(known, changes)),
+          failed: setFailure,
+        },
+      ),
+    [api, id],
+  );
+  return { deployment, failure };
+}
+
 /** A deployment, live until it ends: its stages, its output or its events. */
 export function DeploymentPage({ id, part }: { id: string; part: string }) {
-  const loaded = useNewest(DEPLOYMENT, { id });
-  const deployment = loaded.data?.deployment;
+  const { deployment, failure } = useDeployment(id);
   const status = deployment?.status;
 
   useEffect(() => {
@@ -53,10 +66,10 @@ export function DeploymentPage({ id, part }: { id: string; part: string }) {
     if (status) say(`The deployment is ${WORDS[status]}.`);
   }, [status]);
 
-  if (!deployment) {
+  if (!deployment || failure !== null) {
     return (
       <Shell title="Deployment">
-        {loaded.state === "failed" ? <Failed message={loaded.message} /> : <Loading what="the deployment" />}
+        {failure === null ? <Loading what="the deployment" /> : <Failed message={failure} />}
       </Shell>
     );
   }

@@ -1,12 +1,10 @@
-import { useEffect } from "react";
+import { useEffect, useMemo, useRef } from "react";
 import { Link } from "wouter";
 
-import { useNewest, useQuery } from "../api/context";
+import { useApi, useNewest, useQuery } from "../api/context";
 import { Status } from "../parts/status";
-import { QUEUE, WAIT } from "./documents";
-
-/** Time after which a wait is read again, in milliseconds: its words have the time that a worker has been silent. */
-const PAUSE = 5_000;
+import { Took } from "./clock";
+import { QUEUE, WAIT, WAIT_EVENTS } from "./documents";
 
 interface Props {
   environment: string;
@@ -21,7 +19,7 @@ export function Queue({ environment, deployment, isQueued }: Props) {
   if (queue.length < 2 && !isQueued) return null;
   return (
     <section className="queue" aria-label="Queue">
-      {isQueued && <Wait deployment={deployment} />}
+      {isQueued && <Wait environment={environment} deployment={deployment} />}
       <ol>
         {queue.map(({ id, number, status, requestedBy }) => (
           <li key={id} aria-current={id === deployment || undefined}>
@@ -35,12 +33,38 @@ export function Queue({ environment, deployment, isQueued }: Props) {
   );
 }
 
-function Wait({ deployment }: { deployment: string }) {
+/** What a deployment waits for; it is read again after each event that may change it. */
+function Wait({ environment, deployment }: { environment: string; deployment: string }) {
+  const api = useApi();
   const [{ data }, again] = useQuery(WAIT, { deployment });
+  const begin = useRef<string>(undefined);
+  begin.current ??= data?.cursor;
+  const isKnown = data !== undefined;
+
   useEffect(() => {
-    const timer = setInterval(again, PAUSE);
-    return () => clearInterval(timer);
-  }, [again]);
+    if (!isKnown) return;
+    return api.follow(
+      WAIT_EVENTS,
+      { environment, after: begin.current! },
+      {
+        next: ({ environmentEvents: event }) => {
+          begin.current = event.cursor;
+          const isTaken = event.__typename === "DeploymentEvent" && event.deploymentEventType === "DEPLOYMENT_TAKEN_UP";
+          const isWait = event.__typename === "DeploymentEvent" && event.waitReason !== null;
+          if (event.__typename === "QueueEvent" || isTaken || isWait) again();
+        },
+      },
+    );
+  }, [api, environment, isKnown, again]);
+
   const wait = data?.deployment?.waitsFor;
-  return <p>{wait ? `It waits: ${wait.message}` : "It waits for its turn."}</p>;
+  const since = useMemo(() => new Date(Date.now() - 1_000 * (wait?.silentSeconds ?? 0)).toISOString(), [wait]);
+  if (!wait) return <p>It waits for its turn.</p>;
+  const words = wait.message.replace(/ for \d+ s$/, " for "); // the time goes on here
+  return (
+    <p>
+      It waits: {words}
+      {words !== wait.message && <Took from={since} to={null} />}
+    </p>
+  );
 }

@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { moment } from "../parts/format";
 import { Status, WORDS } from "../parts/status";
 import { Took, Until } from "./clock";
-import type { Deployment, Service, Stage, Step } from "./page";
+import type { Deployment, Service, Stage, Step } from "./state";
 import { Queue } from "./queue";
 import { Timeline } from "./timeline";
 

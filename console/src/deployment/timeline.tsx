@@ -3,7 +3,7 @@ import { memo, useEffect, useMemo, useRef } from "react";
 import { duration, listed } from "../parts/format";
 import { useNow } from "./clock";
 import { bars, type Bar } from "./bar";
-import type { Path, Stage } from "./page";
+import type { Path, Stage } from "./state";
 
 interface Props {
   stages: Stage[];

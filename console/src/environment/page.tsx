@@ -7,6 +7,7 @@ import { HistoryPage } from "../history/page";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { Trends } from "../trend/page";
+import { Variables } from "../variable/page";
 import { ENVIRONMENT } from "./documents";
 import { Switcher } from "./switcher";
 import { TABS, Tabs } from "./tabs";
@@ -37,6 +38,7 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
       {tab === "deployments" && <Deployments environment={id} />}
       {tab === "history" && <HistoryPage environment={id} />}
       {tab === "trends" && <Trends environment={id} />}
+      {tab === "variables" && <Variables environment={id} project={environment.project} />}
       {title === "Not found" && <p className="empty">There is no such page.</p>}
     </Shell>
   );

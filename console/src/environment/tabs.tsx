@@ -7,6 +7,7 @@ export const TABS = [
   { name: "deployments", title: "Deployments" },
   { name: "history", title: "History" },
   { name: "trends", title: "Trends" },
+  { name: "variables", title: "Variables" },
 ];
 
 interface Props {

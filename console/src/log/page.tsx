@@ -3,7 +3,7 @@ import { useLocation, useSearchParams } from "wouter";
 
 import { useApi } from "../api/context";
 import { BASE } from "../base";
-import type { Deployment } from "../deployment/page";
+import type { Deployment } from "../deployment/state";
 import { show } from "../parts/notice";
 import { changed } from "../parts/parameters";
 import { FollowButton, Rows, type RowsHandle } from "../parts/rows";

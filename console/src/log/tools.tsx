@@ -1,4 +1,4 @@
-import type { Deployment } from "../deployment/page";
+import type { Deployment } from "../deployment/state";
 import { useTyped } from "../parts/typed";
 import type { Hits } from "./search";
 

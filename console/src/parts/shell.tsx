@@ -1,4 +1,4 @@
-import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
+import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 
 import * as link from "../api/link";
@@ -21,8 +21,10 @@ interface Props {
 
 /** The frame of every page: where one is, what else there is, and whether it is current. */
 export function Shell({ title, place, tabs, children }: Props) {
+  const views = useRef<HTMLElement>(null);
   useEffect(() => {
     document.title = `${title} · Stageline`;
+    views.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" });
   }, [title]);
 
   return (
@@ -35,7 +37,11 @@ export function Shell({ title, place, tabs, children }: Props) {
           <span>Stageline</span>
         </Link>
         {place}
-        {tabs && <nav aria-label="Views">{tabs}</nav>}
+        {tabs && (
+          <nav ref={views} aria-label="Views">
+            {tabs}
+          </nav>
+        )}
         <span className="own">
           <button className="find" title="Find anything (Ctrl K)" onClick={() => open("palette")}>
             <svg viewBox="0 0 16 16" aria-hidden="true">

@@ -5,13 +5,31 @@
  * only pages of this origin, with this port, can read.
  */
 import { BASE } from "../base";
+import { show } from "../parts/notice";
 
 interface Opened {
   secret: string;
   expiresAt: string;
 }
 
-export type Session = { state: "asking" } | { state: "out"; why: string } | ({ state: "in" } & Opened);
+export interface Actor {
+  id: string;
+  name: string | null;
+}
+
+/** A session that a link offers; *present* is the person who is signed in. */
+export interface Offer {
+  actor: Actor;
+  present: Actor | null;
+  accept: () => Promise<void>;
+  decline: () => void;
+}
+
+export type Session =
+  | { state: "asking" }
+  | { state: "out"; why: string }
+  | ({ state: "offered" } & Offer)
+  | ({ state: "in" } & Opened);
 
 type Message = { type: "ask" } | { type: "in"; opened: Opened } | { type: "out"; why: string };
 
@@ -56,7 +74,7 @@ function stored(): Opened | null {
 }
 
 channel.addEventListener("message", ({ data }: MessageEvent<Message>) => {
-  if (data.type === "in") enter(data.opened);
+  if (data.type === "in") (answered ?? enter)(data.opened);
   else if (data.type === "out") leave(data.why);
   else if (session.state === "in") {
     const { secret, expiresAt } = session;
@@ -66,24 +84,37 @@ channel.addEventListener("message", ({ data }: MessageEvent<Message>) => {
 
 /** Open a session with *token*; return why it was refused, or null. */
 export function signIn(token: string): Promise<string | null> {
-  return open({ authorization: `Bearer ${token.trim()}` }, "The server does not accept this token.");
+  return open({ authorization: `Bearer ${token.trim()}` }, UNKNOWN);
 }
 
-async function open(headers: Record<string, string>, refused: string): Promise<string | null> {
+type Headers = Record<string, string>;
+
+async function open(headers: Headers, refused: string): Promise<string | null> {
+  const answer = await send("POST", headers, refused);
+  if (typeof answer === "string") return answer;
+  const opened = (await answer.json()) as Opened;
+  enter(opened);
+  channel.postMessage({ type: "in", opened } satisfies Message);
+  return null;
+}
+
+/** Return whose session *headers* open, or have; a text says why that is refused. */
+async function holderOf(headers: Headers, refused: string): Promise<Actor | string> {
+  const answer = await send("GET", headers, refused);
+  return typeof answer === "string" ? answer : ((await answer.json()) as { actor: Actor }).actor;
+}
+
+async function send(method: string, headers: Headers, refused: string): Promise<Response | string> {
   let answer: Response;
   try {
-    answer = await fetch(URL_, { method: "POST", headers });
+    answer = await fetch(URL_, { method, headers });
   } catch (fault) {
     const isInvalid = fault instanceof TypeError && /header|ByteString|ISO-8859-1/i.test(fault.message);
     return isInvalid ? refused : "The server can’t be reached. Try again.";
   }
   if (answer.status === 401) return refused;
   if (answer.status === 429) return "Too many attempts. Wait a minute, and try again.";
-  if (!answer.ok) return `The server answered ${answer.status}. Try again later.`;
-  const opened = (await answer.json()) as Opened;
-  enter(opened);
-  channel.postMessage({ type: "in", opened } satisfies Message);
-  return null;
+  return answer.ok ? answer : `The server answered ${answer.status}. Try again later.`;
 }
 
 /** End the session on all nodes and in all tabs; return why that failed, or null. */
@@ -101,21 +132,55 @@ export function lose(secret: string): void {
 }
 
 const USED = "This link was used before, or has expired. Ask for another, or sign in with a token.";
+const UNKNOWN = "The server does not accept this token.";
 
-/** Find the tab's session: that of a link with a token or a code, its own, or another tab's. */
+/** Find the tab's session: its own, or another tab's. A link with a token or a code offers another one. */
 export async function begin(): Promise<void> {
   const given = new URLSearchParams(location.hash.slice(1));
   const [token, code] = [given.get("token"), given.get("link")];
-  if (token || code) {
-    history.replaceState(null, "", location.pathname + location.search); // before anything can read the address
-    const refused = token ? await signIn(token) : await open({ "stageline-link": code! }, USED);
-    if (refused) leave(refused);
-    return;
-  }
-  const own = stored();
-  if (own) return enter(own);
-  channel.postMessage({ type: "ask" } satisfies Message);
-  setTimeout(() => session.state === "asking" && leave(""), ANSWER);
+  if (token || code) history.replaceState(null, "", location.pathname + location.search); // before anything can read the address
+  const own = session.state === "in" ? session : (stored() ?? (await ofOtherTab()));
+  if (token) await offer({ authorization: `Bearer ${token.trim()}` }, UNKNOWN, own);
+  else if (code) await offer({ "stageline-link": code }, USED, own);
+  else stay(own);
+}
+
+/**
+ * Open the session of a link at once if it is of the same person, and else ask.
+ *
+ * Anybody can make a link that signs in as themselves. A person who follows it unaware would work in their name.
+ */
+async function offer(headers: Headers, refused: string, own: Opened | null): Promise<void> {
+  const actor = await holderOf(headers, refused);
+  const present = own && (await holderOf({ "stageline-session": own.secret }, ENDED));
+  const before = own && present && typeof present !== "string" ? { ...own, actor: present } : null;
+  if (typeof actor === "string") return stay(before, actor);
+  const accept = async () => {
+    const why = await open(headers, refused);
+    if (why) stay(before, why);
+  };
+  if (before?.actor.id === actor.id) return accept();
+  become({ state: "offered", actor, present: before?.actor ?? null, accept, decline: () => stay(before) });
+}
+
+/** Go on with a session, or without; *why* says what was refused. */
+function stay(own: Opened | null, why = ""): void {
+  if (!own) return leave(why);
+  enter({ secret: own.secret, expiresAt: own.expiresAt });
+  if (why) show({ text: why, isRefusal: true });
+}
+
+let answered: ((opened: Opened) => void) | null = null;
+
+/** Ask the other tabs for their session. */
+async function ofOtherTab(): Promise<Opened | null> {
+  const opened = await new Promise<Opened | null>((resolve) => {
+    answered = resolve;
+    channel.postMessage({ type: "ask" } satisfies Message);
+    setTimeout(() => resolve(null), ANSWER);
+  });
+  answered = null;
+  return opened;
 }
 
 addEventListener("hashchange", () => {
