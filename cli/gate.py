@@ -13,7 +13,7 @@ from cli.client import Client, Document
 from cli.deployment import Running
 from cli.errors import Failed, Misused
 from cli.output import Output
-from cli.policy import ApprovalJson, StagePolicyJson
+from cli.policy import ApprovalJson, StageCheckJson, StagePolicyJson
 from cli.scope import Scope
 from cli.text import plain
 
@@ -25,7 +25,7 @@ class OnTimeoutOption(StrEnum):
 
 @dataclass(frozen=True)
 class GateOptions:
-    """The options of the approval that a stage needs."""
+    """The options of what a stage waits for."""
 
     approvals: Annotated[
         int | None,
@@ -65,13 +65,67 @@ class GateOptions:
         ),
     ] = None
 
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            "--wait",
+            metavar="S",
+            min=0,
+            help="Seconds to wait before it starts; 0 for none.",
+            show_default=False,
+        ),
+    ] = None
+    check_url: Annotated[
+        str | None,
+        typer.Option(
+            "--check-url",
+            metavar="URL",
+            help="Wait until GET of this address answers 200 to 299; an empty text for no check.",
+            show_default=False,
+        ),
+    ] = None
+    check_interval: Annotated[
+        float | None,
+        typer.Option("--check-interval", metavar="S", help="Seconds between tries. Default: 10.", show_default=False),
+    ] = None
+    check_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--check-timeout",
+            metavar="S",
+            help="Seconds until the stage fails. Default: 600.",
+            show_default=False,
+        ),
+    ] = None
+
     @property
     def is_given(self) -> bool:
         return any(value is not None for value in vars(self).values())
 
     def changes(self, policy: StagePolicyJson) -> dict[str, object]:
-        """Return the changed fields of *policy*. Raise `Misused` if there is no approval to change."""
-        return {"approval": self._approval(policy.approval)} if self.is_given else {}
+        """Return the changed fields of *policy*. Raise `Misused` if there is no approval or no check to change."""
+        changed: dict[str, object] = {}
+        options = self.approvals, self.approval_timeout, self.on_approval_timeout, self.self_approval
+        if any(value is not None for value in options):
+            changed["approval"] = self._approval(policy.approval)
+        if self.wait is not None:
+            changed["wait_seconds"] = self.wait or None
+        if any(value is not None for value in (self.check_url, self.check_interval, self.check_timeout)):
+            changed["check"] = self._check(policy.check)
+        return changed
+
+    def _check(self, before: StageCheckJson | None) -> StageCheckJson | None:
+        if self.check_url == "":
+            return None
+        if before is None and self.check_url is None:
+            raise Misused("The stage has no check: give --check-url, too.")
+        given = {
+            "url": self.check_url,
+            "interval_seconds": self.check_interval,
+            "timeout_seconds": self.check_timeout,
+        }
+        changed = {name: value for name, value in given.items() if value is not None}
+        return replace(before or StageCheckJson(""), **changed)
 
     def _approval(self, before: ApprovalJson | None) -> ApprovalJson | None:
         if self.approvals == 0:

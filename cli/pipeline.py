@@ -198,6 +198,7 @@ fragment SnapshotFields on PipelineSnapshot {
 POLICY = """
 fragment StagePolicyFields on StagePolicy {
   concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval }
+  waitSeconds check { url intervalSeconds timeoutSeconds }
 }
 """
 

@@ -38,11 +38,19 @@ class ApprovalJson(Struct, rename="camel"):
         return f"{text} within {self.timeout_seconds:g} s, else {self.on_timeout.lower()}"
 
 
+class StageCheckJson(Struct, rename="camel"):
+    url: str
+    interval_seconds: float = 10.0
+    timeout_seconds: float = 600.0
+
+
 class StagePolicyJson(Struct, rename="camel"):
     concurrency: int | None
     on_failure: str | None = None
     always: bool = False
     approval: ApprovalJson | None = None
+    wait_seconds: float | None = None
+    check: StageCheckJson | None = None
 
     @property
     def words(self) -> str:
@@ -50,6 +58,8 @@ class StagePolicyJson(Struct, rename="camel"):
         parts = [_on_failure(self.on_failure)] if self.on_failure else []
         parts += ["always runs"] if self.always else []
         parts += [f"needs {self.approval.words}"] if self.approval else []
+        parts += [f"waits {self.wait_seconds:g} s"] if self.wait_seconds else []
+        parts += [f"checks {self.check.url} for {self.check.timeout_seconds:g} s"] if self.check else []
         return "; ".join([*parts, *([f"{self.concurrency} services at once"] if self.concurrency else [])])
 
 

@@ -56,7 +56,12 @@ query DeploymentEvents($deployment: ID!, $first: Int, $after: String) {
 )
 
 
-OWN = {"APPROVAL": "STAGE_APPROVAL_REQUESTED", "HOLD": "DEPLOYMENT_HELD"}
+OWN = {
+    "APPROVAL": "STAGE_APPROVAL_REQUESTED",
+    "TIME": "STAGE_WAIT_STARTED",
+    "CHECK": "STAGE_CHECK_STARTED",
+    "HOLD": "DEPLOYMENT_HELD",
+}
 """The type of the event with which a wait of its own kind begins, by the reason of the wait."""
 
 

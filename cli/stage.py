@@ -259,8 +259,8 @@ def edit(
         changes["always"] = always
     if new_name is None and new_description is None and not (changes or gates.is_given):
         raise Misused(
-            "Nothing to change: give --new-name, --new-description, --concurrency, --on-failure, --always or"
-            " --approvals."
+            "Nothing to change: give --new-name, --new-description, --concurrency, --on-failure, --always,"
+            " --approvals, --wait or --check-url."
         )
 
     def edited(before: PipelineJson) -> dict[str, object]:

@@ -64,6 +64,7 @@ NAMES = {
     "build": "buildCommands",
     "run": "runCommand",
     "health": "healthCheck",
+    "wait": "waitSeconds",
     "interval": "intervalSeconds",
     "timeout": "timeoutSeconds",
     "start_period": "startPeriodSeconds",

@@ -21,7 +21,7 @@ from domain import deployment as deployments
 from domain.access import ENGINE
 from domain.deployment import queue as queues
 from domain.deployment.converge import known_before
-from domain.deployment.gate import StageApproved, StageGate, StageRejected, limit
+from domain.deployment.gate import CheckOutcome, StageApproved, StageGate, StageRejected, limit
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import (
@@ -35,6 +35,8 @@ from domain.deployment.step import Status, Step, StepCommand
 from domain.deployment.wait import WaitEnded, WaitStarted
 from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
+from domain.pipeline.gate import GateKind
+from runner.check import wait_until_passed
 from runner.retry import retry
 from runner.step import StepExecution
 from runner.targets.contract import Executor, StepRequest
@@ -107,6 +109,7 @@ class DeploymentExecution:
         self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
+        self._checks: dict[StageGate, asyncio.Task[str | None]] = {}
         self._waits: dict[Step | StageGate, asyncio.TimerHandle] = {}  # attempts and gates that wait
         self._waited: set[Step | StageGate] = set()  # those whose wait is over
         self._deadline: asyncio.TimerHandle | None = None
@@ -121,7 +124,7 @@ class DeploymentExecution:
         finally:
             for timer in (*self._waits.values(), *([self._deadline] if self._deadline else [])):
                 timer.cancel()
-            await _cancel([*self._aborts.values(), *self._watches.values()])
+            await _cancel([*self._aborts.values(), *self._watches.values(), *self._checks.values()])
 
     def note(self, version: int) -> None:
         """Note that the stream has reached *version*, and look again unless this process is appending."""
@@ -141,18 +144,32 @@ class DeploymentExecution:
         for step in deployment.running if not unwanted else ():
             if step not in self._watches:
                 self._watches[step] = self._task(self._run_of(deployment, step).watch())
+        self._check(deployment)
         return deployment
+
+    def _check(self, deployment: Deployment) -> None:
+        """Begin the check before the next stage, also if it began on another worker."""
+        gate, stage = deployment.gate, deployment.next_stage
+        if gate is None or stage is None or stage.stage.check is None or stage.gate.open is not GateKind.CHECK:
+            return
+        if gate not in self._checks:
+            self._checks[gate] = self._task(wait_until_passed(stage.stage.check, stage.gate.deadline))
 
     async def _record(self) -> Deployment:
         tasks = {**self._watches, **self._aborts}
         ended = {step: task.result() for step, task in tasks.items() if task.done()}
-        if not ended:
+        checks = tuple(
+            CheckOutcome(gate=each, problem=task.result()) for each, task in self._checks.items() if task.done()
+        )
+        if not (ended or checks):
             if self._newest > self._now.version:
                 await self._load()
             state = self._now.state
             if not self._is_due(state):
                 return state
-        await self._transact(partial(self._report, tuple(ended.values())))
+        await self._transact(partial(self._report, tuple(ended.values()), checks))
+        for each in checks:
+            del self._checks[each.gate]
         for tasks_of in (self._watches, self._aborts):
             for step in tasks_of.keys() & ended.keys():
                 tasks_of.pop(step).cancel()
@@ -178,7 +195,8 @@ class DeploymentExecution:
             if retry_at is not None and run is not None:
                 self._wait_until(step, retry_at, run.service.spec.backoff.max)
         gate, stage = deployment.gate, deployment.next_stage
-        if gate is not None and stage is not None and stage.gate.deadline is not None:
+        has_timer = stage is not None and stage.gate.open is not GateKind.CHECK
+        if gate is not None and stage is not None and stage.gate.deadline is not None and has_timer:
             self._wait_until(gate, stage.gate.deadline, limit(stage.stage, gate.kind))
 
     def _wait_until(self, waiting: Step | StageGate, deadline: datetime, most: float) -> None:
@@ -204,14 +222,17 @@ class DeploymentExecution:
 
     async def _take_up(self, transaction: Transaction) -> DeploymentId:
         await writing.take_up(transaction, self._id, self._runner.worker, datetime.now(UTC))
-        return await self._report((), transaction)
+        return await self._report((), (), transaction)
 
-    async def _report(self, outcomes: tuple[StepCommand, ...], transaction: Transaction) -> DeploymentId:
+    async def _report(
+        self, outcomes: tuple[StepCommand, ...], checks: tuple[CheckOutcome, ...], transaction: Transaction
+    ) -> DeploymentId:
         advance = AdvanceDeployment(
             worker=self._runner.worker,
             outcomes=outcomes,
             waited=tuple(self._waited),
             is_overdue=self._is_overdue,
+            checks=checks,
             at=datetime.now(UTC),
         )
         return await writing.report(transaction, self._id, advance)

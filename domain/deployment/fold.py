@@ -1,7 +1,6 @@
 """The fold of a deployment: the state that its events lead to."""
 
 from collections.abc import Iterable, Mapping
-from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -9,10 +8,6 @@ from domain.deployment import gate as gates
 from domain.deployment import step as steps
 from domain.deployment.gate import (
     GateEvent,
-    StageApprovalRequested,
-    StageApprovalTimedOut,
-    StageApproved,
-    StageRejected,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.plan import Plan, PlannedStage
@@ -94,8 +89,6 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_stage(deployment, stage, Status.SUCCEEDED)
         case StageFailed(stage=stage):
             return _with_stage(deployment, stage, Status.FAILED)
-        case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
-            return _with_gate(deployment, event)
         case DeploymentHeld():
             return replace(deployment, is_held=True)
         case DeploymentReleased():
@@ -113,7 +106,7 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
         case DeploymentCancelled():
             return _over(deployment, Status.CANCELLED)
         case _:
-            assert_never(event)
+            return _with_gate(deployment, event)
 
 
 def _planned(stage: PlannedStage) -> StageRun:

@@ -44,7 +44,46 @@ class StageApprovalTimedOut(Struct, frozen=True, kw_only=True, gc=False):
     stage: StageId
 
 
-GateEvent = StageApprovalRequested | StageApproved | StageRejected | StageApprovalTimedOut
+class StageWaitStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The stage waits for the time of its policy, until *until*."""
+
+    stage: StageId
+    until: datetime | None = None
+
+
+class StageWaitEnded(Struct, frozen=True, kw_only=True, gc=False):
+    stage: StageId
+
+
+class StageCheckStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The stage waits until its check passes, until *deadline* at the latest."""
+
+    stage: StageId
+    deadline: datetime | None = None
+
+
+class StageCheckPassed(Struct, frozen=True, kw_only=True, gc=False):
+    stage: StageId
+
+
+class StageCheckFailed(Struct, frozen=True, kw_only=True, gc=False):
+    """The check did not pass in time; *reason* is that of the last try. The stage does not start."""
+
+    stage: StageId
+    reason: str
+
+
+GateEvent = (
+    StageApprovalRequested
+    | StageApproved
+    | StageRejected
+    | StageApprovalTimedOut
+    | StageWaitStarted
+    | StageWaitEnded
+    | StageCheckStarted
+    | StageCheckPassed
+    | StageCheckFailed
+)
 
 
 class ApproveStage(Struct, frozen=True, kw_only=True, gc=False):
@@ -75,6 +114,13 @@ class StageGate(Struct, frozen=True, kw_only=True, gc=False):
     kind: GateKind
 
 
+class CheckOutcome(Struct, frozen=True, kw_only=True, gc=False):
+    """The outcome of the check at *gate*; *problem* is why it did not pass in time, if so."""
+
+    gate: StageGate
+    problem: str | None = None
+
+
 class GateRun(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The progress of a stage through its gates.
 
@@ -98,6 +144,10 @@ def opened(stage: PlannedStage, kind: GateKind, now: datetime | None) -> GateEve
     match kind:
         case GateKind.APPROVAL:
             return StageApprovalRequested(stage=stage.id, deadline=_later(now, _approval(stage).timeout))
+        case GateKind.TIME:
+            return StageWaitStarted(stage=stage.id, until=_later(now, stage.wait))
+        case GateKind.CHECK:
+            return StageCheckStarted(stage=stage.id, deadline=_later(now, limit(stage, kind)))
         case _:
             assert_never(kind)
 
@@ -107,8 +157,19 @@ def elapsed(stage: PlannedStage, kind: GateKind) -> GateEvent:
     match kind:
         case GateKind.APPROVAL:
             return StageApprovalTimedOut(stage=stage.id)
+        case GateKind.TIME:
+            return StageWaitEnded(stage=stage.id)
+        case GateKind.CHECK:
+            return StageCheckFailed(stage=stage.id, reason=f"it did not pass within {limit(stage, kind):g} s")
         case _:
             assert_never(kind)
+
+
+def checked(stage: PlannedStage, outcome: CheckOutcome) -> GateEvent:
+    """Return the event of the *outcome* of the check of *stage*."""
+    if outcome.problem is None:
+        return StageCheckPassed(stage=stage.id)
+    return StageCheckFailed(stage=stage.id, reason=outcome.problem)
 
 
 def limit(stage: PlannedStage, kind: GateKind) -> float:
@@ -116,6 +177,10 @@ def limit(stage: PlannedStage, kind: GateKind) -> float:
     match kind:
         case GateKind.APPROVAL:
             return _approval(stage).timeout or MAX_WAIT
+        case GateKind.TIME:
+            return stage.wait or 0.0
+        case GateKind.CHECK:
+            return 0.0 if stage.check is None else stage.check.timeout
         case _:
             assert_never(kind)
 
@@ -135,6 +200,14 @@ def evolve(run: GateRun, stage: PlannedStage, event: GateEvent) -> GateRun:
             if approval.on_timeout is OnTimeout.APPROVE:
                 return _passed(run)
             return _refused(run, f"not approved within {approval.timeout or 0:g} s")
+        case StageWaitStarted(until=until):
+            return replace(run, open=GateKind.TIME, deadline=until)
+        case StageCheckStarted(deadline=deadline):
+            return replace(run, open=GateKind.CHECK, deadline=deadline)
+        case StageWaitEnded() | StageCheckPassed():
+            return _passed(run)
+        case StageCheckFailed(reason=reason):
+            return _refused(run, f"its check failed: {reason}")
         case _:
             assert_never(event)
 

@@ -9,7 +9,7 @@ from domain.deployment.selection import WHOLE, Selection
 from domain.errors import InvalidArgument, InvalidReference, NothingToDeploy, NotRunnable
 from domain.pipeline import need as needs
 from domain.pipeline.environment import Target
-from domain.pipeline.gate import Approval, GateKind
+from domain.pipeline.gate import Approval, GateKind, StageCheck
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure
@@ -82,11 +82,14 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
     on_failure: OnFailure = OnFailure.STOP
     always: bool = False
     approval: Approval | None = None
+    wait: float | None = None
+    check: StageCheck | None = None
 
     @property
     def gates(self) -> tuple[GateKind, ...]:
         """The gates before the stage, in order."""
-        return () if self.approval is None else (GateKind.APPROVAL,)
+        wanted = {GateKind.APPROVAL: self.approval, GateKind.TIME: self.wait, GateKind.CHECK: self.check}
+        return tuple([kind for kind, policy in wanted.items() if policy is not None])
 
     @property
     def is_skipped(self) -> bool:
@@ -187,6 +190,8 @@ def _stages(pipeline: Pipeline, due: Collection[Service], selection: Selection) 
             on_failure=stage.policy.on_failure or pipeline.policy.on_failure,
             always=stage.policy.always,
             approval=stage.policy.approval,
+            wait=stage.policy.wait,
+            check=stage.policy.check,
             services=tuple(
                 PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.id.int not in own)
                 for s in stage.services

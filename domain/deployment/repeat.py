@@ -66,7 +66,7 @@ def undo(failed: Deployment, pipeline: Pipeline, sources: Mapping[DeploymentId, 
     """Return the plan that brings back the instances that the *failed* deployment replaced; None if there are none.
 
     *sources* are the deployments that brought these instances. The stages are those of the newest whole one. A service
-    that fails does not stop the others: each one that is back is a gain. No stage waits for an approval.
+    that fails does not stop the others: each one that is back is a gain. No stage waits at a gate.
     """
     known = {service.id.int for service in pipeline.services}
     back = {each.service.int: each for each in converge.replaced(failed) if each.service.int in known}
@@ -82,7 +82,7 @@ def undo(failed: Deployment, pipeline: Pipeline, sources: Mapping[DeploymentId, 
         both = zip(ids, services, strict=True)
         return tuple([due.pop(id_) if id_ in due else _left(failed, each) for id_, each in both if id_ in known])
 
-    now = {"on_failure": OnFailure.CONTINUE, "approval": None}
+    now = {"on_failure": OnFailure.CONTINUE, "approval": None, "wait": None, "check": None}
     stages = [replace(stage, services=placed(stage.services), **now) for stage in base.stages]
     stages[-1] = replace(stages[-1], services=(*stages[-1].services, *due.values()))
     plan = replace(base, stages=tuple(stages), source=None, undoes=failed.number, revision=None, is_partial=False)

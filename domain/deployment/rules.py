@@ -145,6 +145,9 @@ def _gate_event(deployment: Deployment, command: AdvanceDeployment) -> GateEvent
         return None
     if deployment.is_gate_closed:
         return gates.opened(run.stage, gate.kind, command.at)
+    outcome = next((each for each in command.checks if each.gate == gate), None)
+    if outcome is not None:
+        return gates.checked(run.stage, outcome)
     return gates.elapsed(run.stage, gate.kind) if gate in command.waited else None
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from domain import name as names
-from domain.deployment.gate import GateEvent, GateRun, Review, StageGate
+from domain.deployment.gate import CheckOutcome, GateEvent, GateRun, Review, StageGate
 from domain.deployment.hold import HoldCommand, HoldEvent
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Endpoint, Plan, PlannedStage
@@ -25,6 +25,7 @@ from domain.deployment.step import (
 )
 from domain.deployment.value import Known, Lookup
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
+from domain.pipeline.gate import Approval, GateKind
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
@@ -167,13 +168,15 @@ class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored.
 
     A step that waits for its retry starts only if it is in *waited*: its wait is over. So does a gate end that has a
-    deadline. A gate that is due opens at the time *at*. With *is_overdue* the deadline of the deployment has passed.
+    deadline. A gate that is due opens at the time *at*, and *checks* are those of gates that are over. With
+    *is_overdue* the deadline of the deployment has passed.
     """
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
     waited: tuple[Step | StageGate, ...] = ()
     is_overdue: bool = False
+    checks: tuple[CheckOutcome, ...] = ()
     at: datetime | None = None
 
 
@@ -214,14 +217,16 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def cause(self) -> WaitCause | None:
         """The cause for which the stage waits at a gate, if it does."""
-        approval = self.stage.approval
-        if self.gate.open is None or approval is None:
+        if self.gate.open is None:
             return None
+        approval, check = self.stage.approval or Approval(), self.stage.check
+        is_approval = self.gate.open is GateKind.APPROVAL
         return WaitCause(
-            reason=WaitReason.APPROVAL,
+            reason=WaitReason[self.gate.open.name],
             stage=self.stage.name,
-            missing=approval.count - len(self.gate.approvals),
-            needs_others=not approval.self_approval,
+            missing=approval.count - len(self.gate.approvals) if is_approval else 0,
+            needs_others=is_approval and not approval.self_approval,
+            url="" if check is None or self.gate.open is not GateKind.CHECK else check.url,
             deadline=self.gate.deadline,
         )
 

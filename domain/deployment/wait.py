@@ -17,15 +17,19 @@ class WaitReason(StrEnum):
     DEPLOYMENT = "DEPLOYMENT"
     HOLD = "HOLD"
     MACHINE = "MACHINE"
+    TIME = "TIME"
+    CHECK = "CHECK"
     WORKER = "WORKER"
 
 
 class WaitCause(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The thing that a deployment waits for.
 
-    A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent. The
-    APPROVAL of the stage with the name *stage* lacks *missing* actors, and *needs_others* than its requester. It
-    ends at *deadline*, if there is one. No wait is recorded for an APPROVAL or a HOLD, which have their own events.
+    A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent.
+
+    An APPROVAL, a TIME or a CHECK is in front of the stage with the name *stage*, and ends at *deadline*, if there is
+    one. The approval lacks *missing* actors, and *needs_others* than the requester if so; the check asks *url*. No wait
+    is recorded for these and for a HOLD: they have events of their own.
     """
 
     reason: WaitReason
@@ -34,6 +38,7 @@ class WaitCause(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True)
     more: int = 0
     stage: str = ""
     missing: int = 0
+    url: str = ""
     needs_others: bool = False
     deadline: datetime | None = None
 

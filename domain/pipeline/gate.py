@@ -1,6 +1,7 @@
 """Gates of a stage: the conditions of its policy that a deployment meets before the stage starts."""
 
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -13,11 +14,16 @@ MAX_APPROVALS = 20
 MAX_WAIT = 30 * 24 * 3600
 """Maximum time that a stage waits at one gate, in seconds."""
 
+MAX_URL = 2_000
+"""Maximum length of the address of a check, in characters."""
+
 
 class GateKind(StrEnum):
     """The kinds of gates, in the order in which a deployment meets them."""
 
     APPROVAL = "APPROVAL"
+    TIME = "TIME"
+    CHECK = "CHECK"
 
 
 class OnTimeout(StrEnum):
@@ -40,17 +46,54 @@ class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
     self_approval: bool = True
 
 
+class StageCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A check that passes when GET *url* answers 200 to 299; it is tried every *interval* s, for *timeout* s.
+
+    Redirects are not followed.
+    """
+
+    url: str
+    interval: float = 10.0
+    timeout: float = 600.0
+
+
 def check_approval(approval: Approval) -> None:
     """Raise `InvalidPolicy` with the field and its limit unless *approval* is valid."""
     if not 1 <= approval.count <= MAX_APPROVALS:
         raise InvalidPolicy(field="approval.count", why=f"{approval.count} is not between 1 and {MAX_APPROVALS}")
     if approval.timeout is not None:
-        _check_time("approval", "timeout", approval.timeout)
+        _check_time("approval.", "timeout", approval.timeout)
     elif approval.on_timeout is not OnTimeout.REJECT:
         raise InvalidPolicy(field="approval.onTimeout", why="it needs timeoutSeconds")
+
+
+def check_wait(wait: float) -> None:
+    """Raise `InvalidPolicy` unless *wait*, in seconds, is valid."""
+    _check_time("", "wait", wait)
+
+
+def check_check(check: StageCheck) -> None:
+    """Raise `InvalidPolicy` with the field and its limit unless *check* is valid."""
+    if len(check.url) > MAX_URL:
+        raise InvalidPolicy(field="check.url", why=f"{len(check.url):,} characters; at most {MAX_URL:,} are allowed")
+    if not _is_url(check.url):
+        why = "an address that begins with http:// or https://, without a user and a password, is required"
+        raise InvalidPolicy(field="check.url", why=why)
+    _check_time("check.", "interval", check.interval)
+    _check_time("check.", "timeout", check.timeout)
+
+
+def _is_url(text: str) -> bool:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return False
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and "@" not in url.netloc and url.port != 0
+    except ValueError:  # an invalid port
+        return False
 
 
 def _check_time(gate: str, field: str, seconds: float) -> None:
     if not MIN_SECONDS <= seconds <= MAX_WAIT:
         why = f"{seconds:,} is not between {MIN_SECONDS} and {MAX_WAIT:,} seconds"
-        raise InvalidPolicy(field=f"{gate}.{NAMES[field]}", why=why)
+        raise InvalidPolicy(field=f"{gate}{NAMES[field]}", why=why)

@@ -149,6 +149,10 @@ def check_policy(policy: StagePolicy) -> None:
         checked_concurrency(policy.concurrency)
     if policy.approval is not None:
         gates.check_approval(policy.approval)
+    if policy.wait is not None:
+        gates.check_wait(policy.wait)
+    if policy.check is not None:
+        gates.check_check(policy.check)
 
 
 def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:

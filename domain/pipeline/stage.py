@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from domain.pipeline.gate import Approval
+from domain.pipeline.gate import Approval, StageCheck
 from domain.pipeline.ref import StageId, StageRef
 from domain.pipeline.service import Service
 from domain.spec import ServiceType
@@ -29,13 +29,15 @@ class StagePolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     *concurrency* is the number of services at once, None for the environment's. *on_failure* None is the environment's
     reaction. A stage with *always* runs also after a failure stopped the deployment, but not after a cancellation.
-    With an *approval* it waits for people before it starts.
+    Before it starts it waits for the *approval* of people, then *wait* seconds, then until its *check* passes.
     """
 
     concurrency: int | None = None
     on_failure: OnFailure | None = None
     always: bool = False
     approval: Approval | None = None
+    wait: float | None = None
+    check: StageCheck | None = None
 
 
 class StageCreated(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest, checked_policy
-from domain.pipeline.gate import Approval, OnTimeout
+from domain.pipeline.gate import Approval, OnTimeout, StageCheck
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -111,6 +111,14 @@ class ApprovalDocument(DocumentPart, frozen=True):
     )
 
 
+class StageCheckDocument(DocumentPart, frozen=True):
+    """A check before a stage: it passes when GET answers 200 to 299."""
+
+    url: Annotated[str, Meta(description="An http or https address; redirects are not followed.")]
+    interval_seconds: Annotated[float, Meta(description="Time between two tries.")] = 10.0
+    timeout_seconds: Annotated[float, Meta(description="Time after which the stage fails.")] = 600.0
+
+
 class StageDocument(DocumentPart, frozen=True):
     """A stage in a pipeline document. Its services are deployed side by side."""
 
@@ -135,6 +143,8 @@ class StageDocument(DocumentPart, frozen=True):
     ) = None
     always: Annotated[bool, Meta(description="Whether it runs also after a failure stopped the deployment.")] = False
     approval: Annotated[ApprovalDocument, Meta(description="The approval that it waits for.")] | None = None
+    wait_seconds: Annotated[float, Meta(description="Time to wait before it starts.")] | None = None
+    check: Annotated[StageCheckDocument, Meta(description="The check that must pass before it starts.")] | None = None
     services: tuple[ServiceDocument, ...] = ()
 
 
@@ -286,7 +296,17 @@ def policy_to_domain(stage: StageDocument) -> StagePolicy:
         on_failure=stage.on_failure,
         always=stage.always,
         approval=None if stage.approval is None else _approval_to_domain(stage.approval),
+        wait=stage.wait_seconds,
+        check=None if stage.check is None else _check_to_domain(stage.check),
     )
+
+
+def _check_to_domain(check: StageCheckDocument) -> StageCheck:
+    return StageCheck(url=check.url, interval=check.interval_seconds, timeout=check.timeout_seconds)
+
+
+def _check_from_domain(check: StageCheck) -> StageCheckDocument:
+    return StageCheckDocument(url=check.url, interval_seconds=check.interval, timeout_seconds=check.timeout)
 
 
 def _approval_to_domain(approval: ApprovalDocument) -> Approval:
@@ -349,6 +369,8 @@ def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:
         on_failure=stage.policy.on_failure,
         always=stage.policy.always,
         approval=None if stage.policy.approval is None else _approval_from_domain(stage.policy.approval),
+        wait_seconds=stage.policy.wait,
+        check=None if stage.policy.check is None else _check_from_domain(stage.policy.check),
         services=tuple(_service_from_domain(service, has_ids) for service in stage.services),
     )
 

@@ -27,6 +27,8 @@ class ServiceWaitReason(StrEnum):
     """The kind of thing that is in front of a service."""
 
     APPROVAL = "APPROVAL"
+    TIME = "TIME"
+    CHECK = "CHECK"
     HOLD = "HOLD"
     STAGE = "STAGE"
     SERVICE = "SERVICE"
@@ -36,6 +38,8 @@ class ServiceWaitReason(StrEnum):
 enum.describe(
     ServiceWaitReason,
     "The kind of thing that a service waits for.",
+    TIME="Its stage waits for the time of its policy.",
+    CHECK="Its stage waits until its check passes.",
     HOLD="Its deployment is held.",
     APPROVAL="Its stage waits for people to approve it.",
     STAGE="The stage that runs, or starts next, must end first.",

@@ -6,8 +6,9 @@ import strawberry
 from strawberry import ID, Private
 
 from domain.errors import InvalidArgument
-from domain.pipeline.gate import MAX_APPROVALS, MAX_WAIT, OnTimeout
+from domain.pipeline.gate import MAX_APPROVALS, MAX_URL, MAX_WAIT, OnTimeout
 from domain.pipeline.gate import Approval as DomainApproval
+from domain.pipeline.gate import StageCheck as DomainStageCheck
 from domain.pipeline.stage import After, At, Before, Place
 from domain.pipeline.stage import Stage as DomainStage
 from domain.pipeline.stage import StagePolicy as DomainStagePolicy
@@ -27,6 +28,11 @@ _TIMEOUT = f"Time after which onTimeout decides, in seconds, up to {MAX_WAIT:,};
 _ON_TIMEOUT = "The decision if too few actors approve in time."
 _SELF_APPROVAL = "Whether the actor who requested the deployment may approve, too."
 _APPROVAL = "The approval that the stage waits for before it starts; null for none."
+_WAIT = f"Time to wait before the stage starts, in seconds, up to {MAX_WAIT:,}; null for none."
+_CHECK = "The check that must pass before the stage starts; null for none."
+_URL = f"An http or https address of up to {MAX_URL:,} characters; redirects are not followed."
+_INTERVAL = "Time between two tries, in seconds."
+_CHECK_TIMEOUT = "Time after which the stage fails if the check has not passed, in seconds."
 _ALWAYS = "Whether the stage runs also after a failure stopped the deployment; it doesn't after a cancellation."
 
 
@@ -54,12 +60,28 @@ class ApprovalInput:
     self_approval: bool = strawberry.field(default=True, description=_SELF_APPROVAL)
 
 
+@strawberry.type(description="A check before a stage: it passes when GET answers 200 to 299.")
+class StageCheck:
+    url: str = strawberry.field(description=_URL)
+    interval_seconds: float = strawberry.field(description=_INTERVAL)
+    timeout_seconds: float = strawberry.field(description=_CHECK_TIMEOUT)
+
+
+@strawberry.input(description="A check before a stage: it passes when GET answers 200 to 299.")
+class StageCheckInput:
+    url: str = strawberry.field(description=_URL)
+    interval_seconds: float = strawberry.field(default=10.0, description=_INTERVAL)
+    timeout_seconds: float = strawberry.field(default=600.0, description=_CHECK_TIMEOUT)
+
+
 @strawberry.type(description="How a stage is carried out.")
 class StagePolicy:
     concurrency: int | None = strawberry.field(description=_CONCURRENCY)
     on_failure: OnFailure | None = strawberry.field(description=_ON_FAILURE)
     always: bool = strawberry.field(description=_ALWAYS)
     approval: Approval | None = strawberry.field(description=_APPROVAL)
+    wait_seconds: float | None = strawberry.field(description=_WAIT)
+    check: StageCheck | None = strawberry.field(description=_CHECK)
 
 
 @strawberry.input(description="How a stage is carried out.")
@@ -68,6 +90,8 @@ class StagePolicyInput:
     on_failure: OnFailure | None = strawberry.field(default=None, description=_ON_FAILURE)
     always: bool = strawberry.field(default=False, description=_ALWAYS)
     approval: ApprovalInput | None = strawberry.field(default=None, description=_APPROVAL)
+    wait_seconds: float | None = strawberry.field(default=None, description=_WAIT)
+    check: StageCheckInput | None = strawberry.field(default=None, description=_CHECK)
 
 
 def policy_from_domain(policy: DomainStagePolicy) -> StagePolicy:
@@ -76,7 +100,13 @@ def policy_from_domain(policy: DomainStagePolicy) -> StagePolicy:
         on_failure=policy.on_failure,
         always=policy.always,
         approval=None if policy.approval is None else _approval_from_domain(policy.approval),
+        wait_seconds=policy.wait,
+        check=None if policy.check is None else _check_from_domain(policy.check),
     )
+
+
+def _check_from_domain(check: DomainStageCheck) -> StageCheck:
+    return StageCheck(url=check.url, interval_seconds=check.interval, timeout_seconds=check.timeout)
 
 
 def _approval_from_domain(approval: DomainApproval) -> Approval:
@@ -94,7 +124,13 @@ def policy_to_domain(given: StagePolicyInput) -> DomainStagePolicy:
         on_failure=given.on_failure,
         always=given.always,
         approval=None if given.approval is None else _approval_to_domain(given.approval),
+        wait=given.wait_seconds,
+        check=None if given.check is None else _check_to_domain(given.check),
     )
+
+
+def _check_to_domain(given: StageCheckInput) -> DomainStageCheck:
+    return DomainStageCheck(url=given.url, interval=given.interval_seconds, timeout=given.timeout_seconds)
 
 
 def _approval_to_domain(given: ApprovalInput) -> DomainApproval:

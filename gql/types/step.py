@@ -46,6 +46,8 @@ enum.describe(
     DEPLOYMENT="Another deployment of the environment comes before it.",
     HOLD="It is held until somebody releases it.",
     MACHINE="The workers of the machine that its environment is bound to are silent.",
+    TIME="A stage waits for the time of its policy.",
+    CHECK="A stage waits until its check passes.",
     WORKER="No worker runs.",
 )
 

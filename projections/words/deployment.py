@@ -8,7 +8,12 @@ from domain.deployment.gate import (
     StageApprovalRequested,
     StageApprovalTimedOut,
     StageApproved,
+    StageCheckFailed,
+    StageCheckPassed,
+    StageCheckStarted,
     StageRejected,
+    StageWaitEnded,
+    StageWaitStarted,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import Action
@@ -85,6 +90,8 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return _stage_run_words(deployment, event.stage, "failed")
         case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
             return _gate_words(deployment, event)
+        case StageWaitStarted() | StageWaitEnded() | StageCheckStarted() | StageCheckPassed() | StageCheckFailed():
+            return _gate_words(deployment, event)
         case DeploymentHeld():
             return EventWords("held: nothing new starts", EventSubject(wait_reason=WaitReason.HOLD))
         case DeploymentReleased():
@@ -122,6 +129,10 @@ def cause_words(cause: WaitCause) -> str:
         case WaitReason.DEPLOYMENT:
             more = f" and {cause.more} more" if cause.more else ""
             return f"deployment {cause.number}{more} of the environment must end first"
+        case WaitReason.TIME:
+            return f"stage {cause.stage} waits{_until(cause.deadline)}"
+        case WaitReason.CHECK:
+            return f"stage {cause.stage} waits for its check of {cause.url}{_until(cause.deadline)}"
         case WaitReason.HOLD:
             return "it is held, until somebody releases it"
         case WaitReason.MACHINE:
@@ -154,6 +165,21 @@ def _gate_words(deployment: Deployment, event: GateEvent) -> EventWords:
             if approval.on_timeout is OnTimeout.APPROVE:
                 return EventWords(f"{stage.name} {text}; it starts all the same", EventSubject(stage=stage))
             return EventWords(f"{stage.name} {text}", EventSubject(stage=stage, failure_reason=text))
+        case StageWaitStarted(until=until):
+            subject = EventSubject(stage=stage, wait_reason=WaitReason.TIME)
+            return EventWords(f"{stage.name} waits{_until(until)}", subject)
+        case StageWaitEnded():
+            return EventWords(f"{stage.name} has waited", EventSubject(stage=stage, wait_reason=WaitReason.TIME))
+        case StageCheckStarted(deadline=deadline):
+            url = "" if run.stage.check is None else f" of {run.stage.check.url}"
+            subject = EventSubject(stage=stage, wait_reason=WaitReason.CHECK)
+            return EventWords(f"{stage.name} waits for its check{url}{_until(deadline)}", subject)
+        case StageCheckPassed():
+            subject = EventSubject(stage=stage, wait_reason=WaitReason.CHECK)
+            return EventWords(f"{stage.name}: its check passed", subject)
+        case StageCheckFailed(reason=reason):
+            subject = EventSubject(stage=stage, failure_reason=reason)
+            return EventWords(f"{stage.name}: its check failed: {reason}", subject)
         case _:
             assert_never(event)
 

@@ -130,6 +130,10 @@ def _policy_words(policy: StagePolicy) -> str:
         words.append("always runs")
     if policy.approval is not None:
         words.append(_approval_words(policy.approval))
+    if policy.wait is not None:
+        words.append(f"waits {policy.wait:g} s")
+    if policy.check is not None:
+        words.append(f"checks {policy.check.url} every {policy.check.interval:g} s for {policy.check.timeout:g} s")
     return ", ".join(words)
 
 

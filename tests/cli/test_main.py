@@ -7,7 +7,7 @@ from msgspec.structs import fields
 
 from cli import project, run
 from cli.client import OWN
-from cli.policy import ApprovalJson, StagePolicyJson
+from cli.policy import ApprovalJson, StageCheckJson, StagePolicyJson
 from cli.spec import BackoffJson, HealthCheckJson, SpecJson
 from tests.cli.shell import Shell, finish
 from tests.serving import ROOT
@@ -129,6 +129,7 @@ def test_every_document_is_valid_against_the_schema() -> None:
     [
         (StagePolicyJson, "StagePolicyInput"),
         (ApprovalJson, "ApprovalInput"),
+        (StageCheckJson, "StageCheckInput"),
         (SpecJson, "ServiceSpecInput"),
         (HealthCheckJson, "HealthCheckInput"),
         (BackoffJson, "BackoffInput"),

@@ -1,5 +1,9 @@
 from tests.cli.shell import Answer, Shell
 
+PLAIN: dict[str, object] = dict.fromkeys(("concurrency", "onFailure", "approval", "waitSeconds", "check"))
+PLAIN["always"] = False
+"""The policy of a new stage."""
+
 
 def stage(shell: Shell, *words: str) -> Answer:
     return shell("environment", "stage", *words)
@@ -31,7 +35,11 @@ def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
         edited["name"],
         edited["description"],
         edited["policy"],
-    ) == ("JOB DEFAULT", "migrations", {"concurrency": 2, "onFailure": None, "always": False, "approval": None})
+    ) == (
+        "JOB DEFAULT",
+        "migrations",
+        PLAIN | {"concurrency": 2},
+    )
 
     answer = stage(
         staging, "edit", "-n", edited["id"], "--new-name", "jobs", "--new-description", "", "--concurrency", "0"
@@ -41,7 +49,7 @@ def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
     assert (edited["name"], edited["description"], edited["policy"]) == (
         "jobs",
         "",
-        {"concurrency": None, "onFailure": None, "always": False, "approval": None},
+        PLAIN,
     )
 
 
@@ -51,9 +59,23 @@ def test_the_policy_of_a_stage_is_edited_option_by_option(staging: Shell) -> Non
 
     stage(staging, "edit", "-n", "job default", "--on-failure", "continue")
     stage(staging, "edit", "-n", "job default", "--always")
-    assert policy() == {"concurrency": None, "onFailure": "CONTINUE", "always": True, "approval": None}
+    assert policy() == {
+        "concurrency": None,
+        "onFailure": "CONTINUE",
+        "always": True,
+        "approval": None,
+        "waitSeconds": None,
+        "check": None,
+    }
     stage(staging, "edit", "-n", "job default", "--on-failure", "environment", "--not-always")
-    assert policy() == {"concurrency": None, "onFailure": None, "always": False, "approval": None}
+    assert policy() == {
+        "concurrency": None,
+        "onFailure": None,
+        "always": False,
+        "approval": None,
+        "waitSeconds": None,
+        "check": None,
+    }
     refused = stage(staging, "edit", "-n", "job default", "--on-failure", "perhaps")
     assert refused.code == 2
     assert refused.err.startswith("Error: Invalid value for '--on-failure': 'perhaps' is not one of 'stop', ")
@@ -77,6 +99,37 @@ def test_the_approval_of_a_stage_is_edited_option_by_option(staging: Shell) -> N
     assert approval() == {"count": 2, "timeoutSeconds": None, "onTimeout": "REJECT", "selfApproval": False}
     stage(staging, "edit", "-n", "job default", "--approvals", "0")
     assert approval() is None
+
+
+def test_the_time_and_the_check_of_a_stage_are_edited_option_by_option(staging: Shell) -> None:
+    def policy() -> object:
+        return stage(staging, "list", "--json").json["stages"][1]["policy"]
+
+    refused = stage(staging, "edit", "-n", "job default", "--check-timeout", "60")
+    assert (refused.code, refused.err) == (2, "Error: The stage has no check: give --check-url, too.\n")
+    stage(staging, "edit", "-n", "job default", "--wait", "30", "--check-url", "https://example.org/up")
+    stage(staging, "edit", "-n", "job default", "--check-timeout", "60")
+    check = {"url": "https://example.org/up", "intervalSeconds": 10.0, "timeoutSeconds": 60.0}
+    assert policy() == PLAIN | {"waitSeconds": 30.0, "check": check}
+    assert "Policy: waits 30 s; checks https://example.org/up for 60 s" in stage(staging, "list").lines
+    stage(staging, "edit", "-n", "job default", "--wait", "0", "--check-url", "")
+    assert policy() == PLAIN
+
+
+def test_the_time_and_the_check_of_a_stage_are_edited_option_by_option(staging: Shell) -> None:
+    def policy() -> dict[str, object]:
+        found: dict[str, object] = stage(staging, "list", "--json").json["stages"][1]["policy"]
+        return found
+
+    refused = stage(staging, "edit", "-n", "job default", "--check-timeout", "60")
+    assert (refused.code, refused.err) == (2, "Error: The stage has no check: give --check-url, too.\n")
+    stage(staging, "edit", "-n", "job default", "--wait", "30", "--check-url", "https://example.org/up")
+    stage(staging, "edit", "-n", "job default", "--check-timeout", "60")
+    check = {"url": "https://example.org/up", "intervalSeconds": 10.0, "timeoutSeconds": 60.0}
+    assert (policy()["waitSeconds"], policy()["check"]) == (30.0, check)
+    assert "Policy: waits 30 s; checks https://example.org/up for 60 s" in stage(staging, "list").lines
+    stage(staging, "edit", "-n", "job default", "--wait", "0", "--check-url", "")
+    assert (policy()["waitSeconds"], policy()["check"]) == (None, None)
 
 
 def test_a_list_and_a_dry_run_show_policies(staging: Shell) -> None:

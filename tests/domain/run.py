@@ -20,7 +20,7 @@ from domain.deployment.state import (
 )
 from domain.deployment.step import AbortStep, FailStep, Phase, StartStep, Status, Step, SucceedStep
 from domain.pipeline.environment import Target
-from domain.pipeline.gate import Approval
+from domain.pipeline.gate import Approval, StageCheck
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
@@ -71,6 +71,8 @@ def stage(
     on_failure: OnFailure = OnFailure.STOP,
     always: bool = False,
     approval: Approval | None = None,
+    wait: float | None = None,
+    check: StageCheck | None = None,
 ) -> PlannedStage:
     return PlannedStage(
         id=stage_id(name),
@@ -80,6 +82,8 @@ def stage(
         on_failure=on_failure,
         always=always,
         approval=approval,
+        wait=wait,
+        check=check,
     )
 
 

@@ -13,12 +13,19 @@ from domain import deployment
 from domain.deployment.converge import known_before
 from domain.deployment.gate import (
     ApproveStage,
+    CheckOutcome,
     GateEvent,
     RejectStage,
     StageApprovalRequested,
     StageApprovalTimedOut,
     StageApproved,
+    StageCheckFailed,
+    StageCheckPassed,
+    StageCheckStarted,
+    StageGate,
     StageRejected,
+    StageWaitEnded,
+    StageWaitStarted,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased, HoldDeployment, ReleaseDeployment
 from domain.deployment.instance import Instance, digest
@@ -36,6 +43,7 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTimedOut,
+    StageRun,
     StageStarted,
     TakeUpDeployment,
     TimeoutReached,
@@ -65,7 +73,7 @@ from domain.deployment.step import (
     SucceedStep,
 )
 from domain.errors import Fenced, SelfApproval, StageNotWaiting, StepNotDue
-from domain.pipeline.gate import Approval, OnTimeout
+from domain.pipeline.gate import Approval, GateKind, OnTimeout, StageCheck
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from tests.domain.given import stored
@@ -76,6 +84,7 @@ FIRST = DeploymentId(UUID(int=1))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 REQUESTER = "requester"
+REASONS = "rejected: no", "not approved within 60 s", "its check failed: the status was 503"
 REVIEWERS = (REQUESTER, "ann", "bob", "cleo")
 
 PlanDraw = list[tuple[int, OnFailure, bool, Approval | None, list[tuple[bool, bool, int, bool]]]]
@@ -117,6 +126,8 @@ def planned(plan: PlanDraw) -> list[PlannedStage]:
             on_failure=on_failure,
             always=always,
             approval=approval,
+            wait=None if approval is None or approval.count > 1 else 5,
+            check=None if approval is None or approval.self_approval else StageCheck(url="http://a"),
         )
         for place, (concurrency, on_failure, always, approval, members) in enumerate(plan)
     ]
@@ -143,10 +154,10 @@ class Witness:
         self.unchanged: set[ServiceId] = set()  # those that are reported to be
         self.halted: set[int] = set()
         self.rejected: set[int] = set()
-        self.requested: set[StageId] = set()
+        self.open: set[StageId] = set()
+        self.passed: dict[StageId, list[GateKind]] = {each.id: [] for each in stages}
         self.approvals: dict[StageId, set[str]] = {each.id: set() for each in stages}
-        self.approved: set[StageId] = {each.id for each in stages if each.approval is None}
-        self.first_failure: BuildFailed | ServiceDeployFailed | StageRejected | StageApprovalTimedOut | None = None
+        self.first_failure: BuildFailed | ServiceDeployFailed | GateEvent | None = None
         self.is_cancelled = self.is_overdue = self.is_held = False
         self.ended = False
 
@@ -173,27 +184,46 @@ class Witness:
         assert self.may_go_on(place)
         assert not self.busy
         assert self.is_over_before(place)
-        assert (stage.id in self.requested) == (not isinstance(event, StageApprovalRequested))
-        self.requested.add(stage.id)
+        opens = isinstance(event, StageApprovalRequested | StageWaitStarted | StageCheckStarted)
+        assert opens == (event.stage not in self.open)
+        assert not (opens and self.is_held)
         match event:
+            case StageApprovalRequested():
+                assert not self.passed[stage.id]
+                self.open.add(stage.id)
+            case StageWaitStarted():
+                assert self.passed[stage.id] == [GateKind.APPROVAL]
+                self.open.add(stage.id)
+            case StageCheckStarted():
+                assert self.passed[stage.id] == [kind for kind in stage.gates if kind is not GateKind.CHECK]
+                self.open.add(stage.id)
             case StageApproved(actor=actor):
-                assert stage.id not in self.approved
                 assert actor not in self.approvals[stage.id]
                 assert approval.self_approval or actor != REQUESTER
                 self.approvals[stage.id].add(actor)
                 if len(self.approvals[stage.id]) == approval.count:
-                    self.approved.add(stage.id)
+                    self.passes(stage.id, GateKind.APPROVAL)
             case StageApprovalTimedOut() if approval.on_timeout is OnTimeout.APPROVE:
-                self.approved.add(stage.id)
-            case StageRejected() | StageApprovalTimedOut():
+                self.passes(stage.id, GateKind.APPROVAL)
+            case StageWaitEnded():
+                self.passes(stage.id, GateKind.TIME)
+            case StageCheckPassed():
+                self.passes(stage.id, GateKind.CHECK)
+            case StageRejected() | StageApprovalTimedOut() | StageCheckFailed():
                 self.first_failure = self.first_failure or event
                 self.halted.add(place)
                 self.rejected.add(place)
+
+    def passes(self, stage: StageId, kind: GateKind) -> None:
+        self.open.remove(stage)
+        self.passed[stage].append(kind)
 
     def see(self, event: DeploymentEvent) -> None:
         assert not self.ended
         match event:
             case StageApprovalRequested() | StageApproved() | StageRejected() | StageApprovalTimedOut():
+                self.see_gate(event)
+            case StageWaitStarted() | StageWaitEnded() | StageCheckStarted() | StageCheckPassed() | StageCheckFailed():
                 self.see_gate(event)
             case BuildStarted(service=id_, attempt=attempt):
                 self.start(id_, Phase.BUILD, attempt)
@@ -274,7 +304,7 @@ class Witness:
         assert (id_, phase, attempt) not in self.started
         assert attempt == 1 or (id_, phase, attempt - 1) in self.started
         assert attempt <= self.service[id_].spec.retries + 1
-        assert self.stages[place].id in self.approved
+        assert self.passed[self.stages[place].id] == [*self.stages[place].gates]
         self.started.add((id_, phase, attempt))
         self.busy.add(id_)
         assert self.is_over_before(place)
@@ -336,7 +366,7 @@ class Story:
     def live(self) -> None:
         """To the end, in no more turns than there can be attempts: a start and an outcome for each."""
         most = sum(2 * 2 * (each.spec.retries + 1) for each in self.witness.service.values())
-        most += sum(1 + each.approval.count for each in self.witness.stages if each.approval)
+        most += sum(5 + each.approval.count for each in self.witness.stages if each.approval)
         turns = 0
         while not self.run.state.status.is_final:
             if self.happens(self.cancellation):
@@ -383,16 +413,27 @@ class Story:
         assert self.tell(command)
 
     def meet_gate(self) -> None:
-        """The gate opens; then somebody approves or rejects the stage, or its time is over."""
+        """The gate opens; then people or a check decide, or its time is over."""
         stage, gate = self.run.state.next_stage, self.run.state.gate
         assert stage is not None
-        assert stage.stage.approval is not None
-        late = 0.1 if stage.stage.approval.on_timeout is OnTimeout.APPROVE else self.failure / 2
+        assert gate is not None
         if self.run.state.is_gate_closed:
             assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW))
-        elif self.happens(self.failure / 2):
+        elif gate.kind is GateKind.TIME:
+            assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW, waited=(gate,)))
+        elif gate.kind is GateKind.CHECK:
+            problem = "the status was 503" if self.happens(self.failure / 2) else None
+            outcome = CheckOutcome(gate=gate, problem=problem)
+            assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW, checks=(outcome, outcome)))
+        else:
+            self.decide(stage, gate)
+
+    def decide(self, stage: StageRun, gate: StageGate) -> None:
+        assert stage.stage.approval is not None
+        late = 0.1 if stage.stage.approval.on_timeout is OnTimeout.APPROVE else self.failure / 2
+        if self.happens(self.failure / 2):
             assert self.tell(RejectStage(stage=stage.stage.id, actor="ann", at=NOW, comment="no"))
-        elif gate is not None and self.happens(late):
+        elif self.happens(late):
             assert self.tell(AdvanceDeployment(worker=self.worker, at=NOW, waited=(gate,)))
         else:
             actor = self.random.choice([each for each in REVIEWERS if each not in stage.gate.approvals])
@@ -410,7 +451,7 @@ class Story:
         for run in self.run.state.stages:
             for actor in run.gate.approvals:
                 assert self.tell(self.approval(run.stage.id, actor)) == []
-            if run.gate.open is None:
+            if run.gate.open is not GateKind.APPROVAL:
                 with pytest.raises(StageNotWaiting):
                     self.tell(RejectStage(stage=run.stage.id, actor="ann", at=NOW))
 
@@ -520,11 +561,11 @@ def check_the_end(run: Run, witness: Witness) -> None:
             match witness.first_failure:
                 case BuildFailed() | ServiceDeployFailed() as failure:
                     assert (failure.service, failure.reason) == (service, reason)
-                case StageRejected() | StageApprovalTimedOut() as failure:
-                    assert (failure.stage, None) == (stage, service)
-                    assert reason in ("rejected: no", "not approved within 60 s")
                 case None:
                     pytest.fail("nothing failed")
+                case failure:
+                    assert (failure.stage, None) == (stage, service)
+                    assert reason in REASONS
         case DeploymentTimedOut():
             assert state.status is Status.FAILED
             assert witness.is_overdue

@@ -8,12 +8,18 @@ from domain import deployment
 from domain import pipeline as pipelines
 from domain.deployment.gate import (
     ApproveStage,
+    CheckOutcome,
     RejectStage,
     StageApprovalRequested,
     StageApprovalTimedOut,
     StageApproved,
+    StageCheckFailed,
+    StageCheckPassed,
+    StageCheckStarted,
     StageGate,
     StageRejected,
+    StageWaitEnded,
+    StageWaitStarted,
 )
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -31,7 +37,7 @@ from domain.deployment.state import (
 from domain.deployment.step import ServiceCancelled, ServiceDeployed, ServiceDeployStarted, Status, SucceedStep
 from domain.deployment.wait import WaitCause, WaitReason
 from domain.errors import DeploymentOver, InvalidPolicy, SelfApproval, StageNotFound, StageNotWaiting
-from domain.pipeline.gate import MAX_APPROVALS, MAX_WAIT, Approval, GateKind, OnTimeout
+from domain.pipeline.gate import MAX_APPROVALS, MAX_URL, MAX_WAIT, Approval, GateKind, OnTimeout, StageCheck
 from domain.pipeline.stage import EditStage, OnFailure, StagePolicy, StagePolicyChanged
 from tests.domain.example import BUILD, build, created
 from tests.domain.given import Given, History
@@ -231,6 +237,76 @@ def test_a_deployment_says_whose_approval_it_waits_for() -> None:
     )
 
 
+# Times and checks
+
+CHECK = StageCheck(url="https://example.org/up", timeout=60)
+
+
+def gates_of(*more: object, wait: float | None = None, check: StageCheck | None = None) -> History:  # type: ignore[type-arg]
+    """The history of a deployment whose only stage waits, up to that stage."""
+    plan = planned(stage("Ship", service("api", built=False), wait=wait, check=check))
+    return given(plan, *taken, *more)
+
+
+def test_a_stage_waits_for_its_time() -> None:
+    started = StageWaitStarted(stage=SHIP, until=NOW + timedelta(seconds=60))
+    gates_of(wait=60).when(report()).then(started)
+    gates_of(started, wait=60).when(report()).then()
+    gate = StageGate(stage=SHIP, kind=GateKind.TIME)
+    gates_of(started, wait=60).when(report(waited=(gate,))).then(
+        StageWaitEnded(stage=SHIP), StageStarted(stage=SHIP), ServiceDeployStarted(service=API, attempt=1)
+    )
+
+
+check_gate = StageGate(stage=SHIP, kind=GateKind.CHECK)
+checking = StageCheckStarted(stage=SHIP, deadline=NOW + timedelta(seconds=60))
+
+
+def test_a_stage_starts_when_its_check_passes() -> None:
+    gates_of(check=CHECK).when(report()).then(checking)
+    gates_of(checking, check=CHECK).when(report(checks=(CheckOutcome(gate=check_gate),))).then(
+        StageCheckPassed(stage=SHIP), StageStarted(stage=SHIP), ServiceDeployStarted(service=API, attempt=1)
+    )
+
+
+def test_a_check_that_does_not_pass_in_time_fails_the_stage() -> None:
+    outcome = CheckOutcome(gate=check_gate, problem="the status was 503")
+    state = (
+        gates_of(checking, check=CHECK)
+        .when(report(checks=(outcome,)))
+        .then(
+            StageCheckFailed(stage=SHIP, reason="the status was 503"),
+            ServiceCancelled(service=API),
+            StageFailed(stage=SHIP),
+            DeploymentFailed(stage=SHIP, reason="its check failed: the status was 503"),
+        )
+    )
+    assert state.stages[0].status is Status.FAILED
+
+
+def test_an_outcome_of_a_check_that_is_over_changes_nothing() -> None:
+    over = gates_of(checking, StageCheckPassed(stage=SHIP), StageStarted(stage=SHIP), check=CHECK)
+    outcome = CheckOutcome(gate=check_gate, problem="the status was 503")
+    over.when(report(checks=(outcome,))).then(ServiceDeployStarted(service=API, attempt=1))
+
+
+def test_people_come_before_times_and_these_before_checks() -> None:
+    run = Run(stage("Ship", service("api", built=False), approval=Approval(), wait=5, check=CHECK)).take_up()
+    run.tell(report())
+    assert run.state.cause is not None
+    assert run.tell(approve()) == [StageApproved(stage=SHIP, actor="ann")]
+    assert run.tell(report()) == [StageWaitStarted(stage=SHIP, until=NOW + timedelta(seconds=5))]
+    waited = report(waited=(StageGate(stage=SHIP, kind=GateKind.TIME),))
+    assert run.tell(waited) == [StageWaitEnded(stage=SHIP), checking]
+    assert run.state.cause == WaitCause(
+        reason=WaitReason.CHECK, stage="Ship", url=CHECK.url, deadline=NOW + timedelta(seconds=60)
+    )
+    assert run.tell(report(checks=(CheckOutcome(gate=check_gate),)))[:2] == [
+        StageCheckPassed(stage=SHIP),
+        StageStarted(stage=SHIP),
+    ]
+
+
 # The policy
 
 
@@ -259,3 +335,46 @@ def test_the_approval_of_a_stage_is_a_part_of_its_policy() -> None:
 def test_an_approval_has_limits(approval: Approval, field: str, why: str) -> None:
     edit = EditStage(stage=BUILD, policy=StagePolicy(approval=approval))
     pipeline(created, build).when(edit).refused(InvalidPolicy(field=field, why=why))
+
+
+NO_URL = "an address that begins with http:// or https://, without a user and a password, is required"
+
+
+@pytest.mark.parametrize(
+    ("policy", "field", "why"),
+    [
+        (StagePolicy(wait=0), "waitSeconds", "0 is not between 0.01 and 2,592,000 seconds"),
+        *(
+            (StagePolicy(check=StageCheck(url=url)), "check.url", NO_URL)
+            for url in (
+                "",
+                "example.org",
+                "file:///etc/passwd",
+                "ftp://example.org",
+                "http://",
+                "http://ann:secret@example.org",
+                "http://example.org:99999",
+                "http://exa mple.org",
+                "http://example.org/\r\nX: y",
+                "http://ex\u00e4mple.org",
+            )
+        ),
+        (
+            StagePolicy(check=StageCheck(url=f"http://{'a' * MAX_URL}")),
+            "check.url",
+            "2,007 characters; at most 2,000 are allowed",
+        ),
+        (
+            StagePolicy(check=StageCheck(url="http://a", interval=0)),
+            "check.intervalSeconds",
+            "0 is not between 0.01 and 2,592,000 seconds",
+        ),
+        (
+            StagePolicy(check=StageCheck(url="http://a", timeout=0)),
+            "check.timeoutSeconds",
+            "0 is not between 0.01 and 2,592,000 seconds",
+        ),
+    ],
+)
+def test_times_and_checks_have_limits(policy: StagePolicy, field: str, why: str) -> None:
+    pipeline(created, build).when(EditStage(stage=BUILD, policy=policy)).refused(InvalidPolicy(field=field, why=why))

@@ -120,7 +120,7 @@ class Environment:
                 self.end(edge["node"])
 
 
-POLICY = {"concurrency": None, "onFailure": None, "always": False, "approval": None}
+POLICY = {"concurrency": None, "onFailure": None, "always": False, "approval": None, "waitSeconds": None, "check": None}
 """The policy of a new stage."""
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import fields, replace
 from strawberry.utils.str_converters import to_camel_case
 
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest
-from domain.pipeline.gate import Approval, OnTimeout
+from domain.pipeline.gate import Approval, OnTimeout, StageCheck
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.spec import NAMES, Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
@@ -20,8 +20,11 @@ from gql.types import stage as stages
 from gql.types import variable as variables
 from store import ids
 
+CHECK = StageCheck(url="https://example.org", interval=2.0, timeout=3.0)
 APPROVAL = Approval(count=2, timeout=60.0, on_timeout=OnTimeout.APPROVE, self_approval=False)
-POLICY = StagePolicy(concurrency=7, on_failure=OnFailure.CONTINUE, always=True, approval=APPROVAL)
+POLICY = StagePolicy(
+    concurrency=7, on_failure=OnFailure.CONTINUE, always=True, approval=APPROVAL, wait=5.0, check=CHECK
+)
 ALSO = (CommandCheck(command="test -e up"), TcpCheck(port=1), HttpCheck(port=1))
 BACKOFF = Backoff(initial=2.5, factor=3.0, max=9.0, jitter=0.5)
 HEALTH = Health(check=HttpCheck(path="/up", port=1), also=ALSO, interval=2.0, timeout=3.0, start_period=4.0)
@@ -57,6 +60,7 @@ FACES: list[tuple[type[Struct], list[type]]] = [
     ),
     (StagePolicy, [stages.StagePolicy, stages.StagePolicyInput, documents.StageDocument]),
     (Approval, [stages.Approval, stages.ApprovalInput, documents.ApprovalDocument]),
+    (StageCheck, [stages.StageCheck, stages.StageCheckInput, documents.StageCheckDocument]),
     (ServiceSpec, [specs.ServiceSpec, specs.ServiceSpecInput, spec_documents.SpecDocument]),
     (Health, [specs.HealthCheck, specs.HealthCheckInput, spec_documents.HealthCheckDocument]),
     (Backoff, [specs.Backoff, specs.BackoffInput, spec_documents.BackoffDocument]),
@@ -96,7 +100,7 @@ def test_every_field_of_a_specification_has_a_name_for_users(struct: type[Struct
 
 
 @pytest.mark.parametrize(
-    "sample", [ENVIRONMENT, POLICY, APPROVAL, BACKOFF, HEALTH, SPEC], ids=lambda sample: type(sample).__name__
+    "sample", [ENVIRONMENT, POLICY, APPROVAL, CHECK, BACKOFF, HEALTH, SPEC], ids=lambda sample: type(sample).__name__
 )
 def test_the_samples_set_every_field(sample: Struct) -> None:
     """A new field keeps its default here until the sample, and with it the round trips below, cover it."""
@@ -140,7 +144,9 @@ def test_a_policy_survives_the_way_through_each_face() -> None:
     shown = stages.policy_from_domain(POLICY)
     assert shown.approval is not None
     approval = stages.ApprovalInput(**dataclasses.asdict(shown.approval))
-    given = stages.StagePolicyInput(**{**vars(shown), "approval": approval})
+    assert shown.check is not None
+    check = stages.StageCheckInput(**dataclasses.asdict(shown.check))
+    given = stages.StagePolicyInput(**{**vars(shown), "approval": approval, "check": check})
     assert stages.policy_to_domain(given) == POLICY
     stage = Stage(id=StageId(ids.new()), name="Checks", description="", policy=POLICY)
     assert documents.policy_to_domain(documents.stage_from_domain(stage)) == POLICY

@@ -35,7 +35,14 @@ def fold(pipeline: Data, event: Data) -> Data:
         case "StageCreated", _:
             made = {
                 "stageId": change["stage"]["stageId"],
-                "policy": {"concurrency": None, "onFailure": None, "always": False, "approval": None},
+                "policy": {
+                    "concurrency": None,
+                    "onFailure": None,
+                    "always": False,
+                    "approval": None,
+                    "waitSeconds": None,
+                    "check": None,
+                },
                 "services": [],
             }
             made |= {name: change[name] for name in ("name", "description", "defaultForType")}

@@ -162,6 +162,21 @@ async def test_a_deadline_that_passes_while_no_server_runs_is_kept(data: Path) -
 
 
 @pytest.mark.long
+async def test_a_time_passes_also_while_no_server_runs(data: Path) -> None:
+    async with test_crash.world(data) as here:
+        id_ = await request(here, StagePolicy(wait=2), quick(data))
+    async with Server(data):
+        await until(data, "StageWaitStarted")
+    async with Server(data) as server, asyncio.timeout(HANGING):
+        assert await server.wait() == 0
+    async with test_crash.world(data) as here:
+        assert (await here.deployment(id_)).status is Status.SUCCEEDED
+        names = await here.recorded(id_)
+    assert [names.count(each) for each in ("StageWaitStarted", "StageWaitEnded")] == [1, 1]
+    assert (data / "marks").read_text().split() == ["db", "api"]
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("is_approved", [True, False])
 async def test_another_worker_goes_on_with_a_stage_that_waits(database: str, data: Path, is_approved: bool) -> None:
     async with opened(database) as world:

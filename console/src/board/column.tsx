@@ -153,13 +153,15 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
   );
 });
 
-function Policy({ policy: { concurrency, onFailure, always, approval } }: { policy: StagePolicy }) {
+function Policy({ policy: { concurrency, onFailure, always, approval, waitSeconds, check } }: { policy: StagePolicy }) {
   const parts = [
     concurrency !== null && `${concurrency} at once`,
     onFailure === "STOP" && "a failure stops",
     onFailure === "CONTINUE" && "goes on after a failure",
     onFailure === "ROLL_BACK" && "a failure rolls back",
     always && "always runs",
+    waitSeconds !== null && `waits ${waitSeconds} s`,
+    check && "waits for a check",
     approval && (approval.count === 1 ? "needs an approval" : `needs ${approval.count} approvals`),
   ].filter(Boolean);
   if (parts.length === 0) return null;

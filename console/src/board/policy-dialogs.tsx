@@ -18,7 +18,7 @@ interface StageProps {
 
 /** How a stage is deployed, where it differs from the environment. */
 export function StagePolicyDialog({ stage, save, close }: StageProps) {
-  const { concurrency, onFailure, always, approval } = stage.policy;
+  const { concurrency, onFailure, always, approval, waitSeconds, check } = stage.policy;
   return (
     <FormDialog
       title={`Policy of ${stage.name}`}
@@ -30,6 +30,8 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
           onFailure: (String(form.get("on-failure")) || null) as StagePolicy["onFailure"],
           always: form.has("always"),
           approval: approvalOf(form),
+          waitSeconds: Number(form.get("wait")) || null,
+          check: checkOf(form),
         })
       }
     >
@@ -80,6 +82,44 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
         label="The requester of the deployment may approve it"
         isChosen={approval?.selfApproval ?? true}
       />
+      <label>
+        Time to wait before it starts, in seconds
+        <input
+          name="wait"
+          type="number"
+          min={0.01}
+          max={2592000}
+          step="any"
+          placeholder="none"
+          defaultValue={waitSeconds ?? ""}
+        />
+      </label>
+      <label>
+        Address that must answer before it starts
+        <input name="check" type="url" placeholder="none" maxLength={2000} defaultValue={check?.url ?? ""} />
+      </label>
+      <label>
+        Seconds between two tries
+        <input
+          name="check-interval"
+          type="number"
+          min={0.01}
+          max={2592000}
+          step="any"
+          defaultValue={check?.intervalSeconds ?? 10}
+        />
+      </label>
+      <label>
+        Seconds after which it fails
+        <input
+          name="check-timeout"
+          type="number"
+          min={0.01}
+          max={2592000}
+          step="any"
+          defaultValue={check?.timeoutSeconds ?? 600}
+        />
+      </label>
     </FormDialog>
   );
 }
@@ -91,6 +131,17 @@ function approvalOf(form: FormData): StagePolicy["approval"] {
   const timeoutSeconds = Number(form.get("approval-timeout")) || null;
   const onTimeout = timeoutSeconds !== null && form.get("on-timeout") === "APPROVE" ? "APPROVE" : "REJECT";
   return { count, timeoutSeconds, onTimeout, selfApproval: form.has("self-approval") };
+}
+
+/** Return the check that the form asks for. */
+function checkOf(form: FormData): StagePolicy["check"] {
+  const url = String(form.get("check"));
+  if (!url) return null;
+  return {
+    url,
+    intervalSeconds: Number(form.get("check-interval")) || 10,
+    timeoutSeconds: Number(form.get("check-timeout")) || 600,
+  };
 }
 
 interface EnvironmentProps {

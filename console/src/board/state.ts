@@ -31,6 +31,8 @@ export interface StagePolicy {
   onFailure: OnFailure | null;
   always: boolean;
   approval: Approval | null;
+  waitSeconds: number | null;
+  check: { url: string; intervalSeconds: number; timeoutSeconds: number } | null;
 }
 
 export interface EnvironmentPolicy {

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import assert_never
-from urllib.parse import quote
 
 from msgspec import Struct
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
+from runner.http import get_status
 from runner.targets.contract import StepFailed
 from runner.targets.process.account import Account
 
@@ -106,27 +106,17 @@ async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def _http(path: str, port: int) -> None:
-    """Send a GET request, and read only the status line: an HTTP client would do much more.
-
-    Informational responses (100 to 199) come before it, each with headers that end with an empty line.
-    """
-    reader, writer = await _connect(port)
+    streams = await _connect(port)
     try:
-        target = quote(path, safe="/?&=%:;,@+$!*'()~")
-        writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
-        version, _, status = (await reader.readline()).decode("latin-1").partition(" ")
-        while version.startswith("HTTP/") and "100" <= status[:3] < "200":
-            while (await reader.readline()).strip():
-                pass
-            version, _, status = (await reader.readline()).decode("latin-1").partition(" ")
+        status = await get_status(streams, f"localhost:{port}", path)
     except (OSError, ValueError):
         raise Unhealthy(f"connection lost on port {port}") from None
     finally:
-        writer.close()
-    if not version.startswith("HTTP/"):
+        streams[1].close()
+    if status is None:
         raise Unhealthy(f"no HTTP response on port {port}")
     if not "200" <= status[:3] < "400":
-        raise Unhealthy(f"GET {path} on port {port} returned {status.strip()}")
+        raise Unhealthy(f"GET {path} on port {port} returned {status}")
 
 
 async def _command(command: str, instance: Instance) -> None:
