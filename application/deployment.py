@@ -39,6 +39,7 @@ from domain.deployment.state import (
     TakeUpDeployment,
 )
 from domain.deployment.step import Status, StepCommand
+from domain.deployment.value import SecretVersion
 from domain.deployment.wait import RecordWait, WaitCause, WaitReason
 from domain.errors import (
     DeploymentNotAdmitted,
@@ -46,6 +47,7 @@ from domain.errors import (
     DeploymentOver,
     EnvironmentNotFound,
 )
+from domain.pipeline import need as needs
 from domain.pipeline.environment import OnRequest
 from domain.pipeline.ref import StageRef
 from domain.project import EnvironmentId
@@ -84,6 +86,7 @@ async def request(
         selection=selection,
         running=None if selection.is_whole else await _running(transaction, environment),
     )
+    needs.check_secrets(plans.secrets_of(plan), (*pipeline.state.secrets.names, *project.secrets.names))
     return await _enqueue(
         transaction,
         environment,
@@ -138,6 +141,10 @@ async def repeat(
         plan = repeats.retry(loaded.state, pipeline, newest)
     else:
         plan = repeats.roll_back(loaded.state, pipeline)
+    if wanted := plans.secrets_of(plan):
+        assert pipeline.project is not None, "an environment that exists has a project"
+        project = (await transaction.load(projects.decider, pipeline.project)).state
+        needs.check_secrets(wanted, (*pipeline.secrets.names, *project.secrets.names))
     return await _enqueue(
         transaction, environment, deployment, actor, action, plan, on_request=pipeline.policy.on_request
     )
@@ -200,8 +207,29 @@ async def take_up(
         raise DeploymentNotAdmitted()
     is_first = loaded.state.status is Status.QUEUED
     instances = await _instances(transaction, queue.state) if is_first else ()
-    await _do(transaction, deployment, TakeUpDeployment(worker=worker, instances=instances, at=at))
+    secrets = await _secrets(transaction, loaded.state) if is_first else ()
+    command = TakeUpDeployment(worker=worker, instances=instances, secrets=secrets, at=at)
+    await _do(transaction, deployment, command)
     return deployment
+
+
+async def _secrets(transaction: Transaction, deployment: deployments.Deployment) -> tuple[SecretVersion, ...]:
+    """Return the present versions of the secrets to which the services of *deployment* refer."""
+    assert deployment.plan is not None, "the deployment was planned"
+    names = dict.fromkeys(reference.name for _, _, reference in plans.secrets_of(deployment.plan))
+    if not names:
+        return ()
+    assert deployment.environment is not None, "the deployment was planned"
+    pipeline = (await transaction.load(pipelines.decider, deployment.environment)).state
+    assert pipeline.project is not None, "a deployment is of an environment that exists"
+    project = (await transaction.load(projects.decider, pipeline.project)).state
+    found = []
+    for name in names:
+        if secret := pipeline.secrets.find(name):
+            found.append(SecretVersion(name=name, version=f"environment {secret.version}"))
+        elif secret := project.secrets.find(name):
+            found.append(SecretVersion(name=name, version=f"project {secret.version}"))
+    return tuple(found)
 
 
 async def report(

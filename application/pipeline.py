@@ -44,19 +44,20 @@ async def change(
     """Decide one command on the pipeline of *environment*."""
     await existing(transaction, environment)
     await transaction.do(pipelines.decider, environment, command, expected)
-    await check_variables(transaction, environment)
+    await check_values(transaction, environment)
     return environment
 
 
-async def check_variables(transaction: Transaction, environment: EnvironmentId) -> None:
-    """Raise `UnmetReference` if the decided events leave a reference to a variable without that variable."""
+async def check_values(transaction: Transaction, environment: EnvironmentId) -> None:
+    """Raise `UnmetReference` if the decided events leave a reference to a variable or a secret that is missing."""
     decided = cast("Sequence[PipelineEvent]", transaction.events(environment))
     pipeline = (await transaction.load(pipelines.decider, environment)).state
-    wanted = needs.variables_of(pipeline, decided)
-    if wanted:
+    variables, secrets = needs.variables_of(pipeline, decided), needs.secrets_of(pipeline, decided)
+    if variables or secrets:
         assert pipeline.project is not None, "a pipeline with services is of a project"
         project = (await transaction.load(projects.decider, pipeline.project)).state
-        needs.check_variables(wanted, [variable.name for variable in project.variables])
+        needs.check_variables(variables, [variable.name for variable in project.variables])
+        needs.check_secrets(secrets, project.secrets.names)
 
 
 async def check_unchanged(
@@ -113,7 +114,7 @@ async def replace(
     if wanted.target != now.target:
         check_target(targets, wanted.target)
     after = await transaction.do(applying.decider, environment, ApplyPipeline(wanted=wanted), expected)
-    await check_variables(transaction, environment)
+    await check_values(transaction, environment)
     return after
 
 

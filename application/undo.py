@@ -17,7 +17,12 @@ from application.pipeline import Targets, existing, joined, messages, replace
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain.errors import AlreadyUndone, ChangedSince, ChangeNotFound, InvalidArgument, NothingToUndo, NotYourChange
-from domain.pipeline.environment import EditEnvironment
+from domain.pipeline.environment import (
+    EditEnvironment,
+    EnvironmentKeyRotated,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
+)
 from domain.pipeline.state import PipelineEvent
 from domain.pipeline.undo import conflicts, without
 from domain.project import EnvironmentId, NameEnvironment
@@ -72,7 +77,7 @@ async def undo(
 
 
 async def _choose(log: EventLog, stream: UUID, version: int, actor: str, change: UUID | None) -> Undoable:
-    """Return the change with the event *change*, or the last one of *actor* that is neither undone nor an undo.
+    """Return the change with the event *change*, or the last one of *actor* that can be undone and is not yet undone.
 
     Raises `NothingToUndo`, `ChangeNotFound`, `NotYourChange`, `AlreadyUndone`, and `InvalidArgument` for the creation
     of the environment.
@@ -85,10 +90,11 @@ async def _choose(log: EventLog, stream: UUID, version: int, actor: str, change:
             first = append[0]
             is_own = first.by.actor == actor
             is_undone = first.id in undone
-            if change is None and is_own and not is_undone and first.by.causation is None and first.version > 1:
+            is_due = first.by.causation is None and first.version > 1 and not _is_of_secrets(append)
+            if change is None and is_own and not is_undone and is_due:
                 break
             if any(each.id == change for each in append):
-                _check(first, is_own, is_undone)
+                _check(append, is_own, is_undone)
                 break
             passed.add(first.id)
             if not is_undone:
@@ -102,13 +108,23 @@ async def _choose(log: EventLog, stream: UUID, version: int, actor: str, change:
     return Undoable(append, [event for append in later for event in append])
 
 
-def _check(first: RecordedEvent, is_own: bool, is_undone: bool) -> None:
+def _check(append: Sequence[RecordedEvent], is_own: bool, is_undone: bool) -> None:
+    first = append[0]
     if not is_own:
         raise NotYourChange(actor=first.by.actor)
     if is_undone:
         raise AlreadyUndone()
     if first.version == 1:
         raise InvalidArgument(argument="change", why="it created the environment; delete that")
+    if _is_of_secrets(append):
+        raise InvalidArgument(
+            argument="change", why="it changed a secret, and no value comes back; set the secret again"
+        )
+
+
+def _is_of_secrets(append: Sequence[RecordedEvent]) -> bool:
+    """Return whether the append changed secrets, which it then changed alone."""
+    return isinstance(append[0].event, EnvironmentSecretSet | EnvironmentSecretDeleted | EnvironmentKeyRotated)
 
 
 async def _appends(log: EventLog, stream: UUID, version: int) -> AsyncGenerator[Sequence[RecordedEvent], None]:

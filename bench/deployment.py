@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from application import deployment as writing
 from application.handler import Handler, Transaction
+from application.secret import Vault
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment.plan import Output
@@ -36,10 +37,11 @@ from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceSpec, ServiceType
 from runner.engine import LocalEngine
 from runner.runner import Runner
+from runner.secret import SecretOpener
 from runner.targets.contract import StepOutput, StepRequest
 from store import codec, ids
 from store.log import Author, EventLog, Origin, RecordedEvent
-from store.memory import MemoryLog
+from store.memory import MemoryKeys, MemoryLog
 from store.output import OutputStore
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput, SqliteOutput
@@ -135,7 +137,8 @@ async def measure(log: EventLog, outputs: OutputStore, case: Case, runs: int) ->
         return {}
 
     handler = Handler(log)
-    engine = LocalEngine(Runner(handler, {Target.PROCESS: Nothing()}, outputs, "bench"), none, none)
+    secrets = SecretOpener(handler.states, Vault(handler.states, MemoryKeys()))
+    engine = LocalEngine(Runner(handler, {Target.PROCESS: Nothing()}, outputs, "bench", secrets), none, none)
     await engine.start()
     try:
         where = await environment(handler, case)

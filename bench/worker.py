@@ -35,6 +35,7 @@ from procrastinate import App, PsycopgConnector
 
 from application import deployment as writing
 from application.handler import Handler, Transaction
+from application.secret import Vault
 from bench.deployment import DEPLOYED, STAGES, Case, Nothing, environment
 from domain import deployment as deployments
 from domain.deployment.queue import DeploymentAdmitted, DeploymentId
@@ -44,11 +45,13 @@ from domain.project import EnvironmentId
 from runner import jobs
 from runner.machine import machine
 from runner.runner import Runner
+from runner.secret import SecretOpener
 from runner.targets.contract import StepOutput, StepRequest
 from runner.worker import WorkerEngine
 from server.garbage import collect_rarely
 from store import ids
 from store.log import Author, Origin
+from store.memory import MemoryKeys
 from store.postgres.connection import connect
 from store.postgres.log import PostgresLog
 from store.postgres.output import PostgresOutput
@@ -108,7 +111,9 @@ async def work(dsn: str, folder: Path, seconds: float) -> None:
         return {}
 
     log, output = await PostgresLog.open(dsn), await PostgresOutput.open(dsn)
-    runner = Runner(Handler(log), {Target.PROCESS: Working(seconds)}, output, ids.new().hex)
+    handler = Handler(log)
+    secrets = SecretOpener(handler.states, Vault(handler.states, MemoryKeys()))
+    runner = Runner(handler, {Target.PROCESS: Working(seconds)}, output, ids.new().hex, secrets)
     await WorkerEngine(dsn, machine(folder), 300, runner, output, none, none).start()
     collect_rarely()
     await asyncio.Event().wait()

@@ -14,6 +14,9 @@ from cli.run import SUMMARY, DeploymentSummaryJson, Number, RefJson, ServiceRefJ
 from cli.scope import Scope
 from cli.text import columns, plain
 
+SHOWN = 20
+"""Maximum number of attempts of the critical path that are printed; `--json` has all."""
+
 EXPLAIN = document(
     """
 query Explain($id: ID!) {
@@ -27,7 +30,7 @@ query Explain($id: ID!) {
         waitSeconds seconds usualSeconds isSlow
         attempts { attempt status startedAt seconds backoffSeconds failureReason isCritical }
       }
-      criticalPath { service { id: serviceId name type } phase attempt seconds }
+      criticalPath { service { id: serviceId name type } phase attempt waitSeconds seconds }
     }
   }
 }
@@ -73,7 +76,14 @@ class CriticalAttemptJson(Struct, rename="camel"):
     service: ServiceRefJson
     phase: str
     attempt: int
+    wait_seconds: float
     seconds: float | None
+
+    def words(self) -> Iterator[str]:
+        """Yield the wait before it, if there was one, and itself."""
+        if round(self.wait_seconds, 1) > 0:
+            yield f"wait {duration(self.wait_seconds)}"
+        yield f"{self.service.name} {self.phase.lower()} {_time(self.seconds)}"
 
 
 class ExplanationJson(Struct, rename="camel"):
@@ -106,7 +116,8 @@ class ExplainedDeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=Tru
             yield painted(line, colour)
             yield from (painted(note, "yellow") for note in notes)
         if found.critical_path:
-            path = [f"{each.service.name} {each.phase.lower()} {_time(each.seconds)}" for each in found.critical_path]
+            path = [words for each in found.critical_path[:SHOWN] for words in each.words()]
+            path += [f"and {more:,} more"] if (more := len(found.critical_path) - SHOWN) > 0 else []
             yield plain(f"Critical path (*): {' → '.join(path)}")
 
     def _rows(self) -> Iterator[tuple[tuple[str, ...], str | None, list[str]]]:

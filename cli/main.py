@@ -27,6 +27,7 @@ from cli import (
     project,
     repeat,
     restore,
+    secret,
     serve,
     service,
     status,
@@ -113,10 +114,17 @@ app.add_typer(project.app, name="project")
 app.add_typer(environment.app, name="environment")
 app.add_typer(service.app, name="service")
 app.add_typer(variable.app, name="variable")
+app.add_typer(secret.app, name="secret")
+app.add_typer(secret.key, name="key")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(document.app, name="pipeline")
 command(
-    app, "up", "stageline up", 'stageline up --revision "$(git rev-parse HEAD)"', "stageline up --yes --timeout 900"
+    app,
+    "up",
+    "stageline up",
+    'stageline up --revision "$(git rev-parse HEAD)"',
+    "stageline up --yes --timeout 900",
+    "stageline up --dry-run",
 )(up.up)
 command(app, "status", "stageline status", "stageline status -w", "stageline status --json")(status.status)
 command(
@@ -156,7 +164,7 @@ command(
     "stageline rollback 12 --watch --reason 'slow since 13'",
 )(repeat.rollback)
 command(app, "explain", "stageline explain", "stageline explain 12 --json")(explain.explain)
-for each in ("retry", "rollback", "explain"):
+for each in ("approve", "reject", "retry", "rollback", "explain"):
     also(deployment.app, app, each)
 also(environment.app, app, "redeploy")
 command(app, "undo", "stageline undo --dry-run", "stageline undo", "stageline undo 12")(restore.undo)

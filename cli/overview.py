@@ -179,7 +179,7 @@ class StatusJson(Struct, rename="camel"):
         """Return the status in lines of at most `COLUMNS` cells."""
         now = datetime.now(UTC)
         about = self.environment
-        verdict = "all is well" if self.is_well else "not well"
+        verdict = "deleted" if about.is_deleted else "all is well" if self.is_well else "not well"
         name = _clipped(f"{about.name} of {about.project.name}", COLUMNS - len(verdict) - 2)
         lines = [f"{plain(name)}: {painted(verdict, 'green' if self.is_well else 'red')}"]
         if self.last_deployment is not None:
@@ -211,8 +211,8 @@ class StatusJson(Struct, rename="camel"):
                 sign, colour = each.mark
                 end = "".join(f"  {part}" for part in _ends(each.instance))
                 name, state = padded(names[each.id], size), states[each.id].ljust(wide)
-                text = f"{name}  {state}{end}".rstrip()
-                shown = painted(_clipped(text, COLUMNS - 4), is_dim=each.is_skipped)
+                shown = _clipped(f"{name}  {state}{end}".rstrip(), COLUMNS - 4)
+                shown = painted(shown, is_dim=True) if each.is_skipped else shown
                 yield f"  {painted(sign, colour, is_dim=colour is None)} {shown}"
                 for note, tint in each.notes(now):
                     yield _line(f"      {note}", tint)
@@ -236,7 +236,8 @@ def _outcome(deployment: DeploymentSummaryJson, now: datetime) -> str:
 
 
 def _line(text: str, colour: str | None = None) -> str:
-    return painted(_clipped(text, COLUMNS), colour)
+    text = _clipped(text, COLUMNS)
+    return painted(text, colour) if colour else text
 
 
 def _clipped(text: str, size: int) -> str:

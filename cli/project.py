@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from msgspec import convert
+from msgspec import Struct, convert
 
 from cli import complete
+from cli.actor import NamedActorJson
 from cli.change import AnswerJson, ChangeOptions, mutation
-from cli.client import Client
+from cli.client import Client, document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
 from cli.output import Output, moment
@@ -19,6 +20,7 @@ app = group(
     "List and change projects.",
     "stageline project create -n Shop",
     "stageline project list",
+    "stageline project history -n Shop",
     "stageline project rename -n Shop --new-name Store",
     "stageline project delete -n Store",
 )
@@ -40,6 +42,31 @@ ProjectName = Annotated[
 ]
 
 
+HISTORY = document("""
+query ProjectHistory($project: ID!, $first: Int, $after: String) {
+  projectChanges(project: $project, first: $first, after: $after) {
+    edges { node { id cursor logPosition version projectEventType message recordedAt actor { id name } origin reason } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+""")
+
+
+class ProjectEventJson(Struct, rename="camel"):
+    """An event of a project."""
+
+    id: str
+    cursor: str
+    log_position: int
+    version: int
+    project_event_type: str
+    message: str
+    recorded_at: datetime
+    actor: NamedActorJson
+    origin: str
+    reason: str | None
+
+
 class ProjectJson(AnswerJson, rename="camel"):
     id: str
     name: str
@@ -53,6 +80,20 @@ def list_(output: Output) -> None:
         projects = [convert(node, ProjectJson) for node in client.pages(PROJECTS, {})]
     rows = [(project.name, moment(project.created_at)) for project in projects]
     output.answer({"projects": projects}, table(("Name", "Created"), rows) if rows else "<no project>")
+
+
+@command(app, "history", "stageline project history -n Shop", "stageline project history -n Shop --json")
+def history(name: ProjectName, output: Output) -> None:
+    """List the changes of a project itself, the newest last: its name, variables, secrets and environments.
+
+    `stageline history` lists those of its environments.
+    """
+    with Client.known() as client:
+        events = [convert(node, ProjectEventJson) for node in client.pages(HISTORY, {"project": name})]
+    rows = [
+        (moment(each.recorded_at), each.actor.name or each.actor.id, each.message, each.reason or "") for each in events
+    ]
+    output.answer({"events": events}, table(("When", "Who", "Change", "Reason"), rows))
 
 
 @command(app, "create", "stageline project create -n Shop")

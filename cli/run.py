@@ -63,7 +63,10 @@ class PinnedValueJson(Struct, rename="camel"):
 
     phase: str
     reference: str
-    value: str
+    value: str | None
+
+    def __str__(self) -> str:
+        return f"{self.reference}: a secret" if self.value is None else f"{self.reference} = {_short(self.value)}"
 
 
 class DeploymentServiceJson(Struct, rename="camel"):
@@ -83,7 +86,7 @@ class DeploymentServiceJson(Struct, rename="camel"):
     def values(self) -> list[str]:
         """The values of its references, each once."""
         pinned = self.pinned_values or []
-        return list(dict.fromkeys(f"{each.reference} = {_short(each.value)}" for each in pinned))
+        return list(dict.fromkeys(map(str, pinned)))
 
     @property
     def runs(self) -> str:
@@ -270,15 +273,20 @@ query ShownDeployment($id: ID!) {
     DEPLOYMENT,
 )
 
-WAIT = document("""
-query DeploymentWait($id: ID!) {
-  deployment(id: $id) {
-    waitsFor {
-      reason message machine silentSeconds deployment { id number } stage { id: stageId name } deadline
-    }
-  }
+WAIT_FIELDS = """
+fragment WaitFields on DeploymentWait {
+  reason message machine silentSeconds deployment { id number } stage { id: stageId name } deadline
 }
-""")
+"""
+
+WAIT = document(
+    """
+query DeploymentWait($id: ID!) {
+  deployment(id: $id) { waitsFor { ...WaitFields } }
+}
+""",
+    WAIT_FIELDS,
+)
 
 LIST = document(
     """

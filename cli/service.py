@@ -1,5 +1,6 @@
 """`stageline service`: the services of an environment."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -25,6 +26,9 @@ app = group(
     "stageline service edit -n Backend --env LOG_LEVEL=debug --retries 2",
 )
 
+
+SECRET = re.compile(r"(?<!\$)\$(?:\$\$)*\{\{\s*secrets\s*\.")
+"""A reference to a secret."""
 
 ServiceName = Annotated[
     str,
@@ -58,10 +62,17 @@ def list_(scope: Scope, output: Output) -> None:
 
 @command(app, "show", "stageline service show -n Backend", "stageline service show -n Backend > backend.json")
 def show(name: ServiceName, scope: Scope, output: Output) -> None:
-    """Show a service's specification as JSON, for `service add -f` and `service edit -f`."""
+    """Show a service's specification as JSON, for `service add -f` and `service edit -f`.
+
+    On a terminal, a note names the variables whose values are plain text: everybody who may read the service sees them.
+    """
     with Client.known() as client:
         stage, service = pipeline.get(client, scope.find(client).id).placed(name)
-    output.answer(_document(stage, service), encoded(service.spec.input(), pretty=True))
+    plain_env = [each.name for each in service.spec.env if not SECRET.search(each.value)]
+    output.answer({**_document(stage, service), "plainEnv": plain_env}, encoded(service.spec.input(), pretty=True))
+    if plain_env:
+        listed = ", ".join(plain_env)
+        output.hint(f"In plain text, for everybody who may read the service: {listed}. See: stageline secret --help")
 
 
 @command(

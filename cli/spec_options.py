@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
+from cli import envfile, specfile
 from cli import file as files
-from cli import specfile
 from cli.errors import Misused
 from cli.spec import (
     BackoffJson,
@@ -61,6 +61,10 @@ class SpecOptions:
     env: Annotated[list[str] | None, _option("--env", metavar="K=V", help="An environment variable. Repeatable.")] = (
         None
     )
+    env_file: Annotated[
+        Path | None,
+        _option("--env-file", metavar="FILE", help="Environment variables from a .env file, below those of --env."),
+    ] = None
     unset_env: Annotated[
         list[str] | None, _option("--unset-env", metavar="K", help="Remove an environment variable. Repeatable.")
     ] = None
@@ -181,6 +185,7 @@ class SpecOptions:
         values = {variable.name: variable.value for variable in spec.env}
         for name in self.unset_env or ():
             values.pop(name, None)
+        values |= {} if self.env_file is None else envfile.read(self.env_file)
         for text in self.env or ():
             name, equals, value = text.partition("=")
             if not equals or not name:

@@ -15,7 +15,7 @@ from cli.errors import Failed, Interrupted
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.overview import StatusJson
-from cli.run import SUMMARY
+from cli.run import SUMMARY, WAIT_FIELDS
 from cli.scope import Scope
 
 NOT_WELL = 4
@@ -47,13 +47,14 @@ query Status($environment: ID!, $atLeast: String) {
     queue {
       ...SummaryFields
       progress { done total } currentStage { name }
-      waitsFor { reason message machine silentSeconds deployment { id number } }
+      waitsFor { ...WaitFields }
     }
   }
   workers(atLeast: $atLeast) { name machine isSilent heartbeatAt }
 }
 """,
     SUMMARY,
+    WAIT_FIELDS,
 )
 
 END = document("query End { cursor }")
@@ -78,11 +79,13 @@ def status(
     for a worker, or no worker runs.
     """
     with Client.known() as client:
-        environment = scope.find(client).id
+        chosen = scope.find(client)
+        if chosen.is_deleted:
+            raise Failed(f"The environment {chosen.name!r} was deleted.", code="ENVIRONMENT_NOT_FOUND")
         if watch:
-            _watch(client, environment, output)
+            _watch(client, chosen.id, output)
             return
-        found = get(client, environment)
+        found = get(client, chosen.id)
     output.answer(found, "\n".join(found.lines()))
     if not found.is_well:
         raise typer.Exit(NOT_WELL)
@@ -148,6 +151,7 @@ def _watch(client: Client, environment: str, output: Output) -> None:
                     found = get(client, environment, latest)
                     latest, read_at = None, time.monotonic()
                 show(found, is_new)
+            show(get(client, environment, latest), True)
     except KeyboardInterrupt:
         raise Interrupted("Stopped watching; nothing was changed.") from None
 

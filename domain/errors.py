@@ -82,6 +82,10 @@ class InvalidVariable(Invalid):
     message = "Invalid variable {variable!r}: {why}."
 
 
+class InvalidSecret(Invalid):
+    message = "Invalid secret {secret!r}: {why}."
+
+
 class InvalidConcurrency(Invalid):
     message = "Invalid concurrency {concurrency}: it must be between 1 and {most}."
 
@@ -132,6 +136,10 @@ class VariableNotFound(NotFound):
     message = "The {owner} has no variable {variable!r}."
 
 
+class SecretNotFound(NotFound):
+    message = "The {owner} has no secret {secret!r}."
+
+
 class TokenNotFound(NotFound):
     message = "There is no token {token!r}, or it was already revoked."
 
@@ -168,6 +176,12 @@ class UnmetReference(Conflict):
     """A reference to something that is not known when the step of *service* starts."""
 
     message = "Service {service!r} refers to {reference} in {field}, but {why}: {remedy}."
+
+
+class SecretInUse(Conflict):
+    """A secret that can't be deleted, because services refer to it."""
+
+    message = "Secret {secret!r} is still in use ({services}): remove the references first."
 
 
 class NothingToUndo(Conflict):

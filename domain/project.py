@@ -11,10 +11,12 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from msgspec import Struct
 
 from domain import name as names
+from domain import secret as secrets
 from domain import variable as variables
 from domain.decider import Decider
 from domain.directory import Directory
 from domain.errors import EnvironmentNotFound, NameTaken, ProjectNotEmpty, ProjectNotFound
+from domain.secret import DeleteSecrets, RotateKey, Secret, SecretCommand, Secrets, SetSecret
 from domain.spec import Variable
 
 ProjectId = NewType("ProjectId", UUID)
@@ -62,6 +64,23 @@ class ProjectVariableDeleted(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class ProjectSecretSet(Struct, frozen=True, kw_only=True):
+    """The environments of the project have *secret* from now on, or it has a new value."""
+
+    secret: Secret
+
+
+class ProjectSecretDeleted(Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class ProjectKeyRotated(Struct, frozen=True, kw_only=True):
+    """The secrets of the project are sealed with the key of that number from now on; *secrets* are all of them."""
+
+    key: int
+    secrets: tuple[Secret, ...]
+
+
 class EnvironmentNamed(Struct, frozen=True, kw_only=True):
     """*environment* has *name* in its project from now on; its earlier name is free."""
 
@@ -79,6 +98,9 @@ ProjectEvent = (
     | ProjectRenamed
     | ProjectVariableSet
     | ProjectVariableDeleted
+    | ProjectSecretSet
+    | ProjectSecretDeleted
+    | ProjectKeyRotated
     | ProjectDeleted
     | EnvironmentNamed
     | EnvironmentNameFreed
@@ -132,6 +154,7 @@ ProjectCommand = (
     | RenameProject
     | SetProjectVariables
     | DeleteProjectVariables
+    | SecretCommand
     | DeleteProject
     | NameEnvironment
     | FreeEnvironmentName
@@ -152,7 +175,7 @@ class Catalog(Struct, frozen=True, kw_only=True):
 
 
 class Project(Struct, frozen=True, kw_only=True):
-    """A project, its variables by name, and the names of its environments.
+    """A project, its variables by name, its secrets, and the names of its environments.
 
     `name` is None until the project is created. `version` counts the changes of its name and variables.
     """
@@ -160,6 +183,7 @@ class Project(Struct, frozen=True, kw_only=True):
     name: str | None = None
     is_deleted: bool = False
     variables: tuple[Variable, ...] = ()
+    secrets: Secrets = Secrets()
     version: int = 0
     environments: Directory = Directory()
 
@@ -220,6 +244,13 @@ def decide(state: Project, command: ProjectCommand) -> list[ProjectEvent]:
         case DeleteProjectVariables(names=unwanted):
             variables.check_known(state.variables, unwanted, "project")
             return [ProjectVariableDeleted(name=each) for each in dict.fromkeys(unwanted)]
+        case SetSecret():
+            return [ProjectSecretSet(secret=secrets.new(state.secrets, command))]
+        case DeleteSecrets(names=unwanted):
+            secrets.check_known(state.secrets, unwanted, "project")
+            return [ProjectSecretDeleted(name=each) for each in dict.fromkeys(unwanted)]
+        case RotateKey(key=key, secrets=entries):
+            return [ProjectKeyRotated(key=key, secrets=entries)]
         case DeleteProject():
             if state.environments:
                 raise ProjectNotEmpty(project=state.name, environments=_listed(state.environments))
@@ -254,6 +285,7 @@ def evolve(state: Project, event: ProjectEvent) -> Project:
 
 def fold(project: Project, events: Iterable[ProjectEvent]) -> Project:
     name, is_deleted, own, version = project.name, project.is_deleted, project.variables, project.version
+    sealed = project.secrets
     changes: list[tuple[UUID, str | None]] = []
     for event in events:
         version += not isinstance(event, EnvironmentNamed | EnvironmentNameFreed)
@@ -264,6 +296,12 @@ def fold(project: Project, events: Iterable[ProjectEvent]) -> Project:
                 own = variables.merged(own, (Variable(name=event.name, value=event.value),))
             case ProjectVariableDeleted():
                 own = variables.without(own, event.name)
+            case ProjectSecretSet(secret=secret):
+                sealed = secrets.with_secret(sealed, secret)
+            case ProjectSecretDeleted():
+                sealed = secrets.without_secret(sealed, event.name)
+            case ProjectKeyRotated(key=key, secrets=entries):
+                sealed = secrets.rotated(sealed, key, entries)
             case ProjectDeleted():
                 is_deleted = True
             case EnvironmentNamed(environment=environment):
@@ -273,7 +311,7 @@ def fold(project: Project, events: Iterable[ProjectEvent]) -> Project:
             case _:
                 assert_never(event)
     known = project.environments.changed(changes)
-    return Project(name=name, is_deleted=is_deleted, variables=own, version=version, environments=known)
+    return Project(name=name, is_deleted=is_deleted, variables=own, secrets=sealed, version=version, environments=known)
 
 
 catalog = Decider("catalog", Catalog(), decide_catalog, evolve_catalog, get_args(CatalogEvent), fold_catalog)

@@ -2,7 +2,7 @@
 References in texts: `${{ services['DB'].host }}` stands for a value that is known when a step starts.
 
     ${{ services['NAME'].host }}          .port   .ports[0]   .url   .outputs.KEY
-    ${{ variables.NAME }}
+    ${{ variables.NAME }}                  secrets.NAME
     ${{ environment.name }}               project.name   deployment.number   deployment.revision
 
 There are no expressions. A quote in the name of a service is doubled. Dollars are doubled only directly before `{{`:
@@ -30,14 +30,14 @@ QUOTED = re.compile(r"'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"")
 INDEX = re.compile(r"\[([0-9]{1,3})\]")
 
 KEY = re.compile(r"[A-Za-z_.-][A-Za-z0-9_.-]*")
-"""The name of a variable, or of an output of a JOB."""
+"""The name of a variable, of a secret, or of an output of a JOB."""
 
 MAX_SEEN = 30
 """Maximum number of characters of a text that a message repeats."""
 
 SYNTAX = (
-    "services['NAME'].host, .port, .ports[0], .url or .outputs.KEY, variables.NAME, environment.name, project.name,"
-    " deployment.number and deployment.revision"
+    "services['NAME'].host, .port, .ports[0], .url or .outputs.KEY, variables.NAME, secrets.NAME, environment.name,"
+    " project.name, deployment.number and deployment.revision"
 )
 """All references, for messages."""
 
@@ -65,6 +65,15 @@ class VariableReference(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"variables.{self.name}"
+
+
+class SecretReference(Struct, frozen=True):
+    """A secret of the environment or of its project."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"secrets.{self.name}"
 
 
 class HostReference(Struct, frozen=True):
@@ -110,7 +119,7 @@ class OutputReference(Struct, frozen=True):
 
 
 ServiceReference = HostReference | PortReference | UrlReference | OutputReference
-Reference = FactReference | VariableReference | ServiceReference
+Reference = FactReference | VariableReference | SecretReference | ServiceReference
 
 
 class Piece(Struct, frozen=True):
@@ -192,7 +201,8 @@ class _Scanner:
             self._expect(".", "a dot and the name of a variable")
             reference = VariableReference(self._key("variable"))
         elif root == "secrets":
-            raise self._fault(at, "there are no secrets yet: use a variable for a value that is not secret")
+            self._expect(".", "a dot and the name of a secret")
+            reference = SecretReference(self._key("secret"))
         else:
             reference = self._fact(at, root)
         self._blanks()

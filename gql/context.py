@@ -12,6 +12,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.secret import Vault
 from application.worker import Roster
 from cache.lru import Cache
 from domain.errors import InvalidArgument
@@ -59,6 +60,7 @@ class Application:
     running: RunningHash
     signing_key: Ed25519PrivateKey
     profiles: Profiles
+    vault: Vault
     roster: Roster
     unfinished: RowList[UnfinishedDeployment]
     shown: Cache[Hashable, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # by what they were made of

@@ -14,9 +14,12 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentKeyRotated,
     EnvironmentPolicy,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
     Target,
@@ -83,6 +86,8 @@ def fold(view: EnvironmentView | None, recorded: RecordedEvent) -> EnvironmentVi
             return replace(view, variables=merged(view.variables, (Variable(name=name, value=value),)))
         case EnvironmentVariableDeleted(name=name):
             return replace(view, variables=without(view.variables, name))
+        case EnvironmentSecretSet() | EnvironmentSecretDeleted() | EnvironmentKeyRotated():
+            return view  # secrets are read from the state of the pipeline
         case EnvironmentDeleted():
             return replace(view, is_deleted=True)
         case _:

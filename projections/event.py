@@ -1,4 +1,4 @@
-"""Events with their words and subjects, for lists and streams of one pipeline or one deployment."""
+"""Events with their words and subjects, for lists and streams of one project, one pipeline or one deployment."""
 
 from typing import cast
 
@@ -6,10 +6,13 @@ from msgspec import Struct
 
 from domain import deployment as deployments
 from domain import pipeline as pipelines
+from domain import project as projects
 from domain.deployment.state import DeploymentEvent, DeploymentPlanned
 from domain.pipeline.state import Pipeline, PipelineEvent
+from domain.project import Project, ProjectEvent
 from projections.words.deployment import deployment_event_words
 from projections.words.pipeline import pipeline_event_words
+from projections.words.project import project_event_message
 from projections.words.subject import EventSubject
 from store.log import RecordedEvent
 
@@ -39,6 +42,19 @@ class PipelineStory:
         before, self._state = self._state, pipelines.evolve(self._state, event)
         words = pipeline_event_words(before, event)
         return EventView(recorded=recorded, message=words.message, subject=words.subject, before=before)
+
+
+class ProjectStory:
+    """Describes the events of one project in order, from the state *before* the first of them."""
+
+    def __init__(self, before: Project = projects.decider.initial) -> None:
+        self._state = before
+
+    def describe(self, recorded: RecordedEvent) -> EventView:
+        """Describe the next event."""
+        event = cast("ProjectEvent", recorded.event)
+        before, self._state = self._state, projects.evolve(self._state, event)
+        return EventView(recorded=recorded, message=project_event_message(before, event), subject=EventSubject())
 
 
 class DeploymentStory:

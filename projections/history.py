@@ -23,6 +23,7 @@ from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
+from domain.secret import Secrets
 from projections.engine.views import ListPlace, Page, PageEdge, RowFilter, Slice, ViewRow, Views
 from projections.words.pipeline import pipeline_event_words
 from store import codec
@@ -139,7 +140,13 @@ def _cut(before: Pipeline, subjects: set[int]) -> Pipeline:
                 services = (*services, service)
         if services or stage.id.int in subjects:
             stages.append(replace(stage, services=services))
-    return replace(before, stages=tuple(stages))
+    return replace(before, stages=tuple(stages), secrets=_named(before.secrets))
+
+
+def _named(secrets: Secrets) -> Secrets:
+    """Return *secrets* without what is sealed: the words of an event need only their names."""
+    entries = tuple(replace(secret, sealed="") for secret in secrets.entries)
+    return replace(secrets, entries=entries, replaced=()) if entries or secrets.replaced else secrets
 
 
 def _tags(view: HistoryView, event: PipelineEvent, subjects: set[int]) -> tuple[str, ...]:

@@ -16,7 +16,10 @@ from domain.project import (
     ProjectDeleted,
     ProjectEvent,
     ProjectId,
+    ProjectKeyRotated,
     ProjectRenamed,
+    ProjectSecretDeleted,
+    ProjectSecretSet,
     ProjectVariableDeleted,
     ProjectVariableSet,
 )
@@ -45,6 +48,8 @@ def key(recorded: RecordedEvent) -> UUID | None:
     match event:
         case ProjectCreated() | ProjectRenamed() | ProjectDeleted() | ProjectVariableSet() | ProjectVariableDeleted():
             return recorded.stream
+        case ProjectSecretSet() | ProjectSecretDeleted() | ProjectKeyRotated():  # nor are secrets
+            return None
         case EnvironmentNamed() | EnvironmentNameFreed():  # names of environments are no part of the view
             return None
         case _:
@@ -67,6 +72,8 @@ def fold(view: ProjectView | None, recorded: RecordedEvent) -> ProjectView | Non
             return None if view is None else replace(view, variables=own, position=recorded.position)
         case ProjectDeleted():
             return None if view is None else replace(view, is_deleted=True, position=recorded.position)
+        case ProjectSecretSet() | ProjectSecretDeleted() | ProjectKeyRotated():
+            return view
         case EnvironmentNamed() | EnvironmentNameFreed():
             return view
         case _:

@@ -19,8 +19,11 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentKeyRotated,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
     TargetChanged,
@@ -104,6 +107,8 @@ def _services_key(recorded: RecordedEvent) -> UUID | None:
             return None
         case EnvironmentVariableSet() | EnvironmentVariableDeleted():
             return None
+        case EnvironmentSecretSet() | EnvironmentSecretDeleted() | EnvironmentKeyRotated():
+            return None
         case _:
             assert_never(event)
 
@@ -124,6 +129,8 @@ def _fold_services(view: EnvironmentServices | None, recorded: RecordedEvent) ->
         case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged() | EnvironmentPolicyChanged():
             return view
         case EnvironmentVariableSet() | EnvironmentVariableDeleted():
+            return view
+        case EnvironmentSecretSet() | EnvironmentSecretDeleted() | EnvironmentKeyRotated():
             return view
         case _:
             assert_never(event)

@@ -38,8 +38,9 @@ from domain.pipeline.environment import Target
 from domain.pipeline.gate import GateKind
 from runner.check import wait_until_passed
 from runner.retry import retry
+from runner.secret import FilledSpec, SecretOpener
 from runner.step import StepExecution
-from runner.targets.contract import Executor, StepRequest
+from runner.targets.contract import Executor, StepFailed, StepRequest
 from store.log import Author, Event, Origin, RecordedEvent
 from store.output import OutputStore
 
@@ -63,12 +64,18 @@ logger = logging.getLogger(__name__)
 
 
 class Runner:
-    """A runner of deployments. *worker* is its name, which no other runner has or had."""
+    """A runner of deployments. *worker* is its name, which no other runner has or had; *secrets* opens secrets."""
 
     def __init__(
-        self, handler: Handler, executors: Mapping[Target, Executor], outputs: OutputStore, worker: str
+        self,
+        handler: Handler,
+        executors: Mapping[Target, Executor],
+        outputs: OutputStore,
+        worker: str,
+        secrets: SecretOpener,
     ) -> None:
         self.handler, self.executors, self.outputs, self.worker = handler, executors, outputs, worker
+        self.secrets = secrets
         self._drives: dict[DeploymentId, DeploymentExecution] = {}
         handler.log.watch(self._on_events, CONCERNING)
 
@@ -140,10 +147,10 @@ class DeploymentExecution:
         unwanted = deployment.unwanted
         for step in unwanted:
             if step not in self._aborts:
-                self._aborts[step] = self._task(self._run_of(deployment, step).abort(self._watches.get(step)))
+                self._aborts[step] = self._task(self._abort(deployment, step, self._watches.get(step)))
         for step in deployment.running if not unwanted else ():
             if step not in self._watches:
-                self._watches[step] = self._task(self._run_of(deployment, step).watch())
+                self._watches[step] = self._task(self._watch(deployment, step))
         self._check(deployment)
         return deployment
 
@@ -252,7 +259,15 @@ class DeploymentExecution:
         task.add_done_callback(lambda _: self._woken.set())
         return task
 
-    def _run_of(self, deployment: Deployment, step: Step) -> StepExecution:
+    async def _watch(self, deployment: Deployment, step: Step) -> StepCommand:
+        return await (await self._run_of(deployment, step)).watch()
+
+    async def _abort(
+        self, deployment: Deployment, step: Step, watching: asyncio.Task[StepCommand] | None
+    ) -> StepCommand:
+        return await (await self._run_of(deployment, step)).abort(watching)
+
+    async def _run_of(self, deployment: Deployment, step: Step) -> StepExecution:
         run = deployment.run_of(step.service)
         assert run is not None
         assert deployment.environment is not None
@@ -260,9 +275,9 @@ class DeploymentExecution:
         known = known_before(deployment, step)
         unmet: str | None = None
         try:
-            spec = deployment.filled(step)
-        except Refused as refused:
-            spec, unmet = run.service.spec, str(refused)
+            found = await self._runner.secrets.filled(deployment, step)
+        except (Refused, StepFailed) as failure:
+            found, unmet = FilledSpec(run.service.spec), str(failure)
         request = StepRequest(
             environment=deployment.environment,
             deployment=self._id,
@@ -270,7 +285,9 @@ class DeploymentExecution:
             service=step.service,
             name=run.service.name,
             type=run.service.type,
-            spec=spec,
+            spec=found.spec,
+            secrets=found.secrets,
+            shown=found.shown,
             phase=step.phase,
             attempt=step.attempt,
             known=None if known is None else known.deployment,

@@ -13,6 +13,7 @@ from domain.deployment.plan import Output
 from domain.deployment.step import AbortStep, FailStep, KeepStep, OldInstance, Phase, Step, StepCommand, SucceedStep
 from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceType
+from runner.mask import Mask
 from runner.output import BufferedOutput
 from runner.retry import backoff
 from runner.targets.contract import Executor, StepFailed, StepOutput, StepRequest
@@ -42,6 +43,7 @@ class StepExecution:
     ) -> None:
         self._request, self._executor, self._store, self._worker = request, executor, store, worker
         self._unmet = unmet
+        self._mask = Mask(request.secrets)
         self._step = Step(service=ServiceId(request.service), phase=request.phase, attempt=request.attempt)
 
     async def watch(self) -> StepCommand:
@@ -54,10 +56,11 @@ class StepExecution:
                     ports = await self._carry_out(output)
                     outputs = await self._outputs()
                 except StepFailed as failure:
-                    logger.warning("A step failed: %(reason)s", {"reason": failure.reason, **self._fields})
+                    reason = self._mask.text(failure.reason)
+                    logger.warning("A step failed: %(reason)s", {"reason": reason, **self._fields})
                     old = await self._restart_old()
-                    await output.note(self._closing_note(failure.reason, old), LineKind.FAILURE)
-                    return self._failed(failure.reason, old)
+                    await output.note(self._closing_note(reason, old), LineKind.FAILURE)
+                    return self._failed(reason, old)
             return SucceedStep(worker=self._worker, step=self._step, ports=ports, outputs=outputs)
         except Exception as error:
             reason = self._report(error)
@@ -95,7 +98,12 @@ class StepExecution:
         is_job = self._request.phase is Phase.DEPLOY and self._request.type is ServiceType.JOB
         if self._executor is None or not is_job:
             return ()
-        return await _unbroken(self._executor.outputs(self._request))
+        found = await _unbroken(self._executor.outputs(self._request))
+        for output in found:
+            if self._mask.text(output.value) != output.value:
+                why = "has the value of a secret, and the log keeps outputs: leave it out"
+                raise StepFailed(f"output {output.key} {why}")
+        return found
 
     async def _carry_out(self, output: StepOutput) -> tuple[int, ...]:
         if self._unmet is not None:

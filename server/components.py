@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.secret import Vault
 from application.worker import Roster
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
@@ -39,7 +40,8 @@ from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
-from runner.targets.contract import Executor
+from runner.secret import SecretOpener
+from runner.targets.contract import Executor, StepRequest
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.wait import WaitRecorder
@@ -94,7 +96,12 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
     async with opened as stores, AsyncExitStack() as stack:
         views, output, projector = stores.views, stores.output, stores.projector
-        processes = ProcessExecutor(settings.data, None if settings.run_as is None else account.find(settings.run_as))
+
+        async def open_secrets(request: StepRequest) -> StepRequest:
+            return await secrets.again(request)
+
+        user = None if settings.run_as is None else account.find(settings.run_as)
+        processes = ProcessExecutor(settings.data, user, open_secrets)
         executors: Mapping[Target, Executor] = {Target.PROCESS: processes}
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
@@ -104,6 +111,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         stack.push_async_callback(aside.stop)
         application = _application(stores, roster, threaded.targets, signing_key, pages)
         await application.profiles.forget_all()
+        await application.vault.forget_all()
+        secrets = SecretOpener(application.handler.states, application.vault)
         await projector.start()
         stack.push_async_callback(projector.stop)
 
@@ -124,7 +133,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
                 raise RuntimeError("The leftovers are unknown, because an event of the standing services is parked.")
             return {row.environment: row.services for row in rows}
 
-        engine = _engine(settings, worker, application.handler, executors, output, open_deployments, standing_services)
+        runner = Runner(application.handler, executors, output, worker, secrets)
+        engine = _engine(settings, runner, output, open_deployments, standing_services)
         if engine is not None:
             stack.callback(_report_services, processes)
             await engine.start()
@@ -225,6 +235,7 @@ def _application(
         running=RunningHash(views),
         signing_key=signing_key,
         profiles=Profiles(handler.states, stores.keys),
+        vault=Vault(handler.states, stores.keys),
         roster=roster,
         unfinished=RowList(views, standing.unfinished),
     )
@@ -232,22 +243,19 @@ def _application(
 
 def _engine(
     settings: Settings,
-    worker: str,
-    handler: Handler,
-    executors: Mapping[Target, Executor],
+    runner: Runner,
     output: SqliteOutput | PostgresOutput,
     open_deployments: OpenDeployments,
     services: StandingServices,
 ) -> Engine | None:
     """Return the engine, or None if only other workers run deployments."""
     if settings.database is None:
-        runner = Runner(handler, executors, output, worker=worker)
         return LocalEngine(runner, open_deployments, services)
     if not settings.works:
         return None
     assert isinstance(output, PostgresOutput)
-    assert isinstance(handler.log, PostgresLog)
+    log = runner.handler.log
+    assert isinstance(log, PostgresLog)
     here = machine(settings.data)
-    runner = Runner(handler, executors, output, worker=worker)
-    check = handler.log.witness.check
+    check = log.witness.check
     return WorkerEngine(settings.database, here, settings.gone, runner, output, open_deployments, services, check)

@@ -1,7 +1,7 @@
 """
-The encryption keys of actors' profiles.
+The encryption keys of actors' profiles, and of secrets.
 
-Destroying a key forgets the profile that it encrypts, so keys are stored beside the log and never in it.
+Destroying a key forgets what it encrypts, so keys are stored beside the log and never in it.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,18 +12,25 @@ KEY_LENGTH = 32
 
 
 class Keys(Protocol):
-    """The store of keys, one for each actor. Methods raise `LogUnavailable` if the database can't be reached."""
+    """The store of keys by their ids, such as an actor's.
 
-    async def make(self, actor: str) -> bytes:
-        """Return the actor's key; create it if there is none."""
+    Methods raise `LogUnavailable` if the database can't be reached.
+    """
+
+    async def make(self, id: str) -> bytes:
+        """Return the key *id*; create it if there is none."""
         ...
 
-    async def get(self, actors: Collection[str]) -> Mapping[str, bytes]:
-        """Return the existing keys of *actors*."""
+    async def get(self, ids: Collection[str]) -> Mapping[str, bytes]:
+        """Return the existing keys of *ids*."""
         ...
 
-    async def destroy(self, actors: Collection[str]) -> None:
-        """Delete the keys of *actors*; data encrypted with them becomes unreadable."""
+    async def find(self, prefix: str) -> Collection[str]:
+        """Return the ids that begin with *prefix*."""
+        ...
+
+    async def destroy(self, ids: Collection[str]) -> None:
+        """Delete the keys of *ids*; data encrypted with them becomes unreadable."""
         ...
 
     async def close(self) -> None: ...

@@ -1,8 +1,8 @@
-"""The event log in memory, for tests and trials; it keeps every promise but durability."""
+"""The event log and the keys in memory, for tests and trials; the log keeps every promise but durability."""
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from eventsourcing.popo import POPOApplicationRecorder
 from store import audit, codec
 from store.batch import AppendBatch, Clock, EventRow, KeyRecord, StreamHead, Tip, now
 from store.feed import Feed, Kinds, Observer
+from store.keys import KEY_LENGTH
 from store.log import Author, Event, ExportPage, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent, StreamChange
 
 
@@ -125,3 +126,25 @@ class MemoryLog:
         if stream is None:
             return self._recorder.all(after, limit)
         return [recorded for recorded in self._recorder.of_stream(stream) if recorded.position > after][:limit]
+
+
+class MemoryKeys:
+    """The encryption keys in memory; see `Keys`."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, bytes] = {}
+
+    async def make(self, id: str) -> bytes:
+        return self._keys.setdefault(id, secrets.token_bytes(KEY_LENGTH))
+
+    async def get(self, ids: Collection[str]) -> Mapping[str, bytes]:
+        return {id_: self._keys[id_] for id_ in ids if id_ in self._keys}
+
+    async def find(self, prefix: str) -> Collection[str]:
+        return [id_ for id_ in self._keys if id_.startswith(prefix)]
+
+    async def destroy(self, ids: Collection[str]) -> None:
+        for id_ in ids:
+            self._keys.pop(id_, None)
+
+    async def close(self) -> None: ...

@@ -6,7 +6,7 @@ import type { introspection } from "./graphql-env";
 export const graphql = initGraphQLTada<{
   introspection: introspection;
   disableMasking: true;
-  scalars: { DateTime: string; LogPosition: number };
+  scalars: { DateTime: string; LogPosition: number; SecretValue: string };
 }>();
 
 export type { ResultOf, VariablesOf } from "gql.tada";

@@ -72,9 +72,11 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             }
             planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
             return replace(planned, stages=stages, places=places, needed=_needed(plan))
-        case DeploymentStarted(instances=instances, deadline=deadline):
+        case DeploymentStarted(instances=instances, deadline=deadline, secrets=secrets):
             inherited = {each.service.int: each for each in instances}
-            return replace(deployment, status=Status.RUNNING, inherited=inherited, deadline=deadline)
+            versions = {each.name: each.version for each in secrets}
+            started = replace(deployment, status=Status.RUNNING, inherited=inherited, secrets=versions)
+            return replace(started, deadline=deadline)
         case DeploymentTakenUp(worker=worker):
             return replace(deployment, worker=worker, wait=None)
         case WaitStarted(cause=cause):

@@ -19,6 +19,7 @@ from domain.reference import (
     HostReference,
     PortReference,
     Reference,
+    SecretReference,
     ServiceReference,
     UrlReference,
     VariableReference,
@@ -230,6 +231,20 @@ def check(plan: Plan) -> None:
         for field, each in references:
             if isinstance(each, ServiceReference) and not plan.is_partial:  # then the others run
                 _check_skipped(service, field, each, known[names.key(each.service)])
+
+
+def secrets_of(plan: Plan) -> list[tuple[PlannedService, str, SecretReference]]:
+    """Return the references to secrets of the due services, each with its field."""
+    if not plan.environment:
+        return []
+    services = [service for stage in plan.stages for service in stage.services if service.is_due]
+    return [
+        (service, field, reference)
+        for service in services
+        if refers(service.spec)
+        for field, reference in needs.readable(service.spec)
+        if isinstance(reference, SecretReference)
+    ]
 
 
 def _references(service: PlannedService) -> list[tuple[str, Reference]]:

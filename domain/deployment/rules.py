@@ -170,7 +170,7 @@ def _decide(
     | HoldCommand,
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker, instances=instances, at=at):
+        case TakeUpDeployment(worker=worker, instances=instances, secrets=secrets, at=at):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
@@ -178,8 +178,8 @@ def _decide(
             taken = DeploymentTakenUp(worker=worker)
             if deployment.status is Status.RUNNING:
                 return [taken]
-            started = DeploymentStarted(instances=_relevant(deployment, instances), deadline=_deadline(deployment, at))
-            return [started, taken]
+            relevant, deadline = _relevant(deployment, instances), _deadline(deployment, at)
+            return [DeploymentStarted(instances=relevant, deadline=deadline, secrets=secrets), taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())

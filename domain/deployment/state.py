@@ -23,7 +23,7 @@ from domain.deployment.step import (
     StepCommand,
     StepEvent,
 )
-from domain.deployment.value import Known, Lookup
+from domain.deployment.value import Known, Lookup, SecretVersion
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.gate import Approval, GateKind
 from domain.pipeline.ref import ServiceId, StageId
@@ -44,11 +44,13 @@ class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
 class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The deployment started; *instances* are those of the services then, as far as earlier deployments know.
 
-    At its *deadline* it times out, if its plan has a timeout.
+    At its *deadline* it times out, if its plan has a timeout. *secrets* are the versions of the secrets that its
+    services refer to.
     """
 
     instances: tuple[Instance, ...] = ()
     deadline: datetime | None = None
+    secrets: tuple[SecretVersion, ...] = ()
 
 
 class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
@@ -156,12 +158,13 @@ class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
 class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Hand the deployment to *worker*, and start it if it has not started, at the time *at*.
 
-    *instances* are those of the services.
+    *instances* are those of the services, and *secrets* the versions of the secrets that these refer to.
     """
 
     worker: str
     instances: tuple[Instance, ...] = ()
     at: datetime | None = None
+    secrets: tuple[SecretVersion, ...] = ()
 
 
 class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -273,8 +276,9 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     `inherited` has the instances at the start by the service's id, as an integer. `places` maps each service's id, as
     an integer, to the indexes of its stage and of itself in that stage. `needed` are the services to which others
-    refer, by the keys of their names. It times out at its `deadline`, and `has_timed_out` then. If it
-    `rolls_back`, another deployment brings back the services that it renewed. Nothing new starts while it `is_held`.
+    refer, by the keys of their names. `secrets` has the versions of secrets at the start, by name. It times out at its
+    `deadline`, and `has_timed_out` then. If it `rolls_back`, another deployment brings back the services that it
+    renewed. Nothing new starts while it `is_held`.
     """
 
     environment: EnvironmentId | None = None
@@ -287,6 +291,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     places: Mapping[int, tuple[int, int]] = {}
     inherited: Mapping[int, Instance] = {}
     needed: Mapping[str, ServiceId] = {}
+    secrets: Mapping[str, str] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
     is_held: bool = False
@@ -423,7 +428,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def lookup(self) -> Lookup:
         """The values to which services may refer now."""
         assert self.plan is not None, "the deployment was planned"
-        return Lookup(plan=self.plan, number=self.number, service=self._known)
+        return Lookup(plan=self.plan, number=self.number, service=self._known, secrets=self.secrets)
 
     def _known(self, name: str) -> Known | None:
         needed = self.needed.get(names.key(name))
@@ -438,14 +443,14 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
             return run.endpoint
         return Endpoint(ports=left.ports, outputs=left.outputs)
 
-    def filled(self, step: Step) -> ServiceSpec:
-        """Return the specification with which the running *step* is carried out.
+    def filled(self, step: Step, opened: Mapping[str, str] = {}) -> ServiceSpec:
+        """Return the specification with which the running *step* is carried out, with the *opened* secrets.
 
         Raises `UnmetReference` if the value of a reference was not known at its start, or `InvalidSpec`.
         """
         run = self.run_of(step.service)
         assert run is not None, "the step is one of the plan"
-        return self.lookup.filled(run.service, run.step(step.phase).values)
+        return self.lookup.filled(run.service, run.step(step.phase).values, opened)
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
         place = self.places.get(service.int)

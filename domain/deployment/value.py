@@ -4,7 +4,7 @@ The values of references, which are looked up when a step starts and pinned in t
 The services of an environment on the target PROCESS run on one machine, and reach each other at its loopback address.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from domain.reference import (
     OutputReference,
     PortReference,
     Reference,
+    SecretReference,
     UrlReference,
     VariableReference,
     filled,
@@ -50,6 +51,13 @@ class Value(Struct, frozen=True, kw_only=True, gc=False):
     value: str
 
 
+class SecretVersion(Struct, frozen=True, kw_only=True, gc=False):
+    """The version of the secret *name*: "environment 3" or "project 3", by its owner."""
+
+    name: str
+    version: str
+
+
 class Known(Struct, frozen=True, kw_only=True, gc=False):
     """A service that others refer to; *endpoint* is None until it is deployed."""
 
@@ -58,11 +66,15 @@ class Known(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Lookup(Struct, frozen=True, kw_only=True, gc=False):
-    """The known values: the *plan*, the *number* of the deployment, and a service by its name in any case."""
+    """The known values: the *plan*, the *number* of the deployment, and a service by its name in any case.
+
+    Of the *secrets* only the versions are known here, by name.
+    """
 
     plan: Plan
     number: int
     service: Callable[[str], Known | None]
+    secrets: Mapping[str, str] = {}
 
     def values(self, spec: ServiceSpec) -> tuple[Value, ...]:
         """Return the known values of the references in *spec*."""
@@ -71,16 +83,17 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
         found = {str(reference): self._value(reference) for _, reference in needs.readable(spec)}
         return tuple(Value(reference=name, value=value) for name, value in found.items() if isinstance(value, str))
 
-    def filled(self, service: PlannedService, values: tuple[Value, ...]) -> ServiceSpec:
+    def filled(self, service: PlannedService, values: tuple[Value, ...], opened: Mapping[str, str] = {}) -> ServiceSpec:
         """Return the specification of *service* with *values*, and with the variables of its environment.
 
+        *opened* are the values of references to secrets, in whose places otherwise the versions stand.
         Raises `UnmetReference` if a value is missing, and `InvalidSpec` if a text is too long with its values.
         """
         spec, plan = service.spec, self.plan
         if not plan.environment:
             return spec
         if refers(spec):
-            known = {value.reference: value.value for value in values}
+            known = {value.reference: value.value for value in values} | dict(opened)
             for field, reference in needs.references_in(spec):
                 if str(reference) not in known:
                     raise self._unmet(service, field, reference)
@@ -105,6 +118,9 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
             case VariableReference(name=name):
                 value = next((each.value for each in plan.variables if each.name == name), None)
                 return ("there is no such variable", "set it, and deploy again") if value is None else value
+            case SecretReference(name=name):
+                remedy = f"set it (stageline secret set {name}), and deploy again"
+                return self.secrets.get(name) or ("there was no such secret when the deployment started", remedy)
             case HostReference():
                 return HOST
             case PortReference(service=name, index=index):

@@ -13,8 +13,11 @@ from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentKeyRotated,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
     TargetChanged,
@@ -60,6 +63,12 @@ def aspect(event: PipelineEvent) -> Aspect:
             return None, "policy"
         case EnvironmentVariableSet(name=name) | EnvironmentVariableDeleted(name=name):
             return None, f"variable {name}"
+        case EnvironmentSecretSet(secret=secret):
+            return None, f"secret {secret.name}"
+        case EnvironmentSecretDeleted(name=name):
+            return None, f"secret {name}"
+        case EnvironmentKeyRotated():
+            return None, "key"
         case StageCreated(stage=stage) | StageDeleted(stage=stage):
             return stage, EXISTENCE
         case StageRenamed(stage=stage):

@@ -8,6 +8,7 @@ from domain.errors import InvalidPolicy
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import ProjectId
+from domain.secret import Secret, SecretCommand
 from domain.spec import Variable
 
 DEFAULT_CONCURRENCY = 8
@@ -95,6 +96,23 @@ class EnvironmentVariableDeleted(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class EnvironmentSecretSet(Struct, frozen=True, kw_only=True):
+    """The environment has *secret* from now on, or it has a new value."""
+
+    secret: Secret
+
+
+class EnvironmentSecretDeleted(Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class EnvironmentKeyRotated(Struct, frozen=True, kw_only=True):
+    """The secrets of the environment are sealed with the key of that number from now on; *secrets* are all of them."""
+
+    key: int
+    secrets: tuple[Secret, ...]
+
+
 class EnvironmentDeleted(Struct, frozen=True, kw_only=True): ...
 
 
@@ -106,6 +124,9 @@ EnvironmentEvent = (
     | EnvironmentPolicyChanged
     | EnvironmentVariableSet
     | EnvironmentVariableDeleted
+    | EnvironmentSecretSet
+    | EnvironmentSecretDeleted
+    | EnvironmentKeyRotated
     | EnvironmentDeleted
 )
 
@@ -143,5 +164,10 @@ class DeleteEnvironment(Struct, frozen=True, kw_only=True): ...
 
 
 EnvironmentCommand = (
-    CreateEnvironment | EditEnvironment | SetEnvironmentVariables | DeleteEnvironmentVariables | DeleteEnvironment
+    CreateEnvironment
+    | EditEnvironment
+    | SetEnvironmentVariables
+    | DeleteEnvironmentVariables
+    | SecretCommand
+    | DeleteEnvironment
 )

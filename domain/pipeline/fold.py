@@ -4,12 +4,16 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from domain import secret as secrets
 from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentKeyRotated,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
     TargetChanged,
@@ -86,6 +90,12 @@ def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
             return replace(pipeline, variables=merged(pipeline.variables, (Variable(name=name, value=value),)))
         case EnvironmentVariableDeleted(name=name):
             return replace(pipeline, variables=without(pipeline.variables, name))
+        case EnvironmentSecretSet(secret=secret):
+            return replace(pipeline, secrets=secrets.with_secret(pipeline.secrets, secret))
+        case EnvironmentSecretDeleted(name=name):
+            return replace(pipeline, secrets=secrets.without_secret(pipeline.secrets, name))
+        case EnvironmentKeyRotated(key=key, secrets=entries):
+            return replace(pipeline, secrets=secrets.rotated(pipeline.secrets, key, entries))
         case EnvironmentDeleted():
             return replace(pipeline, is_deleted=True)
         case _:

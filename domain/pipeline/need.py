@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from domain import name as names
 from domain.errors import InvalidReference, UnmetReference
-from domain.pipeline.environment import EnvironmentVariableDeleted
+from domain.pipeline.environment import EnvironmentCreated, EnvironmentVariableDeleted
 from domain.pipeline.fold import evolve
 from domain.pipeline.service import Service, ServiceAdded, ServiceConfigured, ServiceMoved, ServiceRemoved
 from domain.pipeline.stage import StageMoved
@@ -18,6 +18,7 @@ from domain.reference import (
     OutputReference,
     PortReference,
     Reference,
+    SecretReference,
     ServiceReference,
     UrlReference,
     VariableReference,
@@ -253,3 +254,37 @@ def check_variables(wanted: Iterable[tuple[AnyService, str, VariableReference]],
         if reference.name not in having:
             why = f"neither the environment nor its project has a variable {reference.name!r}"
             raise unmet(service, field, reference, why, "set it first, or correct or remove the reference")
+
+
+def secrets_in(pipeline: Pipeline) -> list[tuple[Service, str]]:
+    """Return each service that refers to a secret, with the name of that; a pair only once."""
+    asking = [service for service in pipeline.services if refers(service.spec)]
+    pairs = [(each, ref.name) for each in asking for _, ref in readable(each.spec) if isinstance(ref, SecretReference)]
+    return list(dict.fromkeys(pairs))
+
+
+def secrets_of(pipeline: Pipeline, events: Sequence[PipelineEvent]) -> list[tuple[Service, str, SecretReference]]:
+    """Return the references to secrets, which the environment itself lacks, of services with a new specification.
+
+    Each comes with its field. The project may have the secrets. A new environment, a clone, has no secrets yet: its
+    first plan checks the references.
+    """
+    new = {event.service.int for event in events if isinstance(event, ServiceAdded | ServiceConfigured)}
+    if not new or any(isinstance(event, EnvironmentCreated) for event in events):
+        return []
+    return [
+        (service, field, reference)
+        for service in pipeline.services
+        if service.id.int in new and refers(service.spec)
+        for field, reference in readable(service.spec)
+        if isinstance(reference, SecretReference) and pipeline.secrets.find(reference.name) is None
+    ]
+
+
+def check_secrets(wanted: Iterable[tuple[AnyService, str, SecretReference]], known: Iterable[str]) -> None:
+    """Raise `UnmetReference` unless each secret is among the *known* ones, by name."""
+    having = set(known)
+    for service, field, reference in wanted:
+        if reference.name not in having:
+            why = f"neither the environment nor its project has a secret {reference.name!r}"
+            raise unmet(service, field, reference, why, f"set it first (stageline secret set {reference.name})")

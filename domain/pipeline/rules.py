@@ -5,6 +5,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from domain import name as names
+from domain import secret as secrets
 from domain import variable as variables
 from domain.errors import (
     DefaultTaken,
@@ -29,8 +30,11 @@ from domain.pipeline.environment import (
     EditEnvironment,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentKeyRotated,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
     SetEnvironmentVariables,
@@ -83,6 +87,7 @@ from domain.pipeline.stage import (
     StageRenamed,
 )
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent, Thing, find
+from domain.secret import DeleteSecrets, RotateKey, SetSecret
 from domain.spec import ServiceType, checked
 
 DEFAULT_STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, ServiceType.APPLICATION)
@@ -112,6 +117,13 @@ def _decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]
         case DeleteEnvironmentVariables(names=unwanted):
             variables.check_known(pipeline.variables, unwanted, "environment")
             return [EnvironmentVariableDeleted(name=name) for name in dict.fromkeys(unwanted)]
+        case SetSecret():
+            return [EnvironmentSecretSet(secret=secrets.new(pipeline.secrets, command))]
+        case DeleteSecrets(names=unwanted):
+            secrets.check_known(pipeline.secrets, unwanted, "environment")
+            return [EnvironmentSecretDeleted(name=name) for name in dict.fromkeys(unwanted)]
+        case RotateKey(key=key, secrets=entries):
+            return [EnvironmentKeyRotated(key=key, secrets=entries)]
         case DeleteEnvironment():
             return [EnvironmentDeleted()]
         case CreateStage() | EditStage() | MoveStage() | DeleteStage() | SetDefaultStage():

@@ -18,6 +18,7 @@ from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
 from domain.pipeline.service import Service, ServiceCommand, ServiceEvent
 from domain.pipeline.stage import Stage, StageCommand, StageEvent
 from domain.project import ProjectId
+from domain.secret import Secrets
 from domain.spec import Variable
 
 PipelineEvent = EnvironmentEvent | StageEvent | ServiceEvent
@@ -40,6 +41,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     concurrency: int = DEFAULT_CONCURRENCY
     policy: EnvironmentPolicy = EnvironmentPolicy()
     variables: tuple[Variable, ...] = ()
+    secrets: Secrets = Secrets()
     is_deleted: bool = False
     stages: tuple[Stage, ...] = ()
     incoming: Service | None = None

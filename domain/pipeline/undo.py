@@ -18,8 +18,11 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentKeyRotated,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
     TargetChanged,
@@ -96,6 +99,8 @@ def _without_environment_event(now: Pipeline, before: Pipeline, event: Environme
         case EnvironmentVariableSet(name=name) | EnvironmentVariableDeleted(name=name):
             old = [variable for variable in before.variables if variable.name == name]
             return replace(now, variables=merged(without_variable(now.variables, name), old))
+        case EnvironmentSecretSet() | EnvironmentSecretDeleted() | EnvironmentKeyRotated():
+            return now  # a difference between pipelines has no secrets, and earlier values are not kept
         case _:
             assert_never(event)
 

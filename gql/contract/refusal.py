@@ -20,6 +20,7 @@ REFUSALS = {
     "INVALID_CONCURRENCY": "The concurrency is not between 1 and 100.",
     "INVALID_POLICY": "A policy is not valid; the message names the field.",
     "INVALID_VARIABLE": "The name or the value of a variable is not valid.",
+    "INVALID_SECRET": "The name or the value of a secret is not valid.",
     "INVALID_REFERENCE": "A text of a specification has `${{` that is no reference; the message names the place.",
     "INVALID_ARGUMENT": "An argument is not valid; the message names it.",
     "INVALID_DOCUMENT": "The document is not valid; the message names the line.",
@@ -33,6 +34,7 @@ REFUSALS = {
     "ACTOR_NOT_FOUND": "There is no profile of such an actor.",
     "FORGOTTEN_ACTOR": "The actor was forgotten, and can't have a profile again.",
     "VARIABLE_NOT_FOUND": "The project or the environment has no such variable.",
+    "SECRET_NOT_FOUND": "The project or the environment has no such secret.",
     "TOKEN_NOT_FOUND": "There is no such token, or it was already revoked.",
     "NAME_TAKEN": "Another object of the same kind has the name.",
     "PROJECT_NOT_EMPTY": "The project still has environments.",
@@ -50,6 +52,7 @@ REFUSALS = {
     "RETRY_OUTDATED": "A newer deployment came after the one to retry.",
     "UNMET_REFERENCE": "A service refers to something that is not known when its step starts; the message says the"
     " remedy.",
+    "SECRET_IN_USE": "Services refer to the secret that was to be deleted; the message names them.",
     "NOT_RUNNABLE": "The target of the environment can't run a service with its specification.",
     "TARGET_UNAVAILABLE": "The server does not offer the target.",
     "STAGE_NOT_WAITING": "The stage does not wait for an approval; the message says why.",

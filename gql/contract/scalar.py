@@ -5,11 +5,24 @@ from datetime import datetime
 from typing import NewType
 
 import strawberry
+from graphql import GraphQLError, ValueNode
 from strawberry.schema.types.base_scalars import DateTimeDefinition
 from strawberry.types.scalar import ScalarDefinition
 
 LogPosition = NewType("LogPosition", int)
 """A position in the log, or a number of its events; GraphQL's Int would end at 2,147,483,647."""
+
+SecretValue = NewType("SecretValue", str)
+"""The value of a secret. No message repeats it, so each value is accepted here: what is no text becomes empty."""
+
+
+def _secret(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _no_literal(node: ValueNode, variables: object = None) -> str:
+    raise GraphQLError("The value of a secret must be a variable of the request: documents are cached and logged.")
+
 
 SCALARS: Mapping[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
@@ -21,6 +34,13 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
         serialize=datetime.isoformat,
         parse_value=DateTimeDefinition.parse_value,
+    ),
+    SecretValue: strawberry.scalar(
+        name="SecretValue",
+        description="The value of a secret: a string that must be a variable of the request. It is no part of answers.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc8259#section-7",
+        parse_value=_secret,
+        parse_literal=_no_literal,
     ),
     LogPosition: strawberry.scalar(
         name="LogPosition",

@@ -7,6 +7,7 @@ import strawberry
 from strawberry import ID
 
 from application import environment as use_cases
+from application.secret import Owner, OwnerKind
 from domain.pipeline.environment import (
     DEFAULT_CONCURRENCY,
     DeleteEnvironmentVariables,
@@ -99,7 +100,10 @@ async def delete_environment_variables(
 @mutation("Delete an environment, and stop its services. Its history is kept.", of="pipeline")
 async def delete_environment(write: Write, environment: EnvironmentArgument) -> PipelineResult:
     own = await known_environment(write.context, environment)
-    return await transact(write, partial(use_cases.delete, environment=own, expected=write.expected_version))
+    answer = await transact(write, partial(use_cases.delete, environment=own, expected=write.expected_version))
+    if not write.dry_run:
+        await write.context.application.vault.forget(Owner(OwnerKind.ENVIRONMENT, own))
+    return answer
 
 
 @mutation("Create an environment with the stages, services, target, concurrency and policy of another.", of="pipeline")

@@ -1,13 +1,16 @@
 """Mutations of projects."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
 from application import project as use_cases
-from application.handler import Outcome
+from application.handler import Transaction
+from application.secret import Owner, OwnerKind
 from domain import project as projects
 from domain.project import DeleteProjectVariables, ProjectId, SetProjectVariables
 from gql.contract.argument import check_list
@@ -43,7 +46,7 @@ async def create_project(
     name: Annotated[str, strawberry.argument(description="Name of the project; unique in the server, in any case.")],
 ) -> ProjectResult:
     use_case = partial(use_cases.create, project=ProjectId(ids.new()), name=name)
-    return await _answer(write, await write.transact(use_case, projects.decider))
+    return await transact(write, use_case)
 
 
 @mutation("Rename a project.")
@@ -53,13 +56,16 @@ async def rename_project(
     name: Annotated[str, strawberry.argument(description="The new name; unique in the server, in any case.")],
 ) -> ProjectResult:
     use_case = partial(use_cases.rename, ref=to_project(project), name=name)
-    return await _answer(write, await write.transact(use_case, projects.decider))
+    return await transact(write, use_case)
 
 
 @mutation("Delete a project, which must have no environments. The history of its deleted environments is kept.")
 async def delete_project(write: Write, project: ProjectArgument) -> ProjectResult:
     use_case = partial(use_cases.delete, ref=to_project(project))
-    return await _answer(write, await write.transact(use_case, projects.decider))
+    answer = await transact(write, use_case)
+    if answer.project is not None:
+        await write.context.application.vault.forget(Owner(OwnerKind.PROJECT, answer.project.key))
+    return answer
 
 
 @mutation("Set variables of a project, which all its environments have. Its other variables stay as they are.")
@@ -67,7 +73,7 @@ async def set_project_variables(write: Write, project: ProjectArgument, variable
     check_list("variables", variables)
     command = SetProjectVariables(variables=variables_to_domain(variables))
     use_case = partial(use_cases.change, ref=to_project(project), command=command)
-    return await _answer(write, await write.transact(use_case, projects.decider))
+    return await transact(write, use_case)
 
 
 @mutation("Delete variables of a project, to which no service of its environments refers.")
@@ -77,14 +83,17 @@ async def delete_project_variables(
     check_list("names", names)
     command = DeleteProjectVariables(names=tuple(names))
     use_case = partial(use_cases.change, ref=to_project(project), command=command)
-    return await _answer(write, await write.transact(use_case, projects.decider))
+    return await transact(write, use_case)
 
 
-async def _answer(write: Write, outcome: Outcome[projects.Project]) -> ProjectPayload:
-    """Return the project after the change, or a snapshot of one that is not the live project.
+async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> ProjectPayload:
+    """Carry out a use case of a project.
+
+    Return the project after the change, or a snapshot of one that is not the live project.
 
     That is the project after a dry run, and the first answer to a repeated request if there was a change since.
     """
+    outcome = await write.transact(use_case, projects.decider)
     created = await write.context.application.log.read(outcome.subject.stream, until=1)
     view = ProjectView(
         id=ProjectId(outcome.subject.stream),

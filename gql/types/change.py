@@ -91,6 +91,27 @@ class EnvironmentVariableDeleted(Change):
     previous_value: str | None = strawberry.field(description="The previous value.")
 
 
+@strawberry.type(description="A secret of an environment was set. No event has its value.")
+class EnvironmentSecretSet(Change):
+    name: str = strawberry.field(description="Name of the secret.")
+    secret_version: int = strawberry.field(description="The new version of the secret.")
+    previous_secret_version: int | None = strawberry.field(
+        description="The previous version of the secret; null for a new one."
+    )
+
+
+@strawberry.type(description="A secret of an environment was deleted. Its value can't be read any more.")
+class EnvironmentSecretDeleted(Change):
+    previous_name: str = strawberry.field(description="Name of the secret.")
+
+
+@strawberry.type(
+    description="The key of an environment's secrets was rotated. Deleted and earlier values can't be read any more."
+)
+class EnvironmentKeyRotated(Change):
+    key: int = strawberry.field(description="Number of the new key, from 1.")
+
+
 @strawberry.type(description="An environment was deleted. No event follows.")
 class EnvironmentDeleted(Change): ...
 
@@ -246,6 +267,18 @@ def _environment_change(before: Pipeline, event: environments.EnvironmentEvent, 
             return EnvironmentVariableSet(**common, name=name, value=value, previous_value=previous)
         case environments.EnvironmentVariableDeleted(name=name):
             return EnvironmentVariableDeleted(**common, previous_name=name, previous_value=_value_of(before, name))
+        case environments.EnvironmentSecretSet(secret=secret):
+            old = before.secrets.find(secret.name)
+            return EnvironmentSecretSet(
+                **common,
+                name=secret.name,
+                secret_version=secret.version,
+                previous_secret_version=None if old is None else old.version,
+            )
+        case environments.EnvironmentSecretDeleted(name=name):
+            return EnvironmentSecretDeleted(**common, previous_name=name)
+        case environments.EnvironmentKeyRotated(key=key):
+            return EnvironmentKeyRotated(**common, key=key)
         case environments.EnvironmentDeleted():
             return EnvironmentDeleted(**common)
         case _:

@@ -87,10 +87,10 @@ class DeploymentFields:
     cancellation: Cancellation | None = strawberry.field(
         description="The kind of cancellation that was requested, if any."
     )
-    is_held: bool = strawberry.field(description="Whether nothing new starts until it is released.")
     superseded_by_number: int | None = strawberry.field(
         description="Number of the later deployment that superseded it while it waited, if any; then it is cancelled."
     )
+    is_held: bool = strawberry.field(description="Whether nothing new starts until it is released.")
     timeout_seconds: float | None = strawberry.field(
         description="Maximum duration from the start, with all waits; then the deployment fails. Null for no limit."
     )
@@ -199,8 +199,8 @@ def convert(
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
-        is_held=view.is_held,
         superseded_by_number=view.superseded_by,
+        is_held=view.is_held,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=None if run is None else failure_of(run),

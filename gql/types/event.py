@@ -116,13 +116,17 @@ describe_values(DeploymentEventType, {value_name(event.__name__): text for event
 describe_values(QueueEventType, {value_name(event.__name__): text for event, text in QUEUE_EVENTS.items()})
 
 
-@strawberry.interface(description="An event of an environment: of its pipeline, of a deployment, or of its queue.")
+@strawberry.interface(
+    description="An event of a project, or of an environment: of its pipeline, of a deployment, or of its queue."
+)
 class Event(Node):
     cursor: str = strawberry.field(
         description="Cursor of the event, to resume environmentEvents, deploymentEvents or pipelineEvents after it."
     )
     log_position: LogPosition = strawberry.field(description="Position in the log.")
-    version: int = strawberry.field(description="Number of the event in its deployment, pipeline or queue, from 1.")
+    version: int = strawberry.field(
+        description="Number of the event in its deployment, pipeline, queue or project, from 1."
+    )
     recorded_at: datetime = strawberry.field(description="When the event was recorded.")
     origin: Origin = strawberry.field(description="Where the change came from.")
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")

@@ -69,6 +69,10 @@ class CriticalAttempt:
     service: ServiceRef = strawberry.field(description="The service.")
     phase: Phase = strawberry.field(description="The step.")
     attempt: int = strawberry.field(description="Number of the attempt, from 1.")
+    wait_seconds: float = strawberry.field(
+        description="Time from the end of the attempt before it on the path, or from the start of the deployment, to"
+        " its start, in seconds."
+    )
     seconds: float | None = strawberry.field(description="Duration, in seconds; null before its end.")
 
 
@@ -96,7 +100,7 @@ async def explanation(context: Context, found: list[Deployment], selected: Selec
     if not COMPARISON.isdisjoint(selected):
         context.reads(WHOLE)
         before = await _before(context, views)
-    return [_converted(view, explanations.explain(view, before.get(view.id.int, ()))) for view in views]
+    return [_converted(view, explanations.explain(view, before.get(view.id.int, ())), selected) for view in views]
 
 
 async def _before(context: Context, views: list[DeploymentView]) -> dict[int, Sequence[DeploymentView]]:
@@ -132,7 +136,8 @@ def _older(view: DeploymentView, found: Sequence[DeploymentSummary]) -> Sequence
     return older[:COMPARED]
 
 
-def _converted(view: DeploymentView, explained: Explanation) -> DeploymentExplanation:
+def _converted(view: DeploymentView, explained: Explanation, selected: Selected) -> DeploymentExplanation:
+    """Return the explanation; it has steps only if these are *selected*, since there may be thousands."""
     stages = {stage.id: stage_ref(stage.id, stage.name) for stage in view.stages}
     services = {each.id: service_ref(each.id, each.name, each.type) for stage in view.stages for each in stage.services}
     critical = frozenset((span.service, span.phase, span.attempt) for span in explained.path)
@@ -161,15 +166,25 @@ def _converted(view: DeploymentView, explained: Explanation) -> DeploymentExplan
                 is_slow=each.is_slow,
                 attempts=[_attempt(span, critical) for span in each.spans],
             )
-            for each in explained.steps
+            for each in (explained.steps if "steps" in selected else ())
         ],
         critical_path=[
             CriticalAttempt(
-                service=services[span.service], phase=span.phase, attempt=span.attempt, seconds=span.seconds
+                service=services[span.service],
+                phase=span.phase,
+                attempt=span.attempt,
+                wait_seconds=(span.start - ready).total_seconds(),
+                seconds=span.seconds,
             )
-            for span in explained.path
+            for span, ready in zip(explained.path, _ready(view, explained.path), strict=True)
         ],
     )
+
+
+def _ready(view: DeploymentView, path: Sequence[Span]) -> list[datetime]:
+    """Return for each span of the critical *path* when the one before it ended, or when the deployment started."""
+    starts = [] if view.started_at is None else [view.started_at]
+    return [*starts, *(span.end for span in path[:-1] if span.end is not None)][: len(path)]
 
 
 def _attempt(span: Span, critical: frozenset[tuple[ServiceId, Phase, int]]) -> ExplainedAttempt:

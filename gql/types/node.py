@@ -14,9 +14,9 @@ from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId, ProjectId
 from gql.context import Context, Info
 from gql.contract.node import GlobalId, Node, parse
-from gql.types import actor, deployment, pipeline, project, token
+from gql.types import actor, deployment, pipeline, project, project_event, token
 from gql.types import event as events
-from gql.types.stream import DEPLOYMENT, PIPELINE
+from gql.types.stream import DEPLOYMENT, PIPELINE, PROJECT
 from projections import queue
 from projections.engine.views import Slice
 from projections.history import HistoryQuery
@@ -90,7 +90,7 @@ async def _event(context: Context, found: GlobalId) -> Node | None:
 
 
 async def _described(context: Context, recorded: RecordedEvent) -> Node | None:
-    """Return a recorded event; None if it belongs to no environment."""
+    """Return a recorded event; None if it belongs to no environment and no project."""
     log, kind = context.application.log, type(recorded.event)
     if kind in get_args(pipelines.PipelineEvent):
         pipeline_story = await PIPELINE.story(context, recorded, recorded.version - 1)
@@ -102,6 +102,9 @@ async def _described(context: Context, recorded: RecordedEvent) -> Node | None:
     if kind in get_args(queues.QueueEvent):
         waiting = await queue.open_at(log, recorded.stream, recorded.version - 1)
         return events.queue_event(QueueStory(waiting).describe(recorded), log.epoch)
+    if PROJECT.has(recorded):
+        project_story = await PROJECT.story(context, recorded, recorded.version - 1)
+        return project_event.convert(project_story.describe(recorded), log.epoch)
     return None
 
 

@@ -7,11 +7,12 @@ names, or the state of a pipeline before the page.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Protocol, cast
+from typing import Protocol, cast, get_args
 from uuid import UUID
 
 from msgspec import Struct
 
+from domain import project as projects
 from domain.deployment.state import (
     DeploymentCancelled,
     DeploymentFailed,
@@ -21,13 +22,13 @@ from domain.deployment.state import (
 )
 from domain.errors import InvalidArgument, Refused
 from domain.pipeline.environment import EnvironmentCreated, EnvironmentDeleted
-from domain.project import EnvironmentId
+from domain.project import EnvironmentId, ProjectCreated, ProjectDeleted, ProjectEvent
 from gql.context import Context
 from gql.contract import cursor as cursors
 from projections import deployment as deployments
 from projections import environment as environments
 from projections.engine.views import Page, PageEdge, Slice
-from projections.event import DeploymentStory, EventView, PipelineStory
+from projections.event import DeploymentStory, EventView, PipelineStory, ProjectStory
 from store.log import Event, EventLog, RecordedEvent
 
 
@@ -83,6 +84,14 @@ DEPLOYMENT = StreamKind(
     (DeploymentSucceeded, DeploymentFailed, DeploymentTimedOut, DeploymentCancelled),
     _deployment_story,
 )
+
+
+async def _project_story(context: Context, first: RecordedEvent, version: int) -> Story:
+    before = await context.application.handler.states.load_at(projects.decider, first.stream, version)
+    return ProjectStory(before.state)
+
+
+PROJECT = StreamKind(frozenset(get_args(ProjectEvent)), ProjectCreated, (ProjectDeleted,), _project_story)
 PIPELINE = StreamKind(environments.EVENTS, EnvironmentCreated, (EnvironmentDeleted,), _pipeline_story)
 
 

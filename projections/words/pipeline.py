@@ -8,9 +8,12 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentKeyRotated,
     EnvironmentPolicy,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentSecretDeleted,
+    EnvironmentSecretSet,
     EnvironmentVariableDeleted,
     EnvironmentVariableSet,
     OnRequest,
@@ -78,6 +81,13 @@ def _environment_event_message(before: Pipeline, event: EnvironmentEvent) -> str
             return f"{before.name}: {set_words(before.variables, Variable(name=variable, value=value))}"
         case EnvironmentVariableDeleted(name=variable):
             return f"{before.name}: variable {variable} deleted"
+        case EnvironmentSecretSet(secret=secret):
+            is_new = before.secrets.find(secret.name) is None
+            return f"{before.name}: secret {secret.name} {'set' if is_new else 'changed'}"
+        case EnvironmentSecretDeleted(name=secret):
+            return f"{before.name}: secret {secret} deleted"
+        case EnvironmentKeyRotated(key=key):
+            return f"{before.name}: key of the secrets rotated; key {key} is in use"
         case EnvironmentDeleted():
             return f"{before.name} deleted"
         case _:

@@ -5,11 +5,12 @@ Steps are requested at least once: after a crash, another server sends the same 
 the attempt by the identity of the request, and adopts it. It never begins an attempt twice.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.deployment.plan import Output
 from domain.deployment.step import OldInstance, Phase
@@ -19,7 +20,9 @@ from domain.spec import ServiceSpec, ServiceType
 class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A request for one attempt at a step. Its identity is (deployment, service, phase, attempt).
 
-    *known* is the deployment whose instance has the requested specification and revision, if any.
+    *known* is the deployment whose instance has the requested specification and revision, if any. The specification has
+    the values of *secrets*, which must appear in no output, message, file or argument of a process; *shown* is the same
+    with masks in their places. A request that was read from a file *needs_secrets* again.
     """
 
     environment: UUID
@@ -32,6 +35,23 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     phase: Phase
     attempt: int
     known: UUID | None = None
+    secrets: tuple[str, ...] = ()
+    shown: ServiceSpec | None = None
+    needs_secrets: bool = False
+
+    @property
+    def shown_spec(self) -> ServiceSpec:
+        """The specification without the values of secrets."""
+        return self.shown or self.spec
+
+    def without_secrets(self) -> "StepRequest":
+        """Return the request for a file."""
+        needs = self.needs_secrets or bool(self.secrets)
+        return replace(self, spec=self.shown_spec, shown=None, secrets=(), needs_secrets=needs)
+
+
+OpenSecrets = Callable[[StepRequest], Awaitable[StepRequest]]
+"""Returns a request from a file with its secrets again; raises `StepFailed` if one is missing."""
 
 
 class StepOutput(Protocol):

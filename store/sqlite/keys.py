@@ -1,4 +1,4 @@
-"""The encryption keys of actors' profiles in an SQLite file."""
+"""The encryption keys in an SQLite file."""
 
 import asyncio
 import json
@@ -28,20 +28,20 @@ class SqliteKeys:
         """Open the file *path*, or create it; raises `LogUnavailable`."""
         return cls(await asyncio.to_thread(connect, path), path)
 
-    async def make(self, actor: str) -> bytes:
+    async def make(self, id: str) -> bytes:
         def make() -> bytes:
             with self._database:
                 self._database.execute(
-                    "INSERT OR IGNORE INTO keys VALUES (?, ?)", (actor, secrets.token_bytes(KEY_LENGTH))
+                    "INSERT OR IGNORE INTO keys VALUES (?, ?)", (id, secrets.token_bytes(KEY_LENGTH))
                 )
-            ((key,),) = self._database.execute("SELECT key FROM keys WHERE actor = ?", (actor,))
+            ((key,),) = self._database.execute("SELECT key FROM keys WHERE actor = ?", (id,))
             return bytes(key)
 
         return await self._run(make)
 
-    async def get(self, actors: Collection[str]) -> Mapping[str, bytes]:
+    async def get(self, ids: Collection[str]) -> Mapping[str, bytes]:
         def get() -> Mapping[str, bytes]:
-            wanted = json.dumps(list(actors))
+            wanted = json.dumps(list(ids))
             found = self._database.execute(
                 "SELECT actor, key FROM keys WHERE actor IN (SELECT value FROM json_each(?))", (wanted,)
             )
@@ -49,10 +49,19 @@ class SqliteKeys:
 
         return await self._run(get)
 
-    async def destroy(self, actors: Collection[str]) -> None:
+    async def find(self, prefix: str) -> Collection[str]:
+        def find() -> Collection[str]:
+            found = self._database.execute(
+                "SELECT actor FROM keys WHERE substr(actor, 1, ?) = ?", (len(prefix), prefix)
+            )
+            return [actor for (actor,) in found]
+
+        return await self._run(find)
+
+    async def destroy(self, ids: Collection[str]) -> None:
         def destroy() -> None:
             with self._database:
-                self._database.executemany("DELETE FROM keys WHERE actor = ?", [(actor,) for actor in actors])
+                self._database.executemany("DELETE FROM keys WHERE actor = ?", [(id_,) for id_ in ids])
 
         await self._run(destroy)
 

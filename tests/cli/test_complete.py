@@ -65,6 +65,12 @@ def test_completion_offers_names_of_everything_in_every_shell(named: Shell, proj
                 assert name in offered, (kind, line)
 
 
+def test_completion_offers_the_words_of_the_operator(shell: Shell) -> None:
+    for kind, typed, word in (("bash", "st", "status"), ("zsh", "u", "up"), ("fish", "ex", "explain")):
+        assert word in completed(shell, kind, f"stageline\n{typed}").replace('"', " ").split()
+    assert "--detach" in completed(shell, "bash", "stageline\nup\n--de")
+
+
 def test_completion_begins_with_what_was_typed_in_any_case(named: Shell) -> None:
     assert completed(named, "bash", "stageline\nenvironment\nstage\nedit\n-n\ndata").splitlines() == [
         r"DATABASE\ DEFAULT"

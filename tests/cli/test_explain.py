@@ -2,6 +2,9 @@
 
 import re
 
+from msgspec import convert
+
+from cli.explain import ExplainedDeploymentJson
 from tests.cli.shell import Shell
 
 
@@ -24,10 +27,18 @@ def test_a_deployment_is_explained_and_compared(staging: Shell) -> None:
     retried = [line for line in lines if "attempt" in line]
     assert re.fullmatch(r"      attempt 1: failed [\d.]+s: the job ended with exit code 7", retried[0])
     assert re.fullmatch(r"      attempt 2 after a wait of [\d.]+s: succeeded [\d.]+s", retried[1])
-    assert lines[-1].startswith("Critical path (*): Migrate deploy ")
-    assert re.search(r"→ Web build [\d.]+s → Web deploy [\d.]+s$", lines[-1])
+    assert lines[-1].startswith("Critical path (*): ")
+    assert re.search(r"Migrate deploy [\d.]+s → wait [\d.]+s → Migrate deploy [\d.]+s → ", lines[-1])
+    assert re.search(r"→ Web build [\d.]+s → .*Web deploy [\d.]+s$", lines[-1])
 
     found = staging.done("explain", "2", "--json").json
     assert {"waitSeconds", "usualSeconds", "compared", "stages", "steps", "criticalPath"} == set(found["explanation"])
-    assert [each["attempt"] for each in found["explanation"]["criticalPath"]] == [1, 2, 1, 1]
+    path = found["explanation"]["criticalPath"]
+    assert [each["attempt"] for each in path] == [1, 2, 1, 1]
+    took, *waits = (each["waitSeconds"] for each in path)
+    assert took >= 0
+    assert waits[0] >= 0.1  # the backoff
     assert staging.done("deployment", "explain", "2", "--json").json == found
+    found["explanation"]["criticalPath"] = path * 6
+    *_, last = convert(found, ExplainedDeploymentJson, strict=False).lines()
+    assert last.endswith(" → and 4 more")

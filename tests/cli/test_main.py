@@ -65,7 +65,10 @@ def test_a_misuse_says_what_is_wrong_on_stderr(shell: Shell, words: tuple[str, .
         (("cancel",), "Try: stageline environment cancel"),
         (("apply",), "Try: stageline pipeline apply"),
         (("deployment", "nothing"), "Try: stageline deployment --help"),
-        (("set",), "Try: stageline context set or stageline variable set or stageline actor set"),
+        (
+            ("set",),
+            "Try: stageline context set or stageline variable set or stageline secret set or stageline actor set",
+        ),
     ],
 )
 def test_a_command_that_stands_elsewhere_is_named(shell: Shell, words: tuple[str, ...], hint: str) -> None:
@@ -74,7 +77,10 @@ def test_a_command_that_stands_elsewhere_is_named(shell: Shell, words: tuple[str
 
 @pytest.mark.parametrize(
     ("group", "word"),
-    [("deployment", "retry"), ("deployment", "rollback"), ("deployment", "explain"), ("environment", "redeploy")],
+    [
+        *(("deployment", word) for word in ("approve", "reject", "retry", "rollback", "explain")),
+        ("environment", "redeploy"),
+    ],
 )
 def test_a_word_of_the_operator_is_the_same_command_at_both_places(shell: Shell, group: str, word: str) -> None:
     """Help lists it at the top level only."""

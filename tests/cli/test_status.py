@@ -94,7 +94,10 @@ def test_changes_are_shown_as_they_come_until_the_environment_is_deleted(staging
     staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "exit 7")
     wait_for_line(watching, "Migrate  did not run")
     staging.done("environment", "delete", "--yes")
-    assert finish(watching).code == 0
+    answer = finish(watching)
+    assert (answer.code, any(line.endswith(": deleted") for line in answer.lines)) == (0, True)
+    answer = staging("status")
+    assert (answer.code, answer.err) == (1, "Error: The environment 'staging' was deleted.\n")
 
 
 @pytest.mark.long

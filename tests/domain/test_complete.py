@@ -44,7 +44,7 @@ CHANGED: dict[type, dict[str, Any]] = {
 """A changed value of each field that can change."""
 
 FIXED: dict[type, set[str]] = {
-    Pipeline: {"project", "stages", "incoming"},
+    Pipeline: {"project", "stages", "incoming", "secrets"},  # a difference leaves secrets alone
     Stage: {"id", "services"},
     Service: {"id", "type"},
 }

@@ -50,12 +50,30 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Invalid,
-        errors.InvalidReference(field="env URL", position=5, why="there are no secrets yet"),
+        errors.InvalidReference(field="env URL", position=5, why="expected a dot after environment"),
         "INVALID_REFERENCE",
         (
-            "Invalid reference in env URL, character 5: there are no secrets yet."
+            "Invalid reference in env URL, character 5: expected a dot after environment."
             " To write it as text, double the dollar: $${{."
         ),
+    ),
+    (
+        Invalid,
+        errors.InvalidSecret(secret="KEY", why="its value has a NUL or a lone surrogate"),
+        "INVALID_SECRET",
+        "Invalid secret 'KEY': its value has a NUL or a lone surrogate.",
+    ),
+    (
+        NotFound,
+        errors.SecretNotFound(owner="project", secret="A"),
+        "SECRET_NOT_FOUND",
+        "The project has no secret 'A'.",
+    ),
+    (
+        Conflict,
+        errors.SecretInUse(secret="KEY", services="API, Web"),
+        "SECRET_IN_USE",
+        "Secret 'KEY' is still in use (API, Web): remove the references first.",
     ),
     (
         NotFound,

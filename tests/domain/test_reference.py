@@ -16,6 +16,7 @@ from domain.reference import (
     Piece,
     PortReference,
     Reference,
+    SecretReference,
     UrlReference,
     VariableReference,
     filled,
@@ -29,6 +30,7 @@ KEYS = st.from_regex(r"[A-Za-z_.-][A-Za-z0-9_.-]{0,5}", fullmatch=True)
 REFERENCES: st.SearchStrategy[Reference] = st.one_of(
     st.builds(FactReference, st.sampled_from(Fact)),
     st.builds(VariableReference, KEYS),
+    st.builds(SecretReference, KEYS),
     st.builds(HostReference, NAMES),
     st.builds(PortReference, NAMES, st.integers(0, 19)),
     st.builds(UrlReference, NAMES),
@@ -121,7 +123,7 @@ def test_a_value_is_filled_in_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("text", "position", "why"),
     [
-        ("${{ secrets.KEY }}", 5, "there are no secrets yet"),
+        ("${{ secrets }}", 12, "expected a dot and the name of a secret"),
         ("a ${{ env.HOME }}", 7, "'env' is none of services['NAME'].host"),
         ("${{ project.id }}", 5, "'project.id' is none of"),
         ("${{ deployment.id }}", 5, "'deployment.id' is none of"),

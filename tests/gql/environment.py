@@ -145,7 +145,8 @@ def _stage_snapshot(stage: Data) -> Data:
 def deployment_snapshot(deployment: Data) -> Data:
     """The live *deployment* as a dry run answers it."""
     stages = [
-        _without(stage, "id", "stage") | {"services": [_without(each, "id", "service") for each in stage["services"]]}
+        _without(stage, "id", "stage")
+        | {"services": [_without(each, "id", "service", "stageId") for each in stage["services"]]}
         for stage in deployment["stages"]
     ]
     live = ("cancelledBy", "currentStage", "durationSeconds", "progress")

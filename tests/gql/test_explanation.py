@@ -8,11 +8,11 @@ from projections.explanation import COMPARED
 from tests.gql.environment import Environment
 
 FIELDS = """
-number explanation {
+number durationSeconds explanation {
   waitSeconds usualSeconds compared
   stages { stage { name } seconds usualSeconds }
   steps { service { name } phase seconds usualSeconds isSlow attempts { attempt status backoffSeconds isCritical } }
-  criticalPath { service { name } phase attempt seconds }
+  criticalPath { service { name } phase attempt waitSeconds seconds }
 }
 """
 LIST = f"query ($id: ID!) {{ environment(id: $id) {{ deployments {{ nodes {{ id {FIELDS} }} }} }} }}"
@@ -36,6 +36,8 @@ def test_each_deployment_of_a_list_is_compared_with_the_successful_ones_before_i
     first = nodes[-1]["explanation"]
     assert (first["usualSeconds"], first["steps"][0]["usualSeconds"]) == (None, None)
     assert [(each["phase"], each["attempt"]) for each in first["criticalPath"]] == [("DEPLOY", 1)]
+    path = [each["waitSeconds"] + each["seconds"] for each in first["criticalPath"]]
+    assert sum(path) <= nodes[-1]["durationSeconds"] <= sum(path) + 1
     last = nodes[0]["explanation"]
     (step,) = last["steps"]
     assert (step["service"]["name"], step["phase"], step["attempts"][0]["isCritical"]) == ("job", "DEPLOY", True)

@@ -33,6 +33,7 @@ def _objects(environment: Environment) -> dict[str, Data]:
         "DeploymentService": services(deployment)[0],
         "PipelineEvent": environment.events()[-1],
         "DeploymentEvent": stageline.everything("deploymentEvents", deployment=deployment["id"])[-1],
+        "ProjectEvent": stageline.everything("projectChanges", project=environment.project)[-1],
         "QueueEvent": {"id": queued["id"], "cursor": queued["cursor"], "message": queued["message"]},
         "Token": next(each for each in stageline.everything("tokens") if each["id"] == token["id"]),
         "Actor": next(each for each in stageline.everything("actors") if each["id"] == actor),

@@ -24,14 +24,14 @@ def lines(environment: Environment, deployment: str, service: str) -> list[str]:
     return [line["text"] for line in found if line["service"]["name"] == service and line["kind"] == "LINE"]
 
 
-def pinned(environment: Environment, deployment: str, service: str) -> dict[str, dict[str, str]]:
+def pinned(environment: Environment, deployment: str, service: str) -> dict[str, dict[str, str | None]]:
     """Return the pinned values of a service in a deployment, by phase and reference."""
     query = """query ($id: ID!) {
       deployment(id: $id) { stages { services { name pinnedValues { phase reference value } } } }
     }"""
     stages = environment.stageline.execute(query, id=deployment)["deployment"]["stages"]
     (found,) = [each for stage in stages for each in stage["services"] if each["name"] == service]
-    values: dict[str, dict[str, str]] = {"BUILD": {}, "DEPLOY": {}}
+    values: dict[str, dict[str, str | None]] = {"BUILD": {}, "DEPLOY": {}}
     for each in found["pinnedValues"]:
         values[each["phase"]][each["reference"]] = each["value"]
     return values
@@ -196,14 +196,16 @@ def test_a_missing_output_fails_the_step_and_says_what_the_job_wrote(environment
 def test_the_values_of_a_failed_step_are_known_after_a_variable_changed(environment: Environment) -> None:
     gate = environment.gate
     environment.do("setEnvironmentVariables", variables=[variable("REGION", "eu")])
-    environment.add(
-        "job", buildCommands=["true"], runCommand=f"echo ${{{{ variables.REGION }}}}; test -e {gate}", retries=1
-    )
+    environment.do("setEnvironmentSecret", name="KEY", value="correct horse battery staple")
+    run = f"echo ${{{{ variables.REGION }}}} ${{{{ secrets.KEY }}}}; test -e {gate}"
+    environment.add("job", buildCommands=["true"], runCommand=run, retries=1)
     deployment = environment.do("deploy")["id"]
     assert outcome(environment, deployment) == "DEPLOYMENT_FAILED"
-    assert pinned(environment, deployment, "job") == {key: {"variables.REGION": "eu"} for key in ("BUILD", "DEPLOY")}
+    assert pinned(environment, deployment, "job") == {
+        key: {"variables.REGION": "eu", "secrets.KEY": None} for key in ("BUILD", "DEPLOY")
+    }
     environment.do("setEnvironmentVariables", variables=[variable("REGION", "us")])
-    assert pinned(environment, deployment, "job")["DEPLOY"] == {"variables.REGION": "eu"}
+    assert pinned(environment, deployment, "job")["DEPLOY"]["variables.REGION"] == "eu"
 
 
 def test_a_job_that_writes_nonsense_fails(environment: Environment) -> None:

@@ -98,6 +98,12 @@ def _with_a_key_of_another(environment: Environment) -> Asked:
     return _in("createStage", name="Two", idempotencyKey="one")(environment)
 
 
+def _while_a_service_uses_it(environment: Environment) -> Asked:
+    environment.do("setEnvironmentSecret", name="KEY", value="value of the key")
+    environment.add("api", runCommand="true ${{ secrets.KEY }}")
+    return _in("deleteEnvironmentSecrets", names=["KEY"])(environment)
+
+
 CASES: list[tuple[str, Wrong, str]] = [
     ("INVALID_NAME", _in("createStage", name=" \t "), "Invalid name '': it is empty."),
     ("INVALID_NAME", _in("createStage", name="a\0b"), r"Invalid name 'a\x00b': control characters are not allowed."),
@@ -147,11 +153,22 @@ CASES: list[tuple[str, Wrong, str]] = [
         "The environment has no variable 'NONE'.",
     ),
     (
+        "INVALID_SECRET",
+        _in("setEnvironmentSecret", name="KEY", value=""),
+        "Invalid secret 'KEY': its value has 0 bytes; 1 to 10,000 are allowed.",
+    ),
+    ("SECRET_NOT_FOUND", _in("deleteEnvironmentSecrets", names=["NONE"]), "The environment has no secret 'NONE'."),
+    (
+        "SECRET_IN_USE",
+        _while_a_service_uses_it,
+        "Secret 'KEY' is still in use (api): remove the references first.",
+    ),
+    (
         "INVALID_REFERENCE",
-        _in("addService", name="api", type="JOB", spec={"runCommand": "${{ secrets.KEY }}"}),
+        _in("addService", name="api", type="JOB", spec={"runCommand": "${{ secrets }}"}),
         (
-            "Invalid reference in runCommand, character 5: there are no secrets yet: use a variable for a value that is"
-            " not secret. To write it as text, double the dollar: $${{."
+            "Invalid reference in runCommand, character 12: expected a dot and the name of a secret. To write it as"
+            " text, double the dollar: $${{."
         ),
     ),
     (

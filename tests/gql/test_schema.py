@@ -24,6 +24,7 @@ from domain.pipeline.environment import OnRequest, Target
 from domain.pipeline.gate import OnTimeout
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
+from domain.project import ProjectEvent
 from domain.spec import ServiceType
 from gql import schema
 from gql.contract import refusal
@@ -35,6 +36,7 @@ from gql.types.environment import EnvironmentOrder
 from gql.types.event import DeploymentEventType, QueueEventType
 from gql.types.instance import PlannedAction
 from gql.types.progress import ServiceWaitReason
+from gql.types.project_event import ProjectEventType
 from store.log import Origin
 from store.output import LineKind
 from tests.serving import ROOT
@@ -49,13 +51,14 @@ ENUMS: dict[str, type[Enum]] = {
     "EnvironmentOrder": EnvironmentOrder,
     "LogKind": LineKind,
     "OnFailure": OnFailure,
-    "OnTimeout": OnTimeout,
     "OnRequest": OnRequest,
+    "OnTimeout": OnTimeout,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
     "PlannedAction": PlannedAction,
     "StepPhase": Phase,
     "PipelineEventType": PipelineEventType,
+    "ProjectEventType": ProjectEventType,
     "QueueEventType": QueueEventType,
     "RefusalCode": refusal.RefusalCode,
     "ServiceType": ServiceType,
@@ -134,7 +137,12 @@ def test_the_enums_are_the_domains_own_and_those_that_stand_for_its_types() -> N
 
 @pytest.mark.parametrize(
     ("shown", "events"),
-    [(DeploymentEventType, DeploymentEvent), (PipelineEventType, PipelineEvent), (QueueEventType, QueueEvent)],
+    [
+        (DeploymentEventType, DeploymentEvent),
+        (PipelineEventType, PipelineEvent),
+        (ProjectEventType, ProjectEvent),
+        (QueueEventType, QueueEvent),
+    ],
 )
 def test_every_event_has_its_type(shown: type[Enum], events: object) -> None:
     assert {type_.value for type_ in shown} == {event.__name__ for event in get_args(events)}
@@ -153,7 +161,7 @@ def test_one_answer_may_have_the_type_of_every_kind_of_event() -> None:
         kind.name: [name for name, field in kind.fields.items() if is_leaf_type(get_named_type(field.type))]
         for kind in kinds
     }
-    assert leaves.keys() == {"DeploymentEvent", "PipelineEvent", "QueueEvent"}
+    assert leaves.keys() == {"DeploymentEvent", "PipelineEvent", "ProjectEvent", "QueueEvent"}
     fields = " ".join(f"... on {name} {{ {' '.join(own)} }}" for name, own in leaves.items())
     asked = f'subscription {{ environmentEvents(environment: "x") {{ {fields} }} }}'
     assert validate(schema.schema._schema, parse(asked)) == []
@@ -173,4 +181,4 @@ def test_no_field_begins_with_the_name_of_its_type_but_those_that_tell_kinds_of_
         for name in getattr(type_, "fields", {})
         if name.lower().startswith(type_.name.lower())
     }
-    assert found == {"deploymentEventType", "pipelineEventType", "queueEventType"}
+    assert found == {"deploymentEventType", "pipelineEventType", "projectEventType", "queueEventType"}

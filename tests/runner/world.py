@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from application import deployment as writing
 from application.handler import Handler, Transaction
+from application.secret import Vault
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment.plan import Output
@@ -22,10 +23,11 @@ from domain.pipeline.stage import CreateStage
 from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceSpec, ServiceType
 from runner.runner import Runner
+from runner.secret import SecretOpener
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
 from store.ids import new
 from store.log import Author, EventLog, IdempotencyKey, LogUnavailable, Origin, Receipt, RecordedEvent, StreamChange
-from store.memory import MemoryLog
+from store.memory import MemoryKeys, MemoryLog
 from store.output import OutputStore
 
 Do = Callable[[StepRequest, StepOutput], Awaitable[None]]
@@ -157,11 +159,13 @@ class World:
     def __init__(self, log: EventLog, outputs: OutputStore) -> None:
         self.log, self.outputs = log, outputs
         self.handler = Handler(log)
+        self.vault = Vault(self.handler.states, MemoryKeys())
         self.target = Functions()
 
     def runner(self, target: Target = Target.PROCESS) -> Runner:
         self.target.is_local = target is Target.PROCESS
-        return Runner(self.handler, {target: self.target}, self.outputs, f"worker-{uuid4()}")
+        secrets = SecretOpener(self.handler.states, self.vault)
+        return Runner(self.handler, {target: self.target}, self.outputs, f"worker-{uuid4()}", secrets)
 
     async def environment(
         self,

@@ -6,6 +6,7 @@ import { Deployments } from "../deployment/list";
 import { HistoryPage } from "../history/page";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
+import { Secrets } from "../secret/section";
 import { Trends } from "../trend/page";
 import { Variables } from "../variable/page";
 import { ENVIRONMENT } from "./documents";
@@ -38,7 +39,12 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
       {tab === "deployments" && <Deployments environment={id} />}
       {tab === "history" && <HistoryPage environment={id} />}
       {tab === "trends" && <Trends environment={id} />}
-      {tab === "variables" && <Variables environment={id} project={environment.project} />}
+      {tab === "variables" && (
+        <>
+          <Variables environment={id} project={environment.project} />
+          <Secrets environment={id} project={environment.project} />
+        </>
+      )}
       {title === "Not found" && <p className="empty">There is no such page.</p>}
     </Shell>
   );

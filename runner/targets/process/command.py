@@ -14,7 +14,7 @@ from domain.spec import Health, ServiceType, TcpCheck
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt
-from runner.targets.process.health import Instance, find_problem, wait_until_healthy
+from runner.targets.process.health import COMMAND, Instance, find_problem, wait_until_healthy
 from runner.targets.process.table import STAMP
 
 STEADY_TIME = 1.0
@@ -57,8 +57,13 @@ async def is_up(request: StepRequest, attempt: ProcessAttempt, account: Account 
 def instance_of(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> Instance:
     """Return the instance of *attempt* for its checks, whose commands have its stamp, so that they end with it."""
     ports = attempt.record.ports
-    environment = {**variables(request, ports, account), STAMP: str(attempt.folder)}
-    return Instance(ports=ports, directory=directory(request), variables=environment, account=account)
+    return Instance(
+        ports=ports,
+        directory=directory(request),
+        variables={**variables(request, ports, account), STAMP: str(attempt.folder)},
+        account=account,
+        has_secrets=request.spec.health != request.shown_spec.health,
+    )
 
 
 async def sleep_until(moment: float) -> None:
@@ -69,9 +74,22 @@ async def sleep_until(moment: float) -> None:
 def subject(request: StepRequest, record: AttemptRecord) -> str:
     """Return the command that ran last, in words."""
     if request.phase is Phase.BUILD:
-        command = request.spec.build[record.command - 1].split("\n")[0]
+        command = request.shown_spec.build[record.command - 1].split("\n")[0]
         return f"build command {record.command} ({command[:80]})"
     return "the job" if request.type is ServiceType.JOB else "the process"
+
+
+def hidden(request: StepRequest, commands: Sequence[str]) -> tuple[Sequence[str], dict[str, str]]:
+    """Return *commands* of *request* as all users of the machine may see them (ps), and the variables that they need.
+
+    A command with a secret is in a variable, which only the user of the process can read.
+    """
+    shown = request.shown_spec
+    written = shown.build if request.phase is Phase.BUILD else (shown.run,)
+    pairs = enumerate(zip(commands, written, strict=True))
+    own = {f"{COMMAND}_{at}": each for at, (each, safe) in pairs if each != safe}
+    found = [f'eval "${COMMAND}_{at}"' if f"{COMMAND}_{at}" in own else each for at, each in enumerate(commands)]
+    return found, own
 
 
 def outcome(record: AttemptRecord) -> str:

@@ -18,12 +18,15 @@ from itertools import chain, count
 from pathlib import Path
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from domain.deployment.plan import Output
 from domain.deployment.step import OldInstance, Phase
 from domain.spec import ServiceType
 from runner.first import first
+from runner.mask import Mask
 from runner.targets import outputs
-from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.contract import OpenSecrets, StepFailed, StepOutput, StepRequest
 from runner.targets.process import command
 from runner.targets.process import start as starts
 from runner.targets.process.account import Account
@@ -45,7 +48,8 @@ class ProcessExecutor:
     (`command.OWN_VARIABLES`, and all that begin with STAGELINE_). In addition they get STAGELINE_ENVIRONMENT,
     STAGELINE_DEPLOYMENT, STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and
     STAGELINE_STEP (the attempt's folder). A deployed service also gets PORT and PORT_0, PORT_1 …, and a JOB
-    STAGELINE_OUTPUT. The spec's own variables override all of these but STAGELINE_STEP and STAGELINE_OUTPUT.
+    STAGELINE_OUTPUT. The spec's own variables override all of these but STAGELINE_STEP and STAGELINE_OUTPUT. A command
+    with secrets is in STAGELINE_COMMAND_0, STAGELINE_COMMAND_1 …, and not in an argument, which all users can see.
 
     An environment has one deployment at a time. So the first attempt of a deployment at a service removes the ended
     attempts of earlier deployments: nothing will adopt them again.
@@ -55,8 +59,9 @@ class ProcessExecutor:
 
     is_local = True
 
-    def __init__(self, data: Path, account: Account | None = None) -> None:
+    def __init__(self, data: Path, account: Account | None = None, open_secrets: OpenSecrets | None = None) -> None:
         self._account = account
+        self._open_secrets = open_secrets
         self._root = data.resolve() / "processes"
         self._recent: deque[int] = deque(maxlen=1000)  # assigned ports, on which a service may not listen yet
         self._tailed: set[Path] = set()  # folders of attempts whose log is being copied
@@ -91,7 +96,11 @@ class ProcessExecutor:
         for instance in self._instances(request):
             start = starts.read(instance.folder / starts.OWN)
             if start is not None and start.request.deployment == request.known and instance.is_running:
-                return await command.is_up(start.request, instance, self._account)
+                try:
+                    known = await self._with_secrets(start.request)
+                except StepFailed:
+                    return False
+                return await command.is_up(known, instance, self._account)
         return False
 
     async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
@@ -108,16 +117,22 @@ class ProcessExecutor:
         old = starts.read(attempt.folder / starts.REPLACED)
         if old is None or attempt.is_alive_in(await tables.read()):
             return None
-        number = old.request.number
+        number, mask = old.request.number, Mask(())
         try:
+            old = replace(old, request=await self._with_secrets(old.request))
+            mask = Mask(old.request.secrets)
             again = await self._again(request, old)
             healthy = command.wait_until_up(old.request, again, self._account)
             await first([healthy, again.wait()])
             if not again.is_running:
                 raise StepFailed(f"the process {command.outcome(again.record)} before it was healthy")
         except StepFailed as failure:
-            return OldInstance(number=number, problem=failure.reason)
+            return OldInstance(number=number, problem=mask.text(failure.reason))
         return OldInstance(number=number, ports=again.record.ports)
+
+    async def _with_secrets(self, request: StepRequest) -> StepRequest:
+        """Return a request from a file with its secrets; raise `StepFailed` if one is missing."""
+        return request if self._open_secrets is None else await self._open_secrets(request)
 
     async def _again(self, request: StepRequest, old: InstanceStart) -> ProcessAttempt:
         """Start the old instance again, or find it, unless the machine was restarted since; then start it anew."""
@@ -167,11 +182,11 @@ class ProcessExecutor:
                         attempt.rotate()
 
     @asynccontextmanager
-    async def _watching(self, attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:
+    async def _watching(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:
         """Copy the output of *attempt* during the block; at `StepFailed`, record it and stop the attempt."""
         self._tailed.add(attempt.folder)
         try:
-            tail = Tail(attempt.log, output, await output.offset())
+            tail = Tail(attempt.log, output, await output.offset(), Mask(request.secrets))
             try:
                 if reason := attempt.record.failed:
                     raise StepFailed(reason)
@@ -189,7 +204,7 @@ class ProcessExecutor:
         self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput, seconds: float
     ) -> None:
         """Wait for a build or job; raise `StepFailed` if it fails or takes longer than *seconds*."""
-        async with self._watching(attempt, output) as tail:
+        async with self._watching(request, attempt, output) as tail:
             await tail.follow(attempt.wait(), command.sleep_until(attempt.record.began + seconds))
             record = attempt.record
             if attempt.is_running:
@@ -200,7 +215,7 @@ class ProcessExecutor:
 
     async def _wait_for_service(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
         """Wait until the service is healthy; raise `StepFailed` if it ends before or the time is up."""
-        async with self._watching(attempt, output) as tail:
+        async with self._watching(request, attempt, output) as tail:
             if attempt.record.is_settled and attempt.is_running:
                 return  # it was found healthy before a crash, after which the rest of its output is copied
             await tail.follow(attempt.wait(), command.wait_until_up(request, attempt, self._account))
@@ -236,10 +251,11 @@ class ProcessExecutor:
         ports: Sequence[int] = (),
         own: Mapping[str, str] = {},
     ) -> None:
+        visible, hidden = command.hidden(request, commands)
         attempt.begin(
-            commands,
+            visible,
             command.directory(request),
-            {**command.variables(request, ports, self._account), **own},
+            {**command.variables(request, ports, self._account), **own, **hidden},
             ports,
             name=request.name,
             grace=request.spec.stop_grace,

@@ -24,17 +24,24 @@ from runner.targets.process.account import Account
 FIRST_PAUSE = 0.02
 """Pause before the second try, in seconds."""
 
+COMMAND = "STAGELINE_COMMAND"
+"""Name of the variable that has a command with secrets."""
+
 HOSTS = ("127.0.0.1", "::1")
 """Addresses that a check tries: a service may listen on either."""
 
 
 class Instance(Struct, frozen=True, kw_only=True):
-    """A started service: its ports, and the directory, variables and user of its check's command."""
+    """A started service: its ports, and the directory, variables and user of its check's command.
+
+    Nobody else may see a command that *has_secrets*.
+    """
 
     ports: Sequence[int]
     directory: Path
     variables: Mapping[str, str]
     account: Account | None = None
+    has_secrets: bool = False
 
 
 class Unhealthy(Exception):
@@ -124,12 +131,12 @@ async def _command(command: str, instance: Instance) -> None:
     process = await asyncio.create_subprocess_exec(
         "/bin/sh",
         "-c",
-        command,
+        f'eval "${COMMAND}"' if instance.has_secrets else command,
         stdin=null,
         stdout=null,
         stderr=null,
         cwd=instance.directory,
-        env=instance.variables,
+        env={**instance.variables, COMMAND: command} if instance.has_secrets else instance.variables,
         start_new_session=True,
         **({} if instance.account is None else instance.account.options),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runner.targets.contract import StepRequest
 from store.sqlite import disk
@@ -25,18 +26,18 @@ class InstanceStart(Struct, frozen=True, kw_only=True):
 
 
 def write(file: Path, start: InstanceStart) -> None:
-    """Store *start* whole or not at all, for the owner only: variables may be secrets."""
+    """Store *start* whole or not at all, for the owner only; the values of secrets are left out."""
     disk.make_folder(file.parent)
     part = file.with_name(f"{file.name}.part")
     with open(part, "wb", opener=disk.open_private) as written:
-        written.write(msgspec.json.encode(start))
+        written.write(msgspec.json.encode(replace(start, request=start.request.without_secrets())))
         written.flush()
         os.fsync(written.fileno())
     part.replace(file)
 
 
 def read(file: Path) -> InstanceStart | None:
-    """Return the stored start; None if there is none, as of an instance of a former version."""
+    """Return the stored start, which may need secrets; None if there is none, as of an instance of a former version."""
     with suppress(FileNotFoundError, msgspec.DecodeError):
         return msgspec.json.decode(file.read_bytes(), type=InstanceStart)
     return None

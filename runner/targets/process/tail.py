@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from runner.mask import Mask
 from runner.targets.contract import StepOutput
 from runner.targets.process.attempt import MAX_LOG
 from store.attempt import MAX_BYTES
@@ -22,9 +23,13 @@ SHORT_PAUSE, LONG_PAUSE = 0.02, 0.08
 
 
 class Tail:
-    """A copier of the lines of *file* to *output*, from byte *position* on."""
+    """A copier of the lines of *file* to *output*, from byte *position* on; *mask* hides secrets in them.
 
-    def __init__(self, file: Path, output: StepOutput, position: int) -> None:
+    A value whose end is still to come stays in the file, so a copier that continues after a crash finds it whole.
+    """
+
+    def __init__(self, file: Path, output: StepOutput, position: int, mask: Mask | None = None) -> None:
+        self._mask = mask or Mask(())
         self._file = file
         self._output = output
         self._position = position
@@ -51,19 +56,30 @@ class Tail:
         """Copy the complete lines in the file, and with *rest* an unfinished one; return whether there was any."""
         before = self._position
         while data := self._read(MAX_READ):
-            lines, length = split_lines(data, rest=rest and len(data) < MAX_READ)
+            is_full = len(data) == MAX_READ
+            text, lines, length = self._hidden(data, rest=rest and not is_full)
+            if is_full and not length:  # no value is that long
+                text, lines, length = self._hidden(data, rest=True)
             if lines:
                 await self._output.write(lines, self._position + length)
                 self._unfinished = ""
             self._position += length
-            if not length or len(data) < MAX_READ:
-                await self._show_unfinished(data[length:])
+            if not length or not is_full:
+                await self._show_unfinished(text[length:])
                 self._limit_size()
                 break
         return self._position > before
 
+    def _hidden(self, data: bytes, *, rest: bool) -> tuple[bytes, list[str], int]:
+        """Return *data* without secrets, the complete lines in it, and their length, which ends in no secret."""
+        hidden = self._mask.hide(data, is_end=rest)
+        lines, length = split_lines(hidden.data, rest=rest)
+        if (whole := hidden.whole(length)) < length:
+            lines, length = split_lines(hidden.data[:whole], rest=False)
+        return hidden.data, [self._mask.shown(line) for line in lines], length
+
     async def _show_unfinished(self, data: bytes) -> None:
-        text = last_state(data)
+        text = self._mask.shown(last_state(data))
         if text != self._unfinished:
             self._unfinished = text
             await self._output.show_unfinished(text)
