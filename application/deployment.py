@@ -6,33 +6,41 @@ in the queue and admits the next one. Each function returns its subject's stream
 `Handler.transact`.
 """
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import UUID
 
 from application.handler import StreamState, Transaction, mismatch
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain.access import ENGINE
+from domain.deployment import action as actions
 from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
+from domain.deployment.effect import Effect
 from domain.deployment.gate import ApproveStage, RejectStage, Review
 from domain.deployment.hold import HoldCommand
-from domain.deployment.instance import Instance
+from domain.deployment.instance import Instance, LastRun
 from domain.deployment.plan import Plan
 from domain.deployment.queue import (
+    FREEZABLE,
     Action,
     CloseDeployment,
+    DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
     Queue,
     RequestDeployment,
+    ThawDeployments,
 )
 from domain.deployment.selection import WHOLE, Selection
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
+    CancelServices,
     DeploymentCommand,
     PlanDeployment,
     SupersedeDeployment,
@@ -45,12 +53,20 @@ from domain.errors import (
     DeploymentNotAdmitted,
     DeploymentNotFound,
     DeploymentOver,
+    EnvironmentFrozen,
     EnvironmentNotFound,
 )
+from domain.pipeline import freeze as freezes
 from domain.pipeline import need as needs
-from domain.pipeline.environment import OnRequest
-from domain.pipeline.ref import StageRef
-from domain.project import EnvironmentId
+from domain.pipeline.environment import EnvironmentPolicy
+from domain.pipeline.freeze import OnFreeze
+from domain.pipeline.ref import ServiceRef, StageRef
+from domain.pipeline.state import Pipeline
+from domain.project import EnvironmentId, Project
+from domain.spec import ServiceType
+
+DEFAULT_POLICY = EnvironmentPolicy()
+"""The policy of a request that the server makes itself."""
 
 
 async def request(
@@ -63,20 +79,16 @@ async def request(
     action: Action = Action.DEPLOY,
     revision: str | None = None,
     selection: Selection = WHOLE,
+    ignores_freeze: bool = False,
 ) -> DeploymentId:
     """Pin the current pipeline and queue *deployment*; *expected* is the expected version of the pipeline.
 
     *revision* is that of the services' sources. The action DEPLOY leaves unchanged services as they are, REDEPLOY none.
+    With *ignores_freeze* it is neither refused nor held by a freeze.
     Return the deployment that carries out the request, a waiting one if the request merged. Raises
     `EnvironmentNotFound`, `VersionMismatch`, `LimitReached`, and the refusals of `domain.deployment.plan.make`.
     """
-    pipeline = await transaction.load(pipelines.decider, environment)
-    if not pipeline.state.exists:
-        raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
-    if expected is not None and expected != pipeline.version:
-        raise mismatch(environment, expected, pipeline.version)
-    assert pipeline.state.project is not None, "an environment that exists has a project"
-    project = (await transaction.load(projects.decider, pipeline.state.project)).state
+    pipeline, project = await _pinned(transaction, environment, expected)
     plan = plans.make(
         pipeline.state,
         pipeline.version,
@@ -95,8 +107,60 @@ async def request(
         action,
         plan,
         project.version,
-        pipeline.state.policy.on_request,
+        pipeline.state.policy,
+        ignores_freeze,
     )
+
+
+async def act(
+    transaction: Transaction,
+    environment: EnvironmentId,
+    deployment: DeploymentId,
+    actor: str,
+    effect: Effect,
+    expected: int | None = None,
+    *,
+    selection: Selection = WHOLE,
+) -> DeploymentId:
+    """Queue *deployment*, which restarts, starts, stops or deletes what runs of the *selection*.
+
+    *expected* is the expected version of the pipeline. Return the deployment that carries out the request. Raises
+    `EnvironmentNotFound`, `VersionMismatch`, `LimitReached`, and the refusals of `domain.deployment.action.plan`.
+    """
+    pipeline, project = await _pinned(transaction, environment, expected)
+    queue = (await transaction.load(queues.decider, queues.stream(environment))).state
+    instances, last_runs = None, dict[int, LastRun]()
+    if not queue.open:
+        instances = {each.service.int: each for each in await _instances(transaction, queue)}
+        if effect.is_start:
+            last_runs = {each.service.int: each for each in await _last_runs(transaction, instances.values())}
+    plan = actions.plan(pipeline.state, pipeline.version, project, effect, selection, instances, last_runs)
+    action, policy = Action(effect), pipeline.state.policy
+    return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version, policy)
+
+
+async def _pinned(
+    transaction: Transaction, environment: EnvironmentId, expected: int | None
+) -> tuple[StreamState[Pipeline], Project]:
+    """Return the present pipeline of *environment* and its project; raises as `request` does."""
+    pipeline = await transaction.load(pipelines.decider, environment)
+    if not pipeline.state.exists:
+        raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
+    if expected is not None and expected != pipeline.version:
+        raise mismatch(environment, expected, pipeline.version)
+    assert pipeline.state.project is not None, "an environment that exists has a project"
+    return pipeline, (await transaction.load(projects.decider, pipeline.state.project)).state
+
+
+async def _last_runs(transaction: Transaction, instances: Iterable[Instance]) -> tuple[LastRun, ...]:
+    """Return how the services of *instances* ran last, but of jobs, which do not stay up."""
+    found = []
+    for each in instances:
+        source = (await transaction.load(deployments.decider, each.deployment)).state
+        run = source.run_of(each.service)
+        if run is not None and run.service.type is not ServiceType.JOB:
+            found.append(actions.last_run(source, each))
+    return tuple([each for each in found if each is not None])
 
 
 async def _running(transaction: Transaction, environment: EnvironmentId) -> set[int] | None:
@@ -104,7 +168,7 @@ async def _running(transaction: Transaction, environment: EnvironmentId) -> set[
     queue = (await transaction.load(queues.decider, queues.stream(environment))).state
     if queue.open:
         return None
-    return {each.service.int for each in await _instances(transaction, queue)}
+    return {each.service.int for each in await _instances(transaction, queue) if each.is_running}
 
 
 async def _instances(transaction: Transaction, queue: Queue) -> tuple[Instance, ...]:
@@ -121,6 +185,7 @@ async def repeat(
     actor: str,
     action: Action,
     expected: int | None = None,
+    ignores_freeze: bool = False,
 ) -> DeploymentId:
     """Queue *deployment*, which retries the ended deployment *source* or rolls back to it.
 
@@ -145,9 +210,7 @@ async def repeat(
         assert pipeline.project is not None, "an environment that exists has a project"
         project = (await transaction.load(projects.decider, pipeline.project)).state
         needs.check_secrets(wanted, (*pipeline.secrets.names, *project.secrets.names))
-    return await _enqueue(
-        transaction, environment, deployment, actor, action, plan, on_request=pipeline.policy.on_request
-    )
+    return await _enqueue(transaction, environment, deployment, actor, action, plan, 0, pipeline.policy, ignores_freeze)
 
 
 async def _enqueue(
@@ -158,9 +221,17 @@ async def _enqueue(
     action: Action,
     plan: Plan,
     project_version: int = 0,
-    on_request: OnRequest = OnRequest.MERGE,
+    policy: EnvironmentPolicy = DEFAULT_POLICY,
+    ignores_freeze: bool = False,
 ) -> DeploymentId:
-    """Queue *deployment* with *plan*; return it, or the waiting one that the request merged into."""
+    """Queue *deployment* with *plan*; return it, or the waiting one that the request merged into.
+
+    Raises `EnvironmentFrozen` or `LimitReached`.
+    """
+    frozen = freezes.frozen(policy.freezes, datetime.now(UTC)) if policy.freezes else None
+    is_refused = frozen is not None and frozen.freeze.action is OnFreeze.REFUSE
+    if frozen is not None and is_refused and action in FREEZABLE and not ignores_freeze:
+        raise EnvironmentFrozen(until=frozen.words, cron=frozen.freeze.cron)
     wish = RequestDeployment(
         deployment=deployment,
         action=action,
@@ -171,7 +242,9 @@ async def _enqueue(
         project_version=project_version,
         services=tuple(sorted(each.id for each in plan.services if each.is_due)) if plan.is_partial else (),
         undoes=plan.undoes,
-        on_request=on_request,
+        on_request=policy.on_request,
+        frozen=None if frozen is None else frozen.until,
+        ignores_freeze=ignores_freeze,
     )
     stream = queues.stream(environment)
     before = (await transaction.load(queues.decider, stream)).state
@@ -185,7 +258,10 @@ async def _enqueue(
     place, number = next((at, known.number) for at, known in enumerate(open_) if known.deployment == deployment)
     command = PlanDeployment(environment=environment, number=number, action=action, plan=plan)
     await transaction.do(deployments.decider, deployment, command)
-    if place > 0 and plan.undoes is None:  # otherwise it is admitted next
+    held = open_[place].frozen_until
+    if held is not None:
+        await transaction.do(deployments.decider, deployment, RecordWait(cause=_freeze(held)))
+    elif place > 0 and plan.undoes is None:  # otherwise it is admitted next
         cause = WaitCause(reason=WaitReason.DEPLOYMENT, number=open_[0].number, more=place - 1)
         await transaction.do(deployments.decider, deployment, RecordWait(cause=cause))
     return deployment
@@ -205,10 +281,14 @@ async def take_up(
     queue = await transaction.load(queues.decider, queues.stream(loaded.state.environment))
     if queue.state.admitted is None or queue.state.admitted.deployment != deployment:
         raise DeploymentNotAdmitted()
-    is_first = loaded.state.status is Status.QUEUED
-    instances = await _instances(transaction, queue.state) if is_first else ()
-    secrets = await _secrets(transaction, loaded.state) if is_first else ()
-    command = TakeUpDeployment(worker=worker, instances=instances, secrets=secrets, at=at)
+    instances, last_runs, secrets = tuple[Instance, ...](), tuple[LastRun, ...](), tuple[SecretVersion, ...]()
+    if loaded.state.status is Status.QUEUED:
+        instances, secrets = await _instances(transaction, queue.state), await _secrets(transaction, loaded.state)
+        plan = loaded.state.plan
+        if plan is not None and plan.effect.is_start:
+            due = {service.id.int for service in plan.services if service.is_due}
+            last_runs = await _last_runs(transaction, [each for each in instances if each.service.int in due])
+    command = TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, secrets=secrets, at=at)
     await _do(transaction, deployment, command)
     return deployment
 
@@ -241,16 +321,21 @@ async def report(
 
 
 async def cancel(
-    transaction: Transaction, deployment: DeploymentId, forced: bool = False, expected: int | None = None
+    transaction: Transaction,
+    deployment: DeploymentId,
+    forced: bool = False,
+    expected: int | None = None,
+    services: tuple[ServiceRef, ...] = (),
 ) -> DeploymentId:
-    """Cancel *deployment*, waiting or running; *expected* is the expected version of the deployment.
+    """Cancel *deployment*, waiting or running, or only *services* of it; *expected* is its expected version.
 
-    Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
+    Raises `DeploymentNotFound`, `VersionMismatch`, `DeploymentOver` or `ServiceNotFound`.
     """
     loaded = await transaction.load(deployments.decider, deployment)
     if expected is not None and expected != loaded.version:
         raise mismatch(deployment, expected, loaded.version)
-    await _do(transaction, deployment, CancelDeployment(forced=forced))
+    command = CancelServices(services=services, forced=forced) if services else CancelDeployment(forced=forced)
+    await _do(transaction, deployment, command)
     return deployment
 
 
@@ -323,5 +408,36 @@ async def _do(transaction: Transaction, deployment: DeploymentId, command: Deplo
         assert after.environment is not None
         if after.rolls_back:
             await _undo(transaction, deployment, after, after.environment)
-        close = CloseDeployment(deployment=deployment, has_run=after.worker is not None)
+        frozen = await _frozen(transaction, after.environment)
+        close = CloseDeployment(deployment=deployment, has_run=after.worker is not None, frozen=frozen)
         await transaction.do(queues.decider, queues.stream(after.environment), close)
+        await _record_holds(transaction, after.environment)
+
+
+async def release(transaction: Transaction, environment: EnvironmentId, now: datetime) -> UUID:
+    """Let the deployments of *environment* go on that were held until *now*, unless it is frozen again."""
+    stream = queues.stream(environment)
+    frozen = await _frozen(transaction, environment, now)
+    await transaction.do(queues.decider, stream, ThawDeployments(now=now, frozen=frozen))
+    await _record_holds(transaction, environment)
+    return stream
+
+
+async def _frozen(transaction: Transaction, environment: EnvironmentId, now: datetime | None = None) -> datetime | None:
+    """Return the end of the freeze of *environment*, if deployments wait in it and it is frozen."""
+    if not (await transaction.load(queues.decider, queues.stream(environment))).state.waiting:
+        return None
+    policy = (await transaction.load(pipelines.decider, environment)).state.policy
+    frozen = freezes.frozen(policy.freezes, datetime.now(UTC) if now is None else now) if policy.freezes else None
+    return None if frozen is None else frozen.until
+
+
+async def _record_holds(transaction: Transaction, environment: EnvironmentId) -> None:
+    """Record in the deployments that they wait for the end of a freeze, if that was decided for them now."""
+    for event in transaction.events(queues.stream(environment)):
+        if isinstance(event, DeploymentFrozen):
+            await transaction.do(deployments.decider, event.deployment, RecordWait(cause=_freeze(event.until)))
+
+
+def _freeze(until: datetime) -> WaitCause:
+    return WaitCause(reason=WaitReason.FREEZE, deadline=until)

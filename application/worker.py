@@ -88,7 +88,9 @@ async def wait_of(states: States, roster: Roster, deployment: DeploymentId) -> W
     place = next((place for place, request in enumerate(open_) if request.deployment == deployment), None)
     if place is None:
         return None
-    first = open_[0]
+    first, held = open_[0], open_[place].frozen_until
+    if held is not None:
+        return Wait(reason=WaitReason.FREEZE, message=f"the environment is frozen until {held:%Y-%m-%d %H:%M} UTC")
     blocked = next((wait for wait in await roster.waits() if wait.deployment == first.deployment), None)
     if place > 0:
         more = f" and {place - 1} more" if place > 1 else ""

@@ -44,6 +44,7 @@ TICK = 0.5
 class PhaseName(StrEnum):
     BUILD = "build"
     DEPLOY = "deploy"
+    STOP = "stop"
 
 
 @command(app, "list", "stageline deployment list --limit 5")

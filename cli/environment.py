@@ -8,7 +8,7 @@ import typer
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
-from cli import complete, config, pipeline, run, stage, watch
+from cli import action, complete, config, pipeline, run, stage, watch
 from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
 from cli.chosen import Chosen
 from cli.client import Client, Document
@@ -17,6 +17,7 @@ from cli.confirm import Yes, confirm
 from cli.errors import Misused
 from cli.output import Output, moment
 from cli.pipeline import EnvironmentJson, PipelineJson
+from cli.policy import IgnoreFreeze, read_freeze
 from cli.scope import ENVIRONMENTS, ProjectOption, Scope, environment_names, find_project
 from cli.text import plain, table
 
@@ -95,9 +96,10 @@ DEPLOY, REDEPLOY = (
         run.DEPLOYMENT + run.SNAPSHOT,
         environment="ID!",
         revision="String",
+        ignoreFreeze="Boolean",
         services="[ID!]",
         stages="[ID!]",
-        withDependencies="Boolean!",
+        withDependencies="Boolean! = false",
         **VERSIONED,
     )
     for name in ("deploy", "redeploy")
@@ -109,6 +111,7 @@ CANCEL = mutation(
     run.DEPLOYMENT + run.SNAPSHOT,
     deployment="ID!",
     force="Boolean!",
+    services="[ID!]",
     **VERSIONED,
 )
 
@@ -210,11 +213,23 @@ def edit(
             show_default=False,
         ),
     ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--freeze",
+            metavar="CRON;DURATION[;ZONE[;ACTION]]",
+            help="A recurring time in which no deployment starts, such as '0 18 * * FRI; 60h; Europe/Berlin; hold'. The"
+            " action is refuse or hold. Repeatable; replaces all; an empty text is none.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Change an environment's name, target, concurrency or policy."""
     changes: dict[str, object] = {} if on_failure is None else {"on_failure": on_failure.name}
     if build_barrier is not None:
         changes["build_barrier"] = build_barrier
+    if freeze:
+        changes["freezes"] = [read_freeze(each) for each in freeze if each]
     if on_request is not None:
         changes["on_request"] = on_request.name
     if deployment_timeout is not None:
@@ -281,6 +296,7 @@ def deploy(
     output: Output,
     chosen: Chosen,
     revision: Revision = None,
+    ignore_freeze: IgnoreFreeze = False,
     with_dependencies: WithDependencies = False,
 ) -> None:
     """Deploy the environment: its stages one after another, the services of a stage in parallel.
@@ -289,7 +305,7 @@ def deploy(
     they are. With --service or --stage, only the chosen services are deployed; those that they need must run. Without
     --watch this returns as soon as the deployment is requested.
     """
-    _deploy(DEPLOY, scope, change, watching, output, chosen, revision, with_dependencies)
+    _deploy(DEPLOY, scope, change, watching, output, chosen, revision, with_dependencies, ignore_freeze)
 
 
 def redeploy(
@@ -299,10 +315,11 @@ def redeploy(
     output: Output,
     chosen: Chosen,
     revision: Revision = None,
+    ignore_freeze: IgnoreFreeze = False,
     with_dependencies: WithDependencies = False,
 ) -> None:
     """Deploy the environment, and renew its services, also unchanged ones: all, or the chosen ones."""
-    _deploy(REDEPLOY, scope, change, watching, output, chosen, revision, with_dependencies)
+    _deploy(REDEPLOY, scope, change, watching, output, chosen, revision, with_dependencies, ignore_freeze)
 
 
 def plan(
@@ -326,16 +343,24 @@ def _deploy(
     chosen: Chosen,
     revision: str | None,
     with_dependencies: bool,
+    ignore_freeze: bool = False,
 ) -> None:
     with Client.known() as client:
         variables = {
             "environment": scope.find(client).id,
             "revision": revision,
+            "ignoreFreeze": ignore_freeze,
             "withDependencies": with_dependencies,
             **chosen.variables,
             **change.variables,
         }
         watch.requested(client, run.read(client.change(document, variables)), change, watching, output)
+
+
+command(app, "restart", "stageline environment restart --watch")(action.restart)
+command(app, "stop", "stageline environment stop --watch --reason 'for the night'")(action.stop)
+command(app, "start", "stageline environment start --watch")(action.start)
+command(app, "delete-instances", "stageline environment delete-instances --dry-run")(action.delete_instances)
 
 
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")
@@ -351,6 +376,16 @@ def cancel(
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Stop running steps, too. Otherwise they finish.")
     ] = False,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--service",
+            metavar="SERVICE",
+            autocompletion=pipeline.complete_service,
+            help="Cancel only this service; the others go on. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Cancel the environment's deployment. Steps that have not started don't start any more.
 
@@ -362,11 +397,12 @@ def cancel(
             chosen = run.find(client, environment.id, number)
         else:
             chosen = run.current(client, environment.id).id
-        variables = {"deployment": chosen, "force": force, **change.variables}
+        variables = {"deployment": chosen, "force": force, "services": service or None, **change.variables}
         deployment = run.read(client.change(CANCEL, variables))
         if change.dry_run or not watching.is_wanted:
-            requested = f"Cancellation of deployment {deployment.number} requested"
+            what = f"{', '.join(service)} in deployment" if service else "deployment"
+            requested = plain(f"Cancellation of {what} {deployment.number} requested")
             described = run.described(deployment, [f"cancellation requested{', by force' if force else ''}"])
             output.answer(deployment, change.text(deployment, requested, described))
             return
-        watch.follow(client, deployment, output, watching.timeout, wanted="CANCELLED")
+        watch.follow(client, deployment, output, watching.timeout, wanted="SUCCEEDED" if service else "CANCELLED")

@@ -126,7 +126,12 @@ class LivePicture:
     def _service_row(self, service: DeploymentServiceJson, now: datetime) -> tuple[RenderableType, ...]:
         ports = Text(", ".join(f":{port}" for port in service.ports), style="dim")
         name = Text("  ").append_text(self._marked(service.status, service.name, now))
-        return name, self._step("build", service.build, now), self._step("deploy", service.deploy, now), ports
+        return (
+            name,
+            self._step("build", service.build, now),
+            self._step(service.deploy.phase.lower(), service.deploy, now),
+            ports,
+        )
 
     def _step(self, word: str, step: StepJson, now: datetime) -> Text:
         text = self._marked(step.status, word, now)
@@ -151,7 +156,7 @@ class LivePicture:
             (service, word, step)
             for stage in deployment.stages
             for service in stage.services
-            for word, step in (("build", service.build), ("deploy", service.deploy))
+            for word, step in (("build", service.build), (service.deploy.phase.lower(), service.deploy))
         )
         return [
             Text(

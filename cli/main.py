@@ -9,6 +9,7 @@ import typer
 from typer.main import get_command
 
 from cli import (
+    action,
     actor,
     audit,
     auth,
@@ -154,6 +155,14 @@ command(app, "plan", "stageline plan", 'stageline plan --revision "$(git rev-par
 command(app, "redeploy", "stageline redeploy --watch", "stageline redeploy --service Backend --watch")(
     environment.redeploy
 )
+command(
+    app,
+    "restart",
+    "stageline restart --service Backend --watch",
+    "stageline restart --dry-run",
+)(action.restart)
+command(app, "stop", "stageline stop --watch --reason 'for the night'", "stageline stop --service Backend")(action.stop)
+command(app, "start", "stageline start --watch", 'stageline start --stage "second stage"')(action.start)
 command(app, "approve", "stageline approve", "stageline approve 12 --comment 'looks good'")(gate.approve)
 command(app, "reject", "stageline reject --comment 'not on a Friday'")(gate.reject)
 command(app, "retry", "stageline retry --watch", "stageline retry 12 --dry-run")(repeat.retry)

@@ -29,11 +29,21 @@ class StartedJson(NumberJson, rename="camel"):
 
 
 class StatusInstanceJson(Struct, rename="camel"):
-    """The instance of a service that runs, and the deployment that started it."""
+    """The instance of a service, the deployment that started it, and the one that stopped it, if any."""
 
+    status: str
+    since: datetime | None
     deployment: StartedJson
+    stopped_by: NumberJson | None
     revision: str | None
     ports: list[int]
+
+    def state(self, now: datetime) -> str:
+        at = self.since if self.stopped_by is not None else self.deployment.started_at
+        age = f" ({duration((now - at).total_seconds())})" if at else ""
+        if self.stopped_by is not None:
+            return f"stopped since {self.stopped_by.number}{age}"
+        return f"{'may run' if self.status == 'LOST' else 'runs'} since {self.deployment.number}{age}"
 
 
 class StatusStepJson(StepJson, rename="camel", kw_only=True):
@@ -76,15 +86,14 @@ class StatusServiceJson(Struct, rename="camel"):
         status = "SKIPPED" if self.is_skipped else self.last_step.step.status if self.last_step else ""
         if status in ("FAILED", "RUNNING", "CANCELLED", "SKIPPED"):
             return MARKS[status], {"FAILED": "red", "RUNNING": "cyan", "CANCELLED": "yellow"}.get(status)
-        is_there = self.instance is not None or (self.type == "JOB" and status in ("SUCCEEDED", "UNCHANGED"))
+        is_running = self.instance is not None and self.instance.status == "RUNNING"
+        is_there = is_running or (self.type == "JOB" and status in ("SUCCEEDED", "UNCHANGED"))
         return (MARKS["SUCCEEDED"], "green") if is_there else (MARKS["QUEUED"], None)
 
     def state(self, now: datetime) -> str:
         """Return what runs of the service, or what it does."""
         if self.instance is not None:
-            since = self.instance.deployment
-            age = f" ({duration((now - since.started_at).total_seconds())})" if since.started_at else ""
-            return f"runs since {since.number}{age}"
+            return self.instance.state(now)
         last = self.last_step
         if self.is_skipped:
             return "skipped"

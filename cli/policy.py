@@ -1,10 +1,49 @@
 """The policies of an environment and of a stage: their JSON shapes, and the fragment of the fields."""
 
+import re
+from typing import Annotated
+
+import typer
 from msgspec import Struct
 
+from cli.errors import Misused
+
 ENVIRONMENT_POLICY = """
-fragment EnvironmentPolicyFields on EnvironmentPolicy { onFailure buildBarrier deploymentTimeoutSeconds onRequest }
+fragment EnvironmentPolicyFields on EnvironmentPolicy { onFailure buildBarrier deploymentTimeoutSeconds onRequest
+  freezes { cron durationSeconds timeZone action }
+}
 """
+
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+"""The units of a duration, in seconds."""
+
+IgnoreFreeze = Annotated[
+    bool, typer.Option("--ignore-freeze", help="Deploy even if the environment is frozen; --reason is required.")
+]
+
+
+class FreezeJson(Struct, rename="camel"):
+    cron: str
+    duration_seconds: float
+    time_zone: str = "UTC"
+    action: str = "REFUSE"
+
+    @property
+    def words(self) -> str:
+        return f"{self.cron}; {self.duration_seconds / 3600:g}h; {self.time_zone}; {self.action.lower()}"
+
+
+def read_freeze(text: str) -> FreezeJson:
+    """Return the freeze in *text*, such as `0 18 * * FRI; 60h; Europe/Berlin; hold`."""
+    cron, duration, *others = [part.strip() for part in text.split(";")] + [""] * (text.count(";") < 1)
+    number = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhd])", duration)
+    if number is None or len(others) > 2 or (len(others) == 2 and others[1].lower() not in ("refuse", "hold")):
+        raise Misused(f"Invalid freeze {text!r}: one is '0 18 * * FRI; 60h; Europe/Berlin; hold'.")
+    freeze = FreezeJson(cron=cron, duration_seconds=float(number[1]) * UNITS[number[2]])
+    freeze.time_zone = others[0] if others else "UTC"
+    freeze.action = others[1].upper() if len(others) > 1 else "REFUSE"
+    return freeze
 
 
 class EnvironmentPolicyJson(Struct, rename="camel"):
@@ -12,6 +51,7 @@ class EnvironmentPolicyJson(Struct, rename="camel"):
     build_barrier: bool = False
     deployment_timeout_seconds: float | None = None
     on_request: str = "MERGE"
+    freezes: list[FreezeJson] = []
 
     @property
     def words(self) -> str:
@@ -19,6 +59,7 @@ class EnvironmentPolicyJson(Struct, rename="camel"):
         parts = [_on_failure(self.on_failure)] if self.on_failure != "STOP" else []
         parts += ["builds end before deploys"] if self.build_barrier else []
         parts += [f"on a further request {self.on_request.lower()}"] if self.on_request != "MERGE" else []
+        parts += [f"frozen at {each.words}" for each in self.freezes]
         timeout = self.deployment_timeout_seconds
         return "; ".join([*parts, *([f"deployments of at most {timeout:g} s"] if timeout else [])])
 

@@ -135,7 +135,8 @@ class DeploymentProgress:
         for stage in deployment.stages:
             stage.status, stage.started_at, stage.finished_at = "QUEUED", None, None
             for service in stage.services:
-                service.status, service.build, service.deploy, service.ports = "QUEUED", StepJson(), StepJson(), []
+                service.status, service.build, service.ports = "QUEUED", StepJson(), []
+                service.deploy = StepJson(phase=service.deploy.phase)
 
     def take(self, event: DeploymentEventJson) -> None:
         stage = _with_id(self.deployment.stages, event.stage)
@@ -173,16 +174,24 @@ def _take(service: DeploymentServiceJson, event: DeploymentEventJson) -> None:
             service.build = StepJson("SKIPPED")
         case "BUILD_SUCCEEDED":
             _end(service.build, "SUCCEEDED", event)
-        case "SERVICE_DEPLOY_STARTED":
-            service.status, service.deploy = "RUNNING", StepJson("RUNNING", attempt, event.recorded_at)
+        case "SERVICE_DEPLOY_STARTED" | "SERVICE_STOP_STARTED":
+            deploy = StepJson("RUNNING", attempt, event.recorded_at, phase=service.deploy.phase)
+            service.status, service.deploy = "RUNNING", deploy
         case "SERVICE_DEPLOYED":
             _end(service.deploy, "SUCCEEDED", event)
             service.status, service.ports = "SUCCEEDED", event.ports or []
-        case "BUILD_FAILED" | "SERVICE_DEPLOY_FAILED":
+        case "SERVICE_STOPPED" | "INSTANCE_DELETED":
+            _end(service.deploy, "SUCCEEDED", event)
+            service.status = "SUCCEEDED"
+        case "SERVICE_OMITTED":
+            _end(service.deploy, "SKIPPED", event)
+            service.status = "SKIPPED"
+        case "BUILD_FAILED" | "SERVICE_DEPLOY_FAILED" | "SERVICE_STOP_FAILED":
             _end(service.build if event.deployment_event_type == "BUILD_FAILED" else service.deploy, "FAILED", event)
             service.status = "FAILED"
         case "STEP_RETRIED":
-            retried = StepJson("QUEUED", attempt + 1, failure_reason=event.failure_reason)
+            phase = event.phase or "DEPLOY"
+            retried = StepJson("QUEUED", attempt + 1, failure_reason=event.failure_reason, phase=phase)
             if event.phase == "BUILD":
                 service.build = retried
             else:

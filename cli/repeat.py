@@ -8,13 +8,13 @@ from cli import run, watch
 from cli.change import VERSIONED, VersionedChangeOptions, mutation
 from cli.client import Client, Document
 from cli.output import Output
+from cli.policy import IgnoreFreeze
 from cli.scope import Scope
 
 
 def _mutation(field: str) -> Document:
-    return mutation(
-        field, "DeploymentPayload", run.SUBJECT, run.DEPLOYMENT + run.SNAPSHOT, deployment="ID!", **VERSIONED
-    )
+    fragments, arguments = run.DEPLOYMENT + run.SNAPSHOT, {"deployment": "ID!", "ignoreFreeze": "Boolean"}
+    return mutation(field, "DeploymentPayload", run.SUBJECT, fragments, **arguments, **VERSIONED)
 
 
 RETRY = _mutation("retryDeployment")
@@ -32,12 +32,13 @@ def retry(
             metavar="[NUMBER]", help="The deployment's number or id. Default: the newest.", show_default=False
         ),
     ] = None,
+    ignore_freeze: IgnoreFreeze = False,
 ) -> None:
     """Deploy what the newest deployment did not: the services that failed, were cancelled or never began.
 
     The new deployment has the specifications of that one. A service of which only the build succeeded is built again.
     """
-    _repeat(RETRY, scope, change, watching, output, number)
+    _repeat(RETRY, scope, change, watching, output, number, ignore_freeze)
 
 
 def rollback(
@@ -46,13 +47,14 @@ def rollback(
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    ignore_freeze: IgnoreFreeze = False,
 ) -> None:
     """Deploy the specifications that an earlier deployment pinned.
 
     The pipeline stays as it is: restore it with `stageline restore deployment:NUMBER`. Services that were removed since
     are left out.
     """
-    _repeat(ROLL_BACK, scope, change, watching, output, number)
+    _repeat(ROLL_BACK, scope, change, watching, output, number, ignore_freeze)
 
 
 def _repeat(
@@ -62,8 +64,9 @@ def _repeat(
     watching: watch.WatchOptions,
     output: Output,
     number: str | None,
+    ignore_freeze: bool,
 ) -> None:
     with Client.known() as client:
         deployment = run.find(client, scope.find(client).id, number)
-        answer = client.change(document, {"deployment": deployment, **change.variables})
+        answer = client.change(document, {"deployment": deployment, "ignoreFreeze": ignore_freeze, **change.variables})
         watch.requested(client, run.read(answer), change, watching, output)

@@ -38,6 +38,16 @@ MARKS = {
 }
 
 
+DOES = {
+    "REDEPLOY": "renews all",
+    "RESTART": "restarts",
+    "START": "starts",
+    "STOP": "stops",
+    "DELETE": "stops, and forgets the instances of,",
+}
+"""What a deployment with an action does with services, in words."""
+
+
 class RefJson(Struct, rename="camel"):
     id: str
     name: str
@@ -56,6 +66,8 @@ class StepJson(Struct, rename="camel"):
     finished_at: datetime | None = None
     failure_reason: str | None = None
     unchanged_reason: str | None = None
+    skipped_reason: str | None = None
+    phase: str = "DEPLOY"
 
 
 class PinnedValueJson(Struct, rename="camel"):
@@ -93,7 +105,7 @@ class DeploymentServiceJson(Struct, rename="camel"):
         """The instance that runs, if it is of an earlier deployment."""
         if not self.instance or self.status in ("QUEUED", "RUNNING", "SUCCEEDED"):
             return ""
-        return f"  runs since deployment {self.instance.deployment.number}"
+        return f"  {self.instance.state}"
 
 
 class GateJson(Struct, rename="camel"):
@@ -211,9 +223,12 @@ fragment SnapshotFields on DeploymentSnapshot {
     id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
       id: serviceId name type status ports sourceNumber
-      build { status attempt startedAt finishedAt failureReason unchangedReason }
-      deploy { status attempt startedAt finishedAt failureReason unchangedReason }
-      plan { action instance { deployment { number } revision ports } changes { field before after } }
+      build { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase }
+      deploy { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase }
+      plan {
+        action reason changes { field before after }
+        instance { status deployment { number } stoppedBy { number } revision ports }
+      }
     }
   }
   version cursor
@@ -238,9 +253,9 @@ fragment DeploymentFields on Deployment {
     id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
       id: serviceId name type status ports sourceNumber
-      build { status attempt startedAt finishedAt failureReason unchangedReason }
-      deploy { status attempt startedAt finishedAt failureReason unchangedReason }
-      instance { deployment { number } revision ports }
+      build { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase }
+      deploy { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase }
+      instance { status deployment { number } stoppedBy { number } revision ports }
     }
   }
   version cursor
@@ -380,8 +395,8 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
         yield f"  rollback after the failure of deployment {deployment.undone_number}"
     if deployment.superseded_by_number is not None:
         yield f"  superseded by deployment {deployment.superseded_by_number}"
-    if deployment.action == "REDEPLOY":
-        yield "  renews all services"
+    if deployment.action in DOES:
+        yield f"  {DOES[deployment.action]} services"
     if deployment.revision is not None:
         yield plain(f"  revision {deployment.revision}")
     yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
@@ -398,14 +413,15 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
                 continue
             ports += service.runs
             ports += f"  as in deployment {service.source_number}" if service.source_number is not None else ""
-            steps = f"build {_step(service.build)}  deploy {_step(service.deploy)}"
+            steps = f"build {_step(service.build)}  {service.deploy.phase.lower()} {_step(service.deploy)}"
             name = plain(service.name)
             if width(name) > size:  # a long name has a line of its own
                 yield f"  {MARKS.get(service.status, '?')} {name}"
                 yield f"    {' ' * size}  {steps}{ports}".rstrip()
             else:
                 yield f"  {MARKS.get(service.status, '?')} {padded(name, size)}  {steps}{ports}".rstrip()
-            reasons = [step.failure_reason or step.unchanged_reason for step in (service.build, service.deploy)]
+            steps_of = service.build, service.deploy
+            reasons = [step.failure_reason or step.unchanged_reason or step.skipped_reason for step in steps_of]
             yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
             yield from (plain(f"      {value}") for value in service.values)
     if deployment.status == "FAILED":

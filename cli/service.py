@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import pipeline
+from cli import action, pipeline
 from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
@@ -19,7 +19,7 @@ from cli.spec_options import SpecOptions
 from cli.text import plain, table
 
 app = group(
-    "List and change the services of an environment.",
+    "List and change the services of an environment; restart, stop and start what runs of them.",
     "stageline service list",
     "stageline service add -n Redis -t database --directory ./redis --run './redis $PORT' --port 0 --health-tcp",
     "stageline service add -n Backend -t application -f backend.yaml",
@@ -147,6 +147,12 @@ def edit(
 
     after = pipeline.edit(EDIT, scope, change, edited)
     _answer(output, change, after, "Service updated successfully")
+
+
+command(app, "restart", "stageline service restart -n Backend --watch")(action.restart_service)
+command(app, "stop", "stageline service stop -n Backend -n Worker --watch")(action.stop_service)
+command(app, "start", "stageline service start -n Backend")(action.start_service)
+command(app, "delete-instance", "stageline service delete-instance -n Redis --yes --watch")(action.delete_instance)
 
 
 @command(app, "remove", "stageline service remove -n Redis --yes")

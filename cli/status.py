@@ -34,10 +34,10 @@ query Status($environment: ID!, $atLeast: String) {
         id position name
         services {
           id name type isSkipped
-          instance { revision ports deployment { number startedAt } }
+          instance { status since revision ports deployment { number startedAt } stoppedBy { number } }
           lastStep {
             phase deployment { number }
-            step { status attempt startedAt finishedAt failureReason unchangedReason retryAt }
+            step { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase retryAt }
           }
           waitsFor { reason message }
         }

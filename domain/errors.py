@@ -206,6 +206,18 @@ class NothingToDeploy(Conflict):
     message = "There is nothing to deploy: no services are chosen, or all are skipped."
 
 
+class NothingToDo(Conflict):
+    """An action on services none of which has something to do."""
+
+    message = "There is nothing to {action}: {why}."
+
+
+class NothingToRollBackTo(Conflict):
+    """A rollback to a deployment that deployed nothing."""
+
+    message = "There is nothing to roll back to: deployment {number} deployed no services ({action}). Choose another."
+
+
 class NothingToRetry(Conflict):
     message = "Deployment {number} has nothing to retry: all its services succeeded, were skipped or were removed."
 
@@ -235,6 +247,13 @@ class SelfApproval(Conflict):
 
 class EnvironmentBusy(Conflict):
     message = "Deployment {number} of the environment has not ended: wait for its end, or cancel it."
+
+
+class EnvironmentFrozen(Conflict):
+    message = (
+        "The environment is frozen until {until} (cron {cron!r}): deploy after that, or now with --ignore-freeze"
+        " (ignoreFreeze) and a reason."
+    )
 
 
 class DeploymentOver(Conflict):

@@ -71,6 +71,8 @@ NAMES = {
     "build_timeout": "buildTimeoutSeconds",
     "deploy_timeout": "deployTimeoutSeconds",
     "deployment_timeout": "deploymentTimeoutSeconds",
+    "duration": "durationSeconds",
+    "time_zone": "timeZone",
     "stop_grace": "stopGraceSeconds",
     "stop_first": "stopFirst",
     "initial": "initialSeconds",

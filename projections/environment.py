@@ -143,7 +143,7 @@ class EnvironmentQuery(Struct, frozen=True, kw_only=True):
 EXISTING = EnvironmentQuery()
 """The query of all environments that are not deleted."""
 
-projection = Projection("environment", 6, EnvironmentView, key, fold, place, places=places)
+projection = Projection("environment", 7, EnvironmentView, key, fold, place, places=places)
 
 
 LISTS = UUID(int=0)

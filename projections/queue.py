@@ -10,9 +10,12 @@ from msgspec import Struct
 from domain.deployment.queue import (
     DeploymentAdmitted,
     DeploymentClosed,
+    DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
     DeploymentRequested,
+    DeploymentThawed,
+    FreezeIgnored,
     QueueEvent,
     stream,
 )
@@ -68,7 +71,7 @@ def _fold(view: QueueView | None, recorded: RecordedEvent) -> QueueView | None:
             known = (*known[:1], deployment, *known[1:])
         case DeploymentClosed(deployment=deployment):
             known = tuple(each for each in known if each != deployment)
-        case DeploymentMerged() | DeploymentAdmitted():
+        case DeploymentMerged() | DeploymentAdmitted() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
             pass
         case _:
             assert_never(event)
@@ -151,7 +154,7 @@ async def open_at(log: EventLog, queue: UUID, version: int) -> dict[DeploymentId
                         found[deployment] = number
                     if oldest in (deployment, number):
                         return found
-                case DeploymentMerged():
+                case DeploymentMerged() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
                     pass
                 case _:
                     assert_never(event)

@@ -9,9 +9,12 @@ from msgspec.structs import replace
 from domain.deployment.queue import (
     DeploymentAdmitted,
     DeploymentClosed,
+    DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
     DeploymentRequested,
+    DeploymentThawed,
+    FreezeIgnored,
     QueueEvent,
 )
 from domain.pipeline.environment import (
@@ -68,7 +71,7 @@ def _deployment_key(recorded: RecordedEvent) -> UUID | None:
     match event:
         case DeploymentRequested(deployment=deployment) | DeploymentClosed(deployment=deployment):
             return deployment
-        case DeploymentMerged() | DeploymentAdmitted():
+        case DeploymentMerged() | DeploymentAdmitted() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
             return None
         case _:
             assert_never(event)
@@ -79,7 +82,7 @@ def _fold_deployment(view: UnfinishedDeployment | None, recorded: RecordedEvent)
     match event:
         case DeploymentRequested(deployment=deployment):
             return UnfinishedDeployment(deployment=deployment, position=recorded.position)
-        case DeploymentMerged() | DeploymentAdmitted():
+        case DeploymentMerged() | DeploymentAdmitted() | DeploymentFrozen() | DeploymentThawed() | FreezeIgnored():
             return view
         case DeploymentClosed():
             return None

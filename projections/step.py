@@ -6,19 +6,27 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.deployment.action import omission_words
 from domain.deployment.plan import PlannedService
 from domain.deployment.step import (
     BuildFailed,
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    InstanceDeleted,
     OldInstanceLost,
     OldInstanceRestarted,
+    Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceOmitted,
     ServiceRun,
+    ServiceStopFailed,
+    ServiceStopped,
+    ServiceStopStarted,
     ServiceUnchanged,
     Status,
     StepEvent,
@@ -41,7 +49,7 @@ class AttemptView(Struct, frozen=True, kw_only=True):
 class StepView(Struct, frozen=True, kw_only=True):
     """A step at its newest *attempt*.
 
-    *reason* is the error of the last attempt that ended, if it failed, or why the service is unchanged.
+    *reason* is the error of the last attempt that ended, if it failed, or why the service is unchanged or left out.
 
     *retried* are the earlier attempts, oldest first.
 
@@ -61,6 +69,7 @@ class ServiceView(Struct, frozen=True, kw_only=True):
     """A service of a deployment, with its two steps; *ports* are those that it listens on.
 
     *source* is the number of the deployment whose specification it has, if it was rolled back after a failure.
+    *phase* is that of the step after the build, `deploy`: STOP if the deployment ends the service.
     """
 
     id: ServiceId
@@ -71,6 +80,7 @@ class ServiceView(Struct, frozen=True, kw_only=True):
     source: int | None = None
     build: StepView
     deploy: StepView
+    phase: Phase = Phase.DEPLOY
 
 
 def planned(run: ServiceRun) -> ServiceView:
@@ -83,6 +93,7 @@ def planned(run: ServiceRun) -> ServiceView:
         source=run.service.source,
         build=StepView(status=run.build.status),
         deploy=StepView(status=run.deploy.status),
+        phase=run.phase,
     )
 
 
@@ -93,6 +104,7 @@ def run_of(view: ServiceView) -> ServiceRun:
         status=view.status,
         build=_step_run(view.build),
         deploy=_step_run(view.deploy),
+        phase=view.phase,
     )
 
 
@@ -132,16 +144,25 @@ def _retried(step: StepView, event: StepRetried, at: datetime) -> AttemptView:
 
 def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
     match event:
-        case BuildFailed() | ServiceDeployFailed() | StepRetried():
+        case BuildFailed() | ServiceDeployFailed() | ServiceStopFailed() | StepRetried():
             # A failed build cancels its deploy, which keeps its own reason.
             return step.reason if after.status is Status.CANCELLED else event.reason
-        case BuildStarted() | ServiceDeployStarted() | BuildSkipped() | ServiceCancelled():
+        case (
+            BuildStarted()
+            | ServiceDeployStarted()
+            | ServiceStopStarted()
+            | BuildSkipped()
+            | ServiceCancelled()
+            | ServiceCancellationRequested()
+        ):
             return step.reason
         case OldInstanceRestarted() | OldInstanceLost():
             return step.reason
         case ServiceUnchanged(number=number):
             return unchanged_words(number)
-        case BuildSucceeded() | ServiceDeployed():
+        case ServiceOmitted(cause=cause, number=number):
+            return omission_words(cause, number)
+        case BuildSucceeded() | ServiceDeployed() | ServiceStopped() | InstanceDeleted():
             return None
         case _:
             assert_never(event)

@@ -40,7 +40,7 @@ class Leftovers:
         async with self._turns:  # one removal at a time, so that a thousand do not hold up other tasks
             left = await self._left(environment, services)
         await asyncio.gather(
-            *(executor.stop(environment, service) for service in left for executor in self._executors.values())
+            *(executor.delete(environment, service) for service in left for executor in self._executors.values())
         )
 
     async def _left(self, environment: EnvironmentId, services: Collection[ServiceId]) -> set[ServiceId]:

@@ -31,7 +31,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentTakenUp,
 )
-from domain.deployment.step import Status, Step, StepCommand
+from domain.deployment.step import Phase, Status, Step, StepCommand
 from domain.deployment.wait import WaitEnded, WaitStarted
 from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
@@ -148,8 +148,8 @@ class DeploymentExecution:
         for step in unwanted:
             if step not in self._aborts:
                 self._aborts[step] = self._task(self._abort(deployment, step, self._watches.get(step)))
-        for step in deployment.running if not unwanted else ():
-            if step not in self._watches:
+        for step in deployment.running:
+            if step not in self._watches and step not in unwanted:
                 self._watches[step] = self._task(self._watch(deployment, step))
         self._check(deployment)
         return deployment
@@ -272,12 +272,13 @@ class DeploymentExecution:
         assert run is not None
         assert deployment.environment is not None
         assert deployment.plan is not None
-        known = known_before(deployment, step)
-        unmet: str | None = None
-        try:
-            found = await self._runner.secrets.filled(deployment, step)
-        except (Refused, StepFailed) as failure:
-            found, unmet = FilledSpec(run.service.spec), str(failure)
+        known, before = known_before(deployment, step), deployment.inherited.get(step.service.int)
+        found, unmet = FilledSpec(run.service.spec), None
+        if step.phase is not Phase.STOP:
+            try:
+                found = await self._runner.secrets.filled(deployment, step)
+            except (Refused, StepFailed) as failure:
+                unmet = str(failure)
         request = StepRequest(
             environment=deployment.environment,
             deployment=self._id,
@@ -291,6 +292,8 @@ class DeploymentExecution:
             phase=step.phase,
             attempt=step.attempt,
             known=None if known is None else known.deployment,
+            effect=deployment.plan.effect,
+            built=(before.built or before.deployment) if before and deployment.plan.effect.is_start else None,
         )
         executor = self._runner.executors.get(deployment.plan.target)
         return StepExecution(request, executor, self._runner.outputs, self._runner.worker, unmet)

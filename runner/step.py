@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
+from domain.deployment.effect import Effect
 from domain.deployment.plan import Output
 from domain.deployment.step import AbortStep, FailStep, KeepStep, OldInstance, Phase, Step, StepCommand, SucceedStep
 from domain.pipeline.ref import ServiceId
@@ -64,18 +65,24 @@ class StepExecution:
             return SucceedStep(worker=self._worker, step=self._step, ports=ports, outputs=outputs)
         except Exception as error:
             reason = self._report(error)
-        try:
-            await self._stop()  # a failed step must leave nothing running
-        except Exception as error:
-            self._report(error)
+        if self._request.phase is not Phase.STOP:
+            try:
+                await self._abort()  # a failed step must leave nothing running
+            except Exception as error:
+                self._report(error)
         return self._failed(reason, await self._restart_old())
 
     async def abort(self, watching: asyncio.Task[StepCommand] | None) -> StepCommand:
-        """Stop the attempt, and return its outcome. *watching* is the task that watches it, if any."""
+        """Stop the attempt, and return its outcome. *watching* is the task that watches it, if any.
+
+        An attempt to stop a service is not stopped: it comes to its end.
+        """
+        if self._request.phase is Phase.STOP:
+            return await (watching or self.watch())
         reason = ""
         for pause in islice(backoff(), ABORT_TRIES):
             try:
-                await self._stop()
+                await self._abort()
             except Exception as error:
                 reason = self._report(error)
                 await asyncio.sleep(pause)
@@ -86,7 +93,7 @@ class StepExecution:
                 return outcome
         return self._failed(f"it could not be stopped: {reason}")
 
-    async def _stop(self) -> None:
+    async def _abort(self) -> None:
         if self._executor is not None:
             await _unbroken(self._executor.abort(self._request))
 
@@ -113,11 +120,22 @@ class StepExecution:
         if self._request.phase is Phase.BUILD:
             await _unbroken(self._executor.build(self._request, output))
             return ()
+        if self._request.phase is Phase.STOP:
+            await _unbroken(self._end(self._executor))
+            return ()
         return await _unbroken(self._executor.deploy(self._request, output))
+
+    async def _end(self, executor: Executor) -> None:
+        """Stop the service, or delete its instance."""
+        request = self._request
+        if request.effect is Effect.DELETE:
+            await executor.delete(request.environment, request.service)
+        else:
+            await executor.stop(request)
 
     async def _restart_old(self) -> OldInstance | None:
         """Restart the old instance, if the failed attempt had stopped it first."""
-        if self._executor is None or self._request.phase is Phase.BUILD:
+        if self._executor is None or self._request.phase is not Phase.DEPLOY:
             return None
         try:
             return await _unbroken(self._executor.restart_old(self._request))

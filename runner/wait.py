@@ -15,7 +15,7 @@ from application.worker import Roster
 from domain import deployment as deployments
 from domain.access import ENGINE
 from domain.deployment.queue import DeploymentId
-from domain.deployment.wait import WaitCause, WaitReason
+from domain.deployment.wait import QUEUED, WaitCause
 from runner.engine import OpenDeployments
 from runner.retry import log_once
 from store.log import Author, Origin
@@ -49,7 +49,7 @@ class WaitRecorder:
         """Find the waits for workers that are recorded and may be over."""
         for id_ in open_:
             cause = (await self._handler.states.load(deployments.decider, id_)).state.wait
-            if cause is not None and cause.reason is not WaitReason.DEPLOYMENT:
+            if cause is not None and cause.reason not in QUEUED:
                 self._recorded[id_] = cause
 
     async def _look(self) -> None:
@@ -62,7 +62,7 @@ class WaitRecorder:
         by = Author(actor=ENGINE, origin=Origin.ENGINE, correlation=id_)
         work = partial(workers.record, roster=self._roster, deployment=id_)
         state = (await self._handler.transact(work, deployments.decider, by)).state
-        if state.wait is None or state.status.is_final or state.wait.reason is WaitReason.DEPLOYMENT:
+        if state.wait is None or state.status.is_final or state.wait.reason in QUEUED:
             self._recorded.pop(id_, None)
         else:
             self._recorded[id_] = state.wait

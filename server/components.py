@@ -37,6 +37,7 @@ from projections.queue import Queues
 from projections.service import Services
 from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
+from runner.freeze import FreezeEnds
 from runner.machine import machine
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
@@ -140,6 +141,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             await engine.start()
             stack.push_async_callback(engine.stop)
             stack.push_async_callback(_cancel, asyncio.create_task(_keep_logs_small(processes)))
+        releases = FreezeEnds(application.handler, open_deployments)
+        stack.push_async_callback(_cancel, asyncio.create_task(releases.run()))
         if settings.database is not None:  # the engine of a server on SQLite is its one worker
             waits = WaitRecorder(application.handler, roster, open_deployments)
             stack.push_async_callback(_cancel, asyncio.create_task(waits.run()))

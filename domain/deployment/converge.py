@@ -1,6 +1,9 @@
 """The services that a deployment leaves unchanged or has replaced, and the instances of all services after it."""
 
-from domain.deployment.instance import Instance, digest
+from msgspec.structs import replace
+
+from domain.deployment.effect import Effect
+from domain.deployment.instance import Instance, InstanceStatus, digest
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import Phase, ServiceRun, Status, Step
@@ -12,17 +15,20 @@ from domain.spec import ServiceType
 def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
     """Return the instance that is as *run* plans it, with the same revision and specification, if any.
 
-    Of a JOB there is one only if it runs once.
+    Of a JOB there is one only if it runs once. If services are to be started, any instance that runs is as planned.
     """
     service, plan = run.service, deployment.plan
     inherited = deployment.inherited.get(service.id.int)
-    if inherited is None or plan is None or plan.revision is None or plan.renew:
+    if inherited is None or plan is None or not inherited.is_running:
+        return None
+    if plan.effect is Effect.START:
+        return inherited
+    if plan.revision is None or plan.renew or plan.effect is not Effect.DEPLOY:
         return None
     if service.type is ServiceType.JOB and not service.spec.once:
         return None
-    lookup = deployment.lookup
     try:
-        spec = lookup.filled(service, lookup.values(service.spec))
+        spec = deployment.filled_with(run, deployment.values(run))
     except Refused:  # its step fails with the reason
         return None
     same = inherited.revision == plan.revision and inherited.digest == digest(spec)
@@ -31,12 +37,13 @@ def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
 
 def known_before(deployment: Deployment, step: Step) -> Instance | None:
     """Return the known instance before *step*, if that is the first step of a service that stays up."""
-    if deployment.plan is None or deployment.plan.revision is None:  # most often
+    plan = deployment.plan
+    if plan is None or (plan.revision is None and plan.effect is not Effect.START):  # most often
         return None
     run = deployment.run_of(step.service)
     if run is None or step.attempt > 1 or run.service.type is ServiceType.JOB:
         return None
-    is_first = step.phase is (Phase.BUILD if run.service.spec.is_built else Phase.DEPLOY)
+    is_first = step.phase is Phase.BUILD or run.build.status is Status.SKIPPED
     return known(deployment, run) if is_first else None
 
 
@@ -62,7 +69,7 @@ def replaced(deployment: Deployment) -> list[Instance]:
         for run in stage.services
         if run.service.type is not ServiceType.JOB and (run.status is Status.SUCCEEDED or run.is_lost)
     ]
-    return [each for each in gone if each is not None]
+    return [each for each in gone if each is not None and each.status is not InstanceStatus.STOPPED]
 
 
 def instance(deployment: Deployment, own: DeploymentId, service: ServiceId) -> Instance | None:
@@ -72,18 +79,29 @@ def instance(deployment: Deployment, own: DeploymentId, service: ServiceId) -> I
 
 
 def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Instance | None:
+    before, plan = deployment.inherited.get(run.service.id.int), deployment.plan
     if run.status is not Status.SUCCEEDED:
-        return None if run.is_lost else deployment.inherited.get(run.service.id.int)
-    revision = None if deployment.plan is None else deployment.plan.revision
+        return replace(before, status=InstanceStatus.LOST) if before and run.is_lost else before
+    if run.phase is Phase.STOP:
+        is_kept = plan is not None and plan.effect is Effect.STOP
+        return _stopped(deployment, own, before) if is_kept and before is not None else None
+    started = before if run.last is not None else None
+    revision = None if plan is None else plan.revision if started is None else started.revision
     return Instance(
         service=run.service.id,
         deployment=own,
         number=deployment.number,
         ports=run.ports,
         revision=revision,
-        digest="" if revision is None else digest(deployment.lookup.filled(run.service, run.deploy.values)),
+        digest="" if revision is None else digest(deployment.filled_with(run, run.deploy.values)),
         outputs=() if run.endpoint is None else run.endpoint.outputs,
+        built=None if started is None else started.built or started.deployment,
     )
+
+
+def _stopped(deployment: Deployment, own: DeploymentId, before: Instance) -> Instance:
+    stopped = replace(before, status=InstanceStatus.STOPPED, ports=())
+    return replace(stopped, stopped_by=own, stopped_number=deployment.number)
 
 
 def instances(deployment: Deployment, own: DeploymentId) -> tuple[Instance, ...]:

@@ -1,15 +1,18 @@
 """The fold of a deployment: the state that its events lead to."""
 
 from collections.abc import Iterable, Mapping
+from typing import assert_never
 
 from msgspec.structs import replace
 
 from domain.deployment import gate as gates
 from domain.deployment import step as steps
+from domain.deployment.effect import Effect
 from domain.deployment.gate import (
     GateEvent,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
+from domain.deployment.instance import LastRun
 from domain.deployment.plan import Plan, PlannedStage
 from domain.deployment.state import (
     Cancellation,
@@ -34,7 +37,16 @@ from domain.deployment.state import (
     TimeoutReached,
     WholeEvent,
 )
-from domain.deployment.step import BuildFailed, Phase, ServiceRun, Status, StepEvent, StepRun
+from domain.deployment.step import (
+    BuildFailed,
+    Phase,
+    ServiceDeployFailed,
+    ServiceRun,
+    ServiceStopFailed,
+    Status,
+    StepEvent,
+    StepRun,
+)
 from domain.deployment.wait import WaitEnded, WaitStarted
 from domain.pipeline import need as needs
 from domain.pipeline.ref import ServiceId, StageId
@@ -64,7 +76,7 @@ def fold(deployment: Deployment, events: Iterable[DeploymentEvent]) -> Deploymen
 def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
     match event:
         case DeploymentPlanned(environment=environment, number=number, action=action, plan=plan):
-            stages = tuple(_planned(stage) for stage in plan.stages)
+            stages = tuple(_planned(stage, plan.effect) for stage in plan.stages)
             places = {
                 run.service.id.int: (stage, service)
                 for stage, stage_run in enumerate(stages)
@@ -72,11 +84,12 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             }
             planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
             return replace(planned, stages=stages, places=places, needed=_needed(plan))
-        case DeploymentStarted(instances=instances, deadline=deadline, secrets=secrets):
+        case DeploymentStarted(instances=instances, last_runs=last_runs, deadline=deadline, secrets=secrets):
             inherited = {each.service.int: each for each in instances}
             versions = {each.name: each.version for each in secrets}
             started = replace(deployment, status=Status.RUNNING, inherited=inherited, secrets=versions)
-            return replace(started, deadline=deadline)
+            started = replace(started, deadline=deadline)
+            return _with_last_runs(started, last_runs) if last_runs else started
         case DeploymentTakenUp(worker=worker):
             return replace(deployment, worker=worker, wait=None)
         case WaitStarted(cause=cause):
@@ -111,13 +124,27 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_gate(deployment, event)
 
 
-def _planned(stage: PlannedStage) -> StageRun:
+def _with_last_runs(deployment: Deployment, last_runs: Iterable[LastRun]) -> Deployment:
+    """Return the deployment with the specifications with which its services ran last."""
+    changed = {}
+    for last in last_runs:
+        place = deployment.places.get(last.service.int)
+        if place is not None:  # a view folds without the services
+            run = deployment.stages[place[0]].services[place[1]]
+            changed[place] = replace(run, service=replace(run.service, spec=last.spec), last=last)
+    return _with_runs(deployment, changed)
+
+
+def _planned(stage: PlannedStage, effect: Effect) -> StageRun:
     skipped = StepRun(status=Status.SKIPPED)
     services = []
     for service in stage.services:
         if service.is_skipped or service.is_done:
             over = ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped)
             services.append(replace(over, endpoint=service.endpoint))
+        elif effect is not Effect.DEPLOY:
+            phase = Phase.STOP if effect.is_end else Phase.DEPLOY
+            services.append(ServiceRun(service=service, build=skipped, phase=phase))
         elif service.spec.is_built:
             services.append(ServiceRun(service=service))
         else:  # the plan says that there is nothing to build, so no event does
@@ -133,10 +160,23 @@ def _needed(plan: Plan) -> Mapping[str, ServiceId]:
 
 
 def _failed(deployment: Deployment, event: StepFailed) -> Deployment:
-    if deployment.failure or deployment.ending or event.is_allowed or deployment.current is None:
+    is_allowed = not isinstance(event, ServiceStopFailed) and event.is_allowed
+    if deployment.failure or deployment.ending or is_allowed or deployment.current is None:
         return deployment
-    stage, phase = deployment.current.stage.id, Phase.BUILD if isinstance(event, BuildFailed) else Phase.DEPLOY
+    stage, phase = deployment.current.stage.id, _phase(event)
     return replace(deployment, failure=Failure(stage=stage, service=event.service, phase=phase, reason=event.reason))
+
+
+def _phase(event: StepFailed) -> Phase:
+    match event:
+        case BuildFailed():
+            return Phase.BUILD
+        case ServiceDeployFailed():
+            return Phase.DEPLOY
+        case ServiceStopFailed():
+            return Phase.STOP
+        case _:
+            assert_never(event)
 
 
 def _with_gate(deployment: Deployment, event: GateEvent) -> Deployment:

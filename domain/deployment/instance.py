@@ -1,5 +1,6 @@
 """The instance of a service: what runs of it, as far as deployments know; of a JOB its last run that succeeded."""
 
+from enum import StrEnum
 from hashlib import sha256
 
 import msgspec
@@ -7,15 +8,25 @@ from msgspec import Struct
 
 from domain.deployment.plan import Output
 from domain.deployment.queue import DeploymentId
+from domain.deployment.value import Value
 from domain.pipeline.ref import ServiceId
-from domain.spec import ServiceSpec
+from domain.spec import ServiceSpec, ServiceType, Variable
+
+
+class InstanceStatus(StrEnum):
+    """The status of an instance, as far as deployments know; a LOST one was restarted, and did not become healthy."""
+
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+    LOST = "LOST"
 
 
 class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The instance that *deployment*, with *number*, brought; it listens on *ports*, and a JOB wrote *outputs*.
 
     *digest* is that of its specification with the values of references and variables; without a *revision* it is
-    missing, since no deployment compares it.
+    missing, since no deployment compares it. *built* is the deployment that built it, if that is another one. The
+    deployment *stopped_by*, with *stopped_number*, stopped it.
     """
 
     service: ServiceId
@@ -25,6 +36,37 @@ class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     revision: str | None = None
     digest: str = ""
     outputs: tuple[Output, ...] = ()
+    status: InstanceStatus = InstanceStatus.RUNNING
+    built: DeploymentId | None = None
+    stopped_by: DeploymentId | None = None
+    stopped_number: int | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs, or was a JOB."""
+        return self.status is InstanceStatus.RUNNING
+
+
+class Need(Struct, frozen=True, kw_only=True, gc=False):
+    """A service to which another one refers, with the key of its name of then."""
+
+    key: str
+    service: ServiceId
+    type: ServiceType
+
+
+class LastRun(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The specification with which *service* ran last, with the references as written.
+
+    *values* are those of all references but those to services, whose addresses may have changed. *variables* are those
+    of its environment and project at that time. *needs* are the services to which it refers.
+    """
+
+    service: ServiceId
+    spec: ServiceSpec
+    values: tuple[Value, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    needs: tuple[Need, ...] = ()
 
 
 def digest(spec: ServiceSpec) -> str:

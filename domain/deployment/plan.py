@@ -5,6 +5,7 @@ from collections.abc import Collection
 from msgspec import Struct
 
 from domain import name as names
+from domain.deployment.effect import Effect
 from domain.deployment.selection import WHOLE, Selection
 from domain.errors import InvalidArgument, InvalidReference, NothingToDeploy, NotRunnable
 from domain.pipeline import need as needs
@@ -108,6 +109,7 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
     are those of the environment over those of its project; *environment* and *project* are their names. A plan of a
     time without references has no names, and its texts are used as they are. *timeout* is the maximum duration of the
     deployment, in seconds. A *partial* plan has the chosen services, and as skipped ones those to which they refer.
+    The stages of a plan that ends services are in reverse order.
     """
 
     pipeline_version: int
@@ -122,6 +124,7 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
     variables: tuple[Variable, ...] = ()
     timeout: float | None = None
     is_partial: bool = False
+    effect: Effect = Effect.DEPLOY
 
     @property
     def services(self) -> tuple[PlannedService, ...]:
@@ -162,7 +165,7 @@ def make(
     plan = Plan(
         pipeline_version=version,
         target=pipeline.target,
-        stages=_stages(pipeline, due, selection),
+        stages=make_stages(pipeline, due, whole=selection.is_whole),
         build_barrier=pipeline.policy.build_barrier,
         revision=revision,
         renew=renew,
@@ -179,8 +182,8 @@ def make(
     return plan
 
 
-def _stages(pipeline: Pipeline, due: Collection[Service], selection: Selection) -> tuple[PlannedStage, ...]:
-    """Return the stages with the services that are *due*, and with others: all, or those to which they refer."""
+def make_stages(pipeline: Pipeline, due: Collection[Service], *, whole: bool) -> tuple[PlannedStage, ...]:
+    """Return the stages with the services that are *due*, and as skipped ones the others, or those that these need."""
     own = {service.id.int for service in due}
     keys = {key for service in due for key in needs.named_by(service)}
     return tuple(
@@ -196,7 +199,7 @@ def _stages(pipeline: Pipeline, due: Collection[Service], selection: Selection) 
             services=tuple(
                 PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.id.int not in own)
                 for s in stage.services
-                if selection.is_whole or s.id.int in own or names.key(s.name) in keys
+                if whole or s.id.int in own or names.key(s.name) in keys
             ),
         )
         for stage in pipeline.stages

@@ -7,8 +7,10 @@ the pipeline and of the project, for the same revision, and of the same earlier 
 environment may say that it waits instead, or that it supersedes those that wait.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import NewType, assert_never, get_args
 from uuid import UUID, uuid5
 
@@ -40,6 +42,10 @@ class Action(StrEnum):
     REDEPLOY = "REDEPLOY"
     RETRY = "RETRY"
     ROLLBACK = "ROLLBACK"
+    RESTART = "RESTART"
+    START = "START"
+    STOP = "STOP"
+    DELETE = "DELETE"
 
 
 COVERED = {
@@ -47,6 +53,9 @@ COVERED = {
     Action.REDEPLOY: (Action.DEPLOY, Action.REDEPLOY, Action.RETRY),
 }
 """The actions that a later one on the same services makes needless."""
+
+FREEZABLE = (Action.DEPLOY, Action.REDEPLOY, Action.RETRY, Action.ROLLBACK)
+"""The actions that a freeze refuses or holds. The others bring no other version: a broken service can be stopped."""
 
 
 class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
@@ -85,6 +94,26 @@ class DeploymentAdmitted(Struct, frozen=True, kw_only=True, gc=False, omit_defau
     oldest: int | None = None
 
 
+class DeploymentFrozen(Struct, frozen=True, kw_only=True, gc=False):
+    """*deployment* waits for the end of a freeze, at the earliest *until* then."""
+
+    deployment: DeploymentId
+    until: datetime
+
+
+class DeploymentThawed(Struct, frozen=True, kw_only=True, gc=False):
+    """The freeze for which *deployment* waited is over."""
+
+    deployment: DeploymentId
+
+
+class FreezeIgnored(Struct, frozen=True, kw_only=True, gc=False):
+    """*deployment* was requested in spite of a freeze, which lasts *until* then."""
+
+    deployment: DeploymentId
+    until: datetime
+
+
 class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """*deployment* has ended, or was cancelled while waiting; the next one may be admitted.
 
@@ -95,10 +124,20 @@ class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False, omit_default
     has_run: bool = True
 
 
-QueueEvent = DeploymentRequested | DeploymentMerged | DeploymentAdmitted | DeploymentClosed
+QueueEvent = (
+    DeploymentRequested
+    | DeploymentMerged
+    | DeploymentAdmitted
+    | DeploymentFrozen
+    | DeploymentThawed
+    | FreezeIgnored
+    | DeploymentClosed
+)
 
 
 class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    """Queue *deployment*; the environment is *frozen* until then, which the request ignores with *ignores_freeze*."""
+
     deployment: DeploymentId
     action: Action
     actor: str
@@ -109,14 +148,26 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     services: tuple[ServiceId, ...] = ()
     undoes: int | None = None
     on_request: OnRequest = OnRequest.MERGE
+    frozen: datetime | None = None
+    ignores_freeze: bool = False
 
 
 class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    """Close *deployment*; the environment is *frozen* until then."""
+
     deployment: DeploymentId
     has_run: bool = True
+    frozen: datetime | None = None
 
 
-QueueCommand = RequestDeployment | CloseDeployment
+class ThawDeployments(Struct, frozen=True, kw_only=True, gc=False):
+    """Release the deployments that were held until *now*, or hold them until the environment is no longer *frozen*."""
+
+    now: datetime
+    frozen: datetime | None = None
+
+
+QueueCommand = RequestDeployment | CloseDeployment | ThawDeployments
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
@@ -130,6 +181,8 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     project_version: int = 0
     services: tuple[ServiceId, ...] = ()
     undoes: int | None = None
+    frozen_until: datetime | None = None
+    ignores_freeze: bool = False
 
 
 class Queue(Struct, frozen=True, kw_only=True, gc=False):
@@ -170,14 +223,18 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 services=command.services,
                 undoes=command.undoes,
             )
-            return [requested] if queue.admitted else [requested, DeploymentAdmitted(deployment=deployment)]
+            ignored = command.frozen if command.ignores_freeze else None
+            ignoring = [] if ignored is None else [FreezeIgnored(deployment=deployment, until=ignored)]
+            return _settled(queue, [requested, *ignoring], command.frozen)
         case CloseDeployment(deployment=deployment, has_run=has_run):
             if all(request.deployment != deployment for request in queue.open):
                 return []
-            closed: list[QueueEvent] = [DeploymentClosed(deployment=deployment, has_run=has_run)]
-            if queue.admitted and queue.admitted.deployment == deployment and queue.waiting:
-                closed.append(_admitted(queue.waiting))
-            return closed
+            return _settled(queue, [DeploymentClosed(deployment=deployment, has_run=has_run)], command.frozen)
+        case ThawDeployments(now=now, frozen=frozen):
+            held = [each for each in queue.waiting if each.frozen_until is not None and each.frozen_until <= now]
+            if frozen is not None:
+                return [DeploymentFrozen(deployment=each.deployment, until=frozen) for each in held]
+            return _settled(queue, [DeploymentThawed(deployment=each.deployment) for each in held]) if held else []
         case _:
             assert_never(command)
 
@@ -203,13 +260,30 @@ def _same(queue: Queue, wish: RequestDeployment) -> Request | None:
     """Return the waiting deployment that *wish* merges into, if any."""
     if wish.on_request is OnRequest.WAIT:
         return None
-    return next((waiting for waiting in queue.waiting if _what(waiting) == _what(wish)), None)
+    equal = (waiting for waiting in queue.waiting if _what(waiting) == _what(wish))
+    return next((each for each in equal if each.frozen_until is None or not wish.ignores_freeze), None)
 
 
-def _admitted(waiting: tuple[Request, ...]) -> DeploymentAdmitted:
-    """Return the admission of the first one that waits."""
-    first, oldest = waiting[0], min(request.number for request in waiting)
-    return DeploymentAdmitted(deployment=first.deployment, oldest=oldest if oldest < first.number else None)
+def _settled(queue: Queue, events: Sequence[QueueEvent], frozen: datetime | None = None) -> list[QueueEvent]:
+    """Return *events*, the holds of a freeze until *frozen*, and the admission of the first deployment that may go on.
+
+    A rollback after a failure is never held, nor is a deployment whose request ignored the freeze, nor one that
+    brings no other version.
+    """
+    after = reduce(evolve, events, queue)
+    free = [each for each in after.waiting if each.frozen_until is None]
+    held = [each for each in free if frozen is not None and _is_freezable(each)]
+    holds = [DeploymentFrozen(deployment=each.deployment, until=frozen) for each in held if frozen is not None]
+    first = next((each for each in free if each not in held), None)
+    if after.admitted is not None or first is None:
+        return [*events, *holds]
+    oldest = min(request.number for request in after.waiting)
+    admitted = DeploymentAdmitted(deployment=first.deployment, oldest=oldest if oldest < first.number else None)
+    return [*events, *holds, admitted]
+
+
+def _is_freezable(request: Request) -> bool:
+    return request.action in FREEZABLE and request.undoes is None and not request.ignores_freeze
 
 
 def _what(request: Request | RequestDeployment) -> tuple[object, ...]:
@@ -241,10 +315,21 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
         case DeploymentAdmitted(deployment=deployment):
             admitted = next(request for request in queue.waiting if request.deployment == deployment)
             return replace(_without(queue, deployment), admitted=admitted)
+        case DeploymentFrozen(deployment=deployment, until=until):
+            return _with(queue, deployment, frozen_until=until)
+        case DeploymentThawed(deployment=deployment):
+            return _with(queue, deployment, frozen_until=None)
+        case FreezeIgnored(deployment=deployment):
+            return _with(queue, deployment, ignores_freeze=True)
         case DeploymentClosed(deployment=deployment, has_run=has_run):
             return replace(_without(queue, deployment), last=deployment if has_run else queue.last)
         case _:
             assert_never(event)
+
+
+def _with(queue: Queue, deployment: DeploymentId, **changed: object) -> Queue:
+    waiting = tuple([replace(each, **changed) if each.deployment == deployment else each for each in queue.waiting])
+    return replace(queue, waiting=waiting)
 
 
 def _without(queue: Queue, deployment: DeploymentId) -> Queue:

@@ -10,12 +10,13 @@ from uuid import uuid5
 from msgspec.structs import replace
 
 from domain.deployment import converge
+from domain.deployment.effect import Effect
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Endpoint, Plan, PlannedService, check
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import DEPLOYED
-from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, RetryOutdated
+from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, NothingToRollBackTo, RetryOutdated
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import Pipeline
 from domain.variable import merged
@@ -30,7 +31,7 @@ def retry(deployment: Deployment, pipeline: Pipeline, newest: int) -> Plan:
 
     def rest(service: PlannedService) -> PlannedService:
         run = deployment.run_of(service.id)
-        is_done = service.is_done or (run is not None and run.status in DEPLOYED)
+        is_done = service.is_done or (run is not None and (run.status in DEPLOYED or run.omission is not None))
         endpoint = deployment.endpoint_of(run) if run is not None and is_done else None
         return replace(service, is_done=is_done, endpoint=endpoint)
 
@@ -39,7 +40,8 @@ def retry(deployment: Deployment, pipeline: Pipeline, newest: int) -> Plan:
         raise RetryOutdated(number=deployment.number, newest=newest)
     if all(stage.is_skipped for stage in plan.stages):
         raise NothingToRetry(number=deployment.number)
-    check(plan)
+    if plan.effect is Effect.DEPLOY:
+        check(plan)
     return plan
 
 
@@ -47,9 +49,11 @@ def roll_back(deployment: Deployment, pipeline: Pipeline) -> Plan:
     """Return the plan that deploys what *deployment* pinned.
 
     It has no revision: nobody says that the directories of the services were brought back to that one. Raises
-    `EnvironmentBusy`, `NothingToDeploy` or `UnmetReference`.
+    `EnvironmentBusy`, `NothingToRollBackTo`, `NothingToDeploy` or `UnmetReference`.
     """
     plan = _repeated(deployment, pipeline, lambda service: replace(service, is_done=False, endpoint=None))
+    if plan.effect is not Effect.DEPLOY:
+        raise NothingToRollBackTo(number=deployment.number, action=plan.effect.value)
     plan = replace(plan, revision=None)
     if all(stage.is_skipped for stage in plan.stages):
         raise NothingToDeploy()
@@ -75,7 +79,7 @@ def undo(failed: Deployment, pipeline: Pipeline, sources: Mapping[DeploymentId, 
         return None
     newest = max(back.values(), key=lambda each: (not plans[each.deployment].is_partial, each.number))
     base = plans[newest.deployment]
-    due = {id_: _earlier(plans[each.deployment], each, base) for id_, each in back.items()}
+    due = {id_: _earlier(sources[each.deployment], each, base) for id_, each in back.items()}
 
     def placed(services: Sequence[PlannedService]) -> tuple[PlannedService, ...]:
         ids = [each.id.int for each in services]
@@ -86,15 +90,19 @@ def undo(failed: Deployment, pipeline: Pipeline, sources: Mapping[DeploymentId, 
     stages = [replace(stage, services=placed(stage.services), **now) for stage in base.stages]
     stages[-1] = replace(stages[-1], services=(*stages[-1].services, *due.values()))
     plan = replace(base, stages=tuple(stages), source=None, undoes=failed.number, revision=None, is_partial=False)
+    plan = replace(plan, effect=Effect.DEPLOY)
     return replace(plan, timeout=failed.plan.timeout, on_failure=OnFailure.STOP)
 
 
-def _earlier(plan: Plan, instance: Instance, base: Plan) -> PlannedService:
-    """Return the service as *plan* pinned it, with the variables of then if those of *base* differ."""
-    found = next(each for stage in plan.stages for each in stage.services if each.id.int == instance.service.int)
-    spec = found.spec
-    if plan.variables != base.variables:
-        spec = replace(spec, env=merged(plan.variables, spec.env))
+def _earlier(source: Deployment, instance: Instance, base: Plan) -> PlannedService:
+    """Return the service as *source* deployed it, with the variables of then if those of *base* differ."""
+    run = source.run_of(instance.service)
+    assert run is not None, "it brought the instance"
+    assert source.plan is not None, "it was planned"
+    found, spec = run.service, run.service.spec
+    variables = source.plan.variables if run.last is None else run.last.variables
+    if variables != base.variables:
+        spec = replace(spec, env=merged(variables, spec.env))
     return replace(found, spec=spec, is_done=False, endpoint=None, source=instance.number)
 
 

@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import assert_never
+from uuid import UUID
 
+from domain import name as names
 from domain.deployment import gate as gates
 from domain.deployment import review as reviews
 from domain.deployment import wait as waits
+from domain.deployment.action import omissions, since
 from domain.deployment.converge import known_before, replaced, unchanged_jobs
+from domain.deployment.effect import Effect
 from domain.deployment.fold import evolve, fold
 from domain.deployment.gate import ApproveStage, GateEvent, RejectStage, Review
 from domain.deployment.hold import (
@@ -20,12 +24,14 @@ from domain.deployment.hold import (
     ReleaseDeployment,
 )
 from domain.deployment.instance import Instance
+from domain.deployment.plan import Output
 from domain.deployment.queue import Action
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
     Cancellation,
     CancellationRequested,
+    CancelServices,
     Deployment,
     DeploymentCancelled,
     DeploymentCommand,
@@ -53,15 +59,22 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    InstanceDeleted,
     KeepStep,
     OldInstanceLost,
     OldInstanceRestarted,
+    Omission,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceOmitted,
     ServiceRun,
+    ServiceStopFailed,
+    ServiceStopped,
+    ServiceStopStarted,
     ServiceUnchanged,
     StartStep,
     Status,
@@ -72,7 +85,8 @@ from domain.deployment.step import (
     retry_at,
 )
 from domain.deployment.wait import RecordWait
-from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
+from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, ServiceNotFound, StepNotDue
+from domain.pipeline.ref import ServiceRef
 from domain.pipeline.stage import OnFailure
 from domain.spec import UNSTORABLE
 
@@ -153,9 +167,11 @@ def _gate_event(deployment: Deployment, command: AdvanceDeployment) -> GateEvent
 
 def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
     """Return the start of *step*, with the values of the references of its service."""
+    if step.phase is Phase.STOP:
+        return ServiceStopStarted(service=step.service, attempt=step.attempt)
     started = BuildStarted if step.phase is Phase.BUILD else ServiceDeployStarted
     run = deployment.run_of(step.service)
-    values = () if run is None else deployment.lookup.values(run.service.spec)
+    values = () if run is None else deployment.values(run)
     return started(service=step.service, attempt=step.attempt, values=values)
 
 
@@ -164,13 +180,14 @@ def _decide(
     command: TakeUpDeployment
     | StepCommand
     | CancelDeployment
+    | CancelServices
     | SupersedeDeployment
     | RecordWait
     | Review
     | HoldCommand,
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker, instances=instances, secrets=secrets, at=at):
+        case TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, secrets=secrets, at=at):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
@@ -179,13 +196,18 @@ def _decide(
             if deployment.status is Status.RUNNING:
                 return [taken]
             relevant, deadline = _relevant(deployment, instances), _deadline(deployment, at)
-            return [DeploymentStarted(instances=relevant, deadline=deadline, secrets=secrets), taken]
+            started = DeploymentStarted(instances=relevant, last_runs=last_runs, deadline=deadline, secrets=secrets)
+            return [started, taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.ending is Cancellation.FORCED or (deployment.cancellation and not forced):
                 return []
             return [CancellationRequested(forced=forced)]
+        case CancelServices(services=services, forced=forced):
+            if deployment.status.is_final:
+                raise DeploymentOver(status=deployment.status.value.lower())
+            return _cancelled_services(deployment, services, forced)
         case SupersedeDeployment(number=number):
             is_waiting = deployment.status is Status.QUEUED and deployment.cancellation is None
             return [DeploymentSuperseded(number=number)] if is_waiting else []
@@ -222,7 +244,6 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
     if run is None or step != run.next or not (run.is_busy or step in deployment.due()):
         raise _not_due(step, run)
     is_running = run.step(step.phase).status is Status.RUNNING
-    is_build = step.phase is Phase.BUILD
     service, attempt = step.service, step.attempt
     match command:
         case StartStep():
@@ -232,34 +253,70 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
         case _ if not is_running:
             raise _not_due(step, run)
         case SucceedStep(ports=ports, outputs=outputs):
-            if is_build:
-                return [BuildSucceeded(service=service, attempt=attempt)]
-            return [ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs)]
+            return [_succeeded(deployment, step, ports, outputs)]
         case KeepStep():
             unchanged = known_before(deployment, step)
             if unchanged is None:
                 raise _not_due(step, run)
+            if deployment.plan is not None and deployment.plan.effect is Effect.START:
+                return [ServiceOmitted(service=service, cause=Omission.RUNNING, number=unchanged.number)]
             return [ServiceUnchanged(service=service, number=unchanged.number)]
         case FailStep():
             reason, old = _storable(command.reason), _old_instance(command)
+            if run.is_cancelled:
+                return [ServiceCancelled(service=service), *old]
             if attempt <= run.service.spec.retries and not deployment.is_stopping:
                 at = retry_at(run.service.spec, command)
                 again = StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)
                 return [again, *old]
-            failed = BuildFailed if is_build else ServiceDeployFailed
+            if step.phase is Phase.STOP:
+                return [ServiceStopFailed(service=service, attempt=attempt, reason=reason)]
+            failed = BuildFailed if step.phase is Phase.BUILD else ServiceDeployFailed
             is_allowed = run.service.spec.allow_failure
             return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed), *old]
         case AbortStep():
-            if deployment.ending is not Cancellation.FORCED:
+            if deployment.ending is not Cancellation.FORCED and not run.is_stopped:
                 raise _not_due(step, run)
             return [ServiceCancelled(service=service), *_old_instance(command)]
         case _:
             assert_never(command)
 
 
+def _cancelled_services(
+    deployment: Deployment, services: tuple[ServiceRef, ...], forced: bool
+) -> list[DeploymentEvent]:
+    """Return the events that cancel *services*, without those that have ended; raises `ServiceNotFound`."""
+    runs = [run for stage in deployment.stages for run in stage.services]
+    events: list[DeploymentEvent] = []
+    for ref in dict.fromkeys(services):
+        key = ref if isinstance(ref, UUID) else names.key(ref)
+        run = next((each for each in runs if key in (each.service.id, names.key(each.service.name))), None)
+        if run is None:
+            raise ServiceNotFound(service=str(ref))
+        if not run.status.is_final and not (run.is_stopped or (run.is_cancelled and not forced)):
+            events.append(ServiceCancellationRequested(service=run.service.id, forced=forced))
+    return events
+
+
 def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:
     timeout = None if deployment.plan is None else deployment.plan.timeout
     return None if timeout is None or at is None else at + timedelta(seconds=timeout)
+
+
+def _succeeded(
+    deployment: Deployment, step: Step, ports: tuple[int, ...], outputs: tuple[Output, ...]
+) -> DeploymentEvent:
+    service, attempt = step.service, step.attempt
+    match step.phase:
+        case Phase.BUILD:
+            return BuildSucceeded(service=service, attempt=attempt)
+        case Phase.DEPLOY:
+            return ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs)
+        case Phase.STOP:
+            is_delete = deployment.plan is not None and deployment.plan.effect is Effect.DELETE
+            return (InstanceDeleted if is_delete else ServiceStopped)(service=service, attempt=attempt)
+        case _:
+            assert_never(step.phase)
 
 
 def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
@@ -307,6 +364,8 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
         yield from (ServiceCancelled(service=run.service.id) for run in doomed)
     elif refused := next((run for run in deployment.stages if run.is_refused), None):
         yield StageFailed(stage=refused.stage.id)
+    elif left := omissions(deployment):
+        yield from (_omitted(deployment, run, cause) for run, cause in left)
     elif jobs := unchanged_jobs(deployment):
         yield from (ServiceUnchanged(service=job.service, number=job.number) for job in jobs)
     elif stage and stage.is_complete:
@@ -322,6 +381,11 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
             yield _end(deployment, DeploymentCancelled())
     elif is_between and deployment.gate is None and not deployment.is_held:
         yield StageStarted(stage=waiting[0].stage.id)
+
+
+def _omitted(deployment: Deployment, run: ServiceRun, cause: Omission) -> ServiceOmitted:
+    id_ = run.service.id
+    return ServiceOmitted(service=id_, cause=cause, number=since(cause, deployment.inherited.get(id_.int)))
 
 
 def _end(deployment: Deployment, otherwise: DeploymentSucceeded | DeploymentCancelled) -> DeploymentEvent:
@@ -346,9 +410,10 @@ def _rolls_back(deployment: Deployment) -> bool:
 
     A rollback that fails is not rolled back, and neither is a deployment that somebody cancelled.
     """
-    if deployment.action not in UNDOABLE or deployment.cancellation is not None:
+    plan = deployment.plan
+    if deployment.action not in UNDOABLE or plan is None or plan.effect is not Effect.DEPLOY or deployment.cancellation:
         return False
     failed = [run.stage.on_failure for run in deployment.stages if run.has_failed]
-    if deployment.has_timed_out and deployment.plan is not None:
-        failed.append(deployment.plan.on_failure)
+    if deployment.has_timed_out:
+        failed.append(plan.on_failure)
     return OnFailure.ROLL_BACK in failed and bool(replaced(deployment))

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
 from msgspec import Struct
 
 from domain import name as names
 from domain.deployment.gate import CheckOutcome, GateEvent, GateRun, Review, StageGate
 from domain.deployment.hold import HoldCommand, HoldEvent
-from domain.deployment.instance import Instance
-from domain.deployment.plan import Endpoint, Plan, PlannedStage
+from domain.deployment.instance import Instance, LastRun
+from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
 from domain.deployment.step import (
     DONE,
@@ -18,15 +19,16 @@ from domain.deployment.step import (
     Phase,
     ServiceDeployFailed,
     ServiceRun,
+    ServiceStopFailed,
     Status,
     Step,
     StepCommand,
     StepEvent,
 )
-from domain.deployment.value import Known, Lookup, SecretVersion
+from domain.deployment.value import Known, Lookup, SecretVersion, Value
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.gate import Approval, GateKind
-from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.ref import ServiceId, ServiceRef, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
 from domain.spec import ServiceSpec
@@ -44,11 +46,12 @@ class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
 class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The deployment started; *instances* are those of the services then, as far as earlier deployments know.
 
-    At its *deadline* it times out, if its plan has a timeout. *secrets* are the versions of the secrets that its
-    services refer to.
+    *last_runs* are those of the services that are started as they ran last. At its *deadline* it times out, if its
+    plan has a timeout. *secrets* are the versions of the secrets that its services refer to.
     """
 
     instances: tuple[Instance, ...] = ()
+    last_runs: tuple[LastRun, ...] = ()
     deadline: datetime | None = None
     secrets: tuple[SecretVersion, ...] = ()
 
@@ -145,7 +148,7 @@ WholeEvent = (
 
 DeploymentEvent = WholeEvent | StepEvent
 
-StepFailed = BuildFailed | ServiceDeployFailed
+StepFailed = BuildFailed | ServiceDeployFailed | ServiceStopFailed
 
 
 class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -158,11 +161,13 @@ class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
 class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Hand the deployment to *worker*, and start it if it has not started, at the time *at*.
 
-    *instances* are those of the services, and *secrets* the versions of the secrets that these refer to.
+    *instances* and *last_runs* are those of the services, and *secrets* the versions of the secrets that these refer
+    to.
     """
 
     worker: str
     instances: tuple[Instance, ...] = ()
+    last_runs: tuple[LastRun, ...] = ()
     at: datetime | None = None
     secrets: tuple[SecretVersion, ...] = ()
 
@@ -187,6 +192,13 @@ class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool = False
 
 
+class CancelServices(Struct, frozen=True, kw_only=True, gc=False):
+    """Cancel *services*, by their ids or the names in the plan; the others go on."""
+
+    services: tuple[ServiceRef, ...]
+    forced: bool = False
+
+
 class SupersedeDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Cancel the deployment, which waits, because that with *number* makes it needless."""
 
@@ -199,6 +211,7 @@ DeploymentCommand = (
     | StepCommand
     | AdvanceDeployment
     | CancelDeployment
+    | CancelServices
     | SupersedeDeployment
     | RecordWait
     | Review
@@ -235,8 +248,13 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every service succeeded, was skipped, or failed as it may."""
-        return all(run.status in DONE or (run.status is Status.FAILED and run.is_allowed) for run in self.services)
+        """Whether every service succeeded, was skipped, failed as it may, or was cancelled by somebody."""
+        return all(
+            run.status in DONE
+            or (run.status is Status.FAILED and run.is_allowed)
+            or (run.status is Status.CANCELLED and run.is_cancelled)
+            for run in self.services
+        )
 
     @property
     def is_over(self) -> bool:
@@ -360,9 +378,12 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
             [
                 each
                 for run in self.stages
-                if self.ending or run.is_halted or (is_halted and run.status is Status.QUEUED and not run.stage.always)
                 for each in run.services
                 if not (each.status.is_final or each.is_busy)
+                if each.is_cancelled
+                or self.ending
+                or run.is_halted
+                or (is_halted and run.status is Status.QUEUED and not run.stage.always)
             ]
         )
 
@@ -417,40 +438,69 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def unwanted(self) -> tuple[Step, ...]:
         """The steps that are running but no longer due."""
-        return self.running if self.ending is Cancellation.FORCED else ()
+        services = () if self.current is None else self.current.services
+        is_forced = self.ending is Cancellation.FORCED
+        return tuple([step for run in services if run.is_busy and (is_forced or run.is_stopped) and (step := run.next)])
 
     def retry_at(self, step: Step) -> datetime | None:
         """Return the time until which *step* waits for its retry, if it does."""
         run = self.run_of(step.service)
         return None if run is None else run.step(step.phase).retry_at
 
-    @property
-    def lookup(self) -> Lookup:
-        """The values to which services may refer now."""
+    def values(self, run: ServiceRun) -> tuple[Value, ...]:
+        """Return the known values of the references of a service that starts now."""
+        kept = () if run.last is None else run.last.values
+        names_of = {value.reference for value in kept}
+        found = self._lookup(run).values(run.service.spec)
+        return (*kept, *(value for value in found if value.reference not in names_of))
+
+    def _lookup(self, run: ServiceRun) -> Lookup:
+        """Return the values to which the service of *run* may refer now."""
         assert self.plan is not None, "the deployment was planned"
-        return Lookup(plan=self.plan, number=self.number, service=self._known, secrets=self.secrets)
+        last = run.last
+        known = self._known if last is None else partial(self._known_before, last)
+        return Lookup(plan=self.plan, number=self.number, service=known, secrets=self.secrets)
 
     def _known(self, name: str) -> Known | None:
         needed = self.needed.get(names.key(name))
         run = None if needed is None else self.run_of(needed)
         return None if run is None else Known(service=run.service, endpoint=self.endpoint_of(run))
 
+    def _known_before(self, last: LastRun, name: str) -> Known | None:
+        """Return the service that had *name* at the *last* run; the plan need not have it."""
+        key = names.key(name)
+        need = next((each for each in last.needs if each.key == key), None)
+        if need is None:
+            return None
+        run = self.run_of(need.service)
+        if run is not None:
+            return Known(service=run.service, endpoint=self.endpoint_of(run))
+        service = PlannedService(id=need.service, name=name, type=need.type, spec=ServiceSpec())
+        return Known(service=service, endpoint=self._inherited_endpoint(need.service))
+
     def endpoint_of(self, run: ServiceRun) -> Endpoint | None:
         """Return what a service offers: as it was deployed, or as it was left by an earlier deployment."""
-        left = self.inherited.get(run.service.id.int)
-        is_left = run.status is Status.UNCHANGED or run.service.is_skipped
-        if run.endpoint is not None or left is None or not is_left:
-            return run.endpoint
-        return Endpoint(ports=left.ports, outputs=left.outputs)
+        is_left = run.status is Status.UNCHANGED or run.service.is_skipped or run.omission is not None
+        return self._inherited_endpoint(run.service.id) if run.endpoint is None and is_left else run.endpoint
+
+    def _inherited_endpoint(self, service: ServiceId) -> Endpoint | None:
+        left = self.inherited.get(service.int)
+        return Endpoint(ports=left.ports, outputs=left.outputs) if left is not None and left.is_running else None
 
     def filled(self, step: Step, opened: Mapping[str, str] = {}) -> ServiceSpec:
-        """Return the specification with which the running *step* is carried out, with the *opened* secrets.
-
-        Raises `UnmetReference` if the value of a reference was not known at its start, or `InvalidSpec`.
-        """
+        """Return the specification with which the running *step* is carried out; raises as `filled_with` does."""
         run = self.run_of(step.service)
         assert run is not None, "the step is one of the plan"
-        return self.lookup.filled(run.service, run.step(step.phase).values, opened)
+        return self.filled_with(run, run.step(step.phase).values, opened)
+
+    def filled_with(self, run: ServiceRun, values: tuple[Value, ...], opened: Mapping[str, str] = {}) -> ServiceSpec:
+        """Return the specification of a service with the *values* of its references, and with the *opened* secrets.
+
+        Raises `UnmetReference` if the value of a reference is not among them, or `InvalidSpec`.
+        """
+        assert self.plan is not None, "the deployment was planned"
+        variables = self.plan.variables if run.last is None else run.last.variables
+        return self._lookup(run).filled(run.service, values, variables, opened)
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
         place = self.places.get(service.int)

@@ -14,6 +14,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.deployment.instance import LastRun
 from domain.deployment.plan import Endpoint, Output, PlannedService
 from domain.deployment.value import Value
 from domain.pipeline.ref import ServiceId
@@ -26,6 +27,17 @@ MAX_REASON = 2000
 class Phase(StrEnum):
     BUILD = "BUILD"
     DEPLOY = "DEPLOY"
+    STOP = "STOP"
+
+
+class Omission(StrEnum):
+    """The reason why a deployment leaves a service out when its stage runs."""
+
+    JOB = "JOB"
+    NEVER_RAN = "NEVER_RAN"
+    NOT_RUNNING = "NOT_RUNNING"
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
 
 
 class Status(StrEnum):
@@ -124,6 +136,13 @@ class StepRetried(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tru
     retry_at: datetime | None = None
 
 
+class ServiceCancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
+    """No further step of the service starts; if *forced*, its running step is stopped. The others go on."""
+
+    service: ServiceId
+    forced: bool
+
+
 class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """The remaining steps of the service are cancelled."""
 
@@ -135,6 +154,41 @@ class ServiceUnchanged(Struct, frozen=True, kw_only=True, gc=False):
 
     service: ServiceId
     number: int
+
+
+class ServiceOmitted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The deployment has nothing to do with the service, because of what deployment *number* did to it, if any did."""
+
+    service: ServiceId
+    cause: Omission
+    number: int | None = None
+
+
+class ServiceStopStarted(Struct, frozen=True, kw_only=True, gc=False):
+    service: ServiceId
+    attempt: int
+
+
+class ServiceStopped(Struct, frozen=True, kw_only=True, gc=False):
+    """Nothing runs of the service any more, until it is started or deployed."""
+
+    service: ServiceId
+    attempt: int
+
+
+class InstanceDeleted(Struct, frozen=True, kw_only=True, gc=False):
+    """Nothing runs of the service any more, and its instance is forgotten."""
+
+    service: ServiceId
+    attempt: int
+
+
+class ServiceStopFailed(Struct, frozen=True, kw_only=True, gc=False):
+    """The service may run still, for *reason*."""
+
+    service: ServiceId
+    attempt: int
+    reason: str
 
 
 class OldInstanceRestarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -164,8 +218,14 @@ StepEvent = (
     | ServiceDeployed
     | ServiceDeployFailed
     | StepRetried
+    | ServiceCancellationRequested
     | ServiceCancelled
     | ServiceUnchanged
+    | ServiceOmitted
+    | ServiceStopStarted
+    | ServiceStopped
+    | InstanceDeleted
+    | ServiceStopFailed
     | OldInstanceRestarted
     | OldInstanceLost
 )
@@ -240,8 +300,12 @@ class StepRun(Struct, frozen=True, kw_only=True, gc=False):
 class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     """The progress of a planned service; `status` is that of the service as a whole.
 
+    *deploy* is the step after the build: with *phase* STOP it ends the service. *last* is how the service ran last, if
+    it is started that way again. With an *omission*, the deployment has nothing to do.
+
     With *is_lost* nothing healthy runs of it any more: an attempt stopped the old instance. *ports* are those of a new
-    one. `endpoint` is what it offers to later stages, None until it is deployed.
+    one. `endpoint` is what it offers to later stages, None until it is deployed. Somebody cancelled it if it
+    `is_cancelled`, by force if it `is_stopped`.
     """
 
     service: PlannedService
@@ -251,6 +315,11 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     is_lost: bool = False
     ports: tuple[int, ...] = ()
     endpoint: Endpoint | None = None
+    is_cancelled: bool = False
+    is_stopped: bool = False
+    phase: Phase = Phase.DEPLOY
+    last: LastRun | None = None
+    omission: Omission | None = None
 
     def step(self, phase: Phase) -> StepRun:
         return self.build if phase is Phase.BUILD else self.deploy
@@ -260,7 +329,7 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
         """The step that is running or comes next; None if nothing is left to do."""
         if self.status.is_final:
             return None
-        phase = Phase.DEPLOY if self.build.status in DONE else Phase.BUILD
+        phase = self.phase if self.build.status in DONE else Phase.BUILD
         return Step(service=self.service.id, phase=phase, attempt=self.step(phase).attempt)
 
     @property
@@ -299,12 +368,23 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
         case StepRetried(phase=phase, attempt=attempt, retry_at=retry_at):
             again = {"build" if phase is Phase.BUILD else "deploy": StepRun(attempt=attempt + 1, retry_at=retry_at)}
             return replace(run, status=Status.RUNNING, **again)
+        case ServiceCancellationRequested(forced=forced):
+            return replace(run, is_cancelled=True, is_stopped=run.is_stopped or forced)
         case ServiceCancelled():
             return replace(run, status=Status.CANCELLED, build=_cancelled(run.build), deploy=_cancelled(run.deploy))
         case ServiceUnchanged():
             unchanged = StepRun(status=Status.UNCHANGED)
             build = run.build if run.build.status is Status.SKIPPED else unchanged
             return replace(run, status=Status.UNCHANGED, build=build, deploy=unchanged)
+        case ServiceOmitted(cause=cause):
+            skipped = StepRun(status=Status.SKIPPED)
+            return replace(run, status=Status.SKIPPED, build=skipped, deploy=skipped, omission=cause)
+        case ServiceStopStarted(attempt=attempt):
+            return replace(run, status=Status.RUNNING, deploy=StepRun(status=Status.RUNNING, attempt=attempt))
+        case ServiceStopped(attempt=attempt) | InstanceDeleted(attempt=attempt):
+            return replace(run, status=Status.SUCCEEDED, deploy=StepRun(status=Status.SUCCEEDED, attempt=attempt))
+        case ServiceStopFailed(attempt=attempt):
+            return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
         case OldInstanceRestarted():
             return replace(run, is_lost=False)
         case OldInstanceLost():

@@ -25,7 +25,7 @@ from domain.reference import (
     VariableReference,
     filled,
 )
-from domain.spec import ServiceSpec, ServiceType, referring, refers, rewritten
+from domain.spec import ServiceSpec, ServiceType, Variable, referring, refers, rewritten
 from domain.variable import merged
 
 HOST = "127.0.0.1"
@@ -83,8 +83,14 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
         found = {str(reference): self._value(reference) for _, reference in needs.readable(spec)}
         return tuple(Value(reference=name, value=value) for name, value in found.items() if isinstance(value, str))
 
-    def filled(self, service: PlannedService, values: tuple[Value, ...], opened: Mapping[str, str] = {}) -> ServiceSpec:
-        """Return the specification of *service* with *values*, and with the variables of its environment.
+    def filled(
+        self,
+        service: PlannedService,
+        values: tuple[Value, ...],
+        variables: tuple[Variable, ...],
+        opened: Mapping[str, str] = {},
+    ) -> ServiceSpec:
+        """Return the specification of *service* with *values*, and with the *variables* of its environment.
 
         *opened* are the values of references to secrets, in whose places otherwise the versions stand.
         Raises `UnmetReference` if a value is missing, and `InvalidSpec` if a text is too long with its values.
@@ -102,7 +108,7 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
                 if len(text) > MAX_FILLED:
                     why = f"{len(text):,} characters with its values; at most {MAX_FILLED:,} are allowed"
                     raise InvalidSpec(field=field, why=why)
-        return replace(spec, env=merged(plan.variables, spec.env)) if plan.variables else spec
+        return replace(spec, env=merged(variables, spec.env)) if variables else spec
 
     def _unmet(self, service: PlannedService, field: str, reference: Reference) -> UnmetReference:
         value = self._value(reference)

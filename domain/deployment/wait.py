@@ -16,16 +16,22 @@ class WaitReason(StrEnum):
     APPROVAL = "APPROVAL"
     DEPLOYMENT = "DEPLOYMENT"
     HOLD = "HOLD"
+    FREEZE = "FREEZE"
     MACHINE = "MACHINE"
     TIME = "TIME"
     CHECK = "CHECK"
     WORKER = "WORKER"
 
 
+QUEUED = WaitReason.DEPLOYMENT, WaitReason.FREEZE
+"""Reasons of a deployment whose turn has not come."""
+
+
 class WaitCause(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The thing that a deployment waits for.
 
-    A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent.
+    A DEPLOYMENT is the one with *number*, and *more* after it. A *machine* is the one whose workers are silent. A
+    FREEZE ends at *deadline*.
 
     An APPROVAL, a TIME or a CHECK is in front of the stage with the name *stage*, and ends at *deadline*, if there is
     one. The approval lacks *missing* actors, and *needs_others* than the requester if so; the check asks *url*. No wait
@@ -64,12 +70,12 @@ class RecordWait(Struct, frozen=True, kw_only=True, gc=False):
 def decide(current: WaitCause | None, found: WaitCause | None) -> list[WaitStarted | WaitEnded]:
     """Return the events that lead from the *current* cause to the one *found*.
 
-    The end of a wait for another deployment is an event of the queue.
+    The end of a wait for another deployment, or for the end of a freeze, is an event of the queue.
     """
     if found == current:
         return []
     if found is not None:
         return [WaitStarted(cause=found)]
-    if current is None or current.reason is WaitReason.DEPLOYMENT:
+    if current is None or current.reason in QUEUED:
         return []
     return [WaitEnded(cause=current)]

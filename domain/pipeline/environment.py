@@ -5,6 +5,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from domain.errors import InvalidPolicy
+from domain.pipeline import freeze as freezes
+from domain.pipeline.freeze import Freeze
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import ProjectId
@@ -43,12 +45,14 @@ class EnvironmentPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     *on_failure* is the reaction of each stage that has none of its own. With *build_barrier* no service of a stage is
     deployed before all builds of the stage have ended. *deployment_timeout* is the maximum duration of a deployment
     from its start, with all of its waits, in seconds; None for no limit. *on_request* is what a further request does.
+    During *freezes* no deployment starts.
     """
 
     on_failure: OnFailure = OnFailure.STOP
     build_barrier: bool = False
     deployment_timeout: float | None = None
     on_request: OnRequest = OnRequest.MERGE
+    freezes: tuple[Freeze, ...] = ()
 
 
 def checked_policy(policy: EnvironmentPolicy) -> EnvironmentPolicy:
@@ -57,6 +61,7 @@ def checked_policy(policy: EnvironmentPolicy) -> EnvironmentPolicy:
     if timeout is not None and not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
         why = f"{timeout:g} is not between {MIN_TIMEOUT:g} and {MAX_TIMEOUT:,.0f} seconds"
         raise InvalidPolicy(field="deploymentTimeoutSeconds", why=why)
+    freezes.check(policy.freezes)
     return policy
 
 

@@ -47,7 +47,10 @@ REFUSALS = {
     "CHANGED_SINCE": "Later changes stand on the change that was to be undone; they are in events.",
     "NOT_YOUR_CHANGE": "Another actor made the change that was to be undone.",
     "ALREADY_UNDONE": "The change that was to be undone is already undone.",
-    "NOTHING_TO_DEPLOY": "The environment has no services, or all are skipped.",
+    "NOTHING_TO_DEPLOY": "No services are chosen, or all are skipped.",
+    "NOTHING_TO_DO": "None of the chosen services has something to restart, to start, to stop or to delete; the message"
+    " says why.",
+    "NOTHING_TO_ROLL_BACK_TO": "The deployment deployed no services: it restarted, started, stopped or deleted them.",
     "NOTHING_TO_RETRY": "All services of the deployment succeeded, were skipped or were removed.",
     "RETRY_OUTDATED": "A newer deployment came after the one to retry.",
     "UNMET_REFERENCE": "A service refers to something that is not known when its step starts; the message says the"
@@ -59,6 +62,7 @@ REFUSALS = {
     "SELF_APPROVAL": "The policy of the stage wants the approval of another actor than the one who requested the"
     " deployment.",
     "ENVIRONMENT_BUSY": "A deployment of the environment has not ended.",
+    "ENVIRONMENT_FROZEN": "The environment is frozen; the message says until when.",
     "DEPLOYMENT_OVER": "The deployment has already ended.",
     "VERSION_MISMATCH": "expectedVersion differs from the current version, which is in currentVersion; events has the"
     " changes in between.",

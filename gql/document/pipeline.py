@@ -26,6 +26,7 @@ from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest, checked_policy
+from domain.pipeline.freeze import Freeze, OnFreeze
 from domain.pipeline.gate import Approval, OnTimeout, StageCheck
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
@@ -60,7 +61,12 @@ _threads = ThreadPoolExecutor(MAX_THREADS, "document", initializer=partial(sys.s
 _places = BoundedSemaphore(MAX_THREADS + MAX_WAITING)
 
 
-CHOICES: Mapping[str, type[StrEnum]] = {"onFailure": OnFailure, "onRequest": OnRequest, "onTimeout": OnTimeout}
+CHOICES: Mapping[str, type[StrEnum]] = {
+    "onFailure": OnFailure,
+    "onRequest": OnRequest,
+    "action": OnFreeze,
+    "onTimeout": OnTimeout,
+}
 """The values of fields that are chosen from a list; any other such field is a type of services."""
 
 
@@ -148,6 +154,15 @@ class StageDocument(DocumentPart, frozen=True):
     services: tuple[ServiceDocument, ...] = ()
 
 
+class FreezeDocument(DocumentPart, frozen=True):
+    """A recurring time in which no deployment starts."""
+
+    cron: Annotated[str, Meta(description="When it begins: five fields, such as `0 18 * * FRI`.")]
+    duration_seconds: float
+    time_zone: Annotated[str, Meta(description="The time zone of the expression, such as Europe/Berlin.")] = "UTC"
+    action: Annotated[OnFreeze, Meta(description="What happens to a request meanwhile.")] = OnFreeze.REFUSE
+
+
 class EnvironmentPolicyDocument(DocumentPart, frozen=True):
     """How the deployments of the environment are carried out."""
 
@@ -166,6 +181,7 @@ class EnvironmentPolicyDocument(DocumentPart, frozen=True):
     on_request: Annotated[OnRequest, Meta(description="What a further request does while a deployment runs.")] = (
         OnRequest.MERGE
     )
+    freezes: tuple[FreezeDocument, ...] = ()
 
 
 class PipelineDocument(DocumentPart, frozen=True):
@@ -278,6 +294,10 @@ def environment_policy_to_domain(policy: EnvironmentPolicyDocument) -> Environme
         build_barrier=policy.build_barrier,
         deployment_timeout=policy.deployment_timeout_seconds,
         on_request=policy.on_request,
+        freezes=tuple(
+            Freeze(cron=each.cron, duration=each.duration_seconds, time_zone=each.time_zone, action=each.action)
+            for each in policy.freezes
+        ),
     )
 
 
@@ -287,6 +307,10 @@ def environment_policy_from_domain(policy: EnvironmentPolicy) -> EnvironmentPoli
         build_barrier=policy.build_barrier,
         deployment_timeout_seconds=policy.deployment_timeout,
         on_request=policy.on_request,
+        freezes=tuple(
+            FreezeDocument(cron=each.cron, duration_seconds=each.duration, time_zone=each.time_zone, action=each.action)
+            for each in policy.freezes
+        ),
     )
 
 

@@ -11,11 +11,12 @@ from strawberry import ID
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
+from domain.deployment.effect import Effect
 from domain.deployment.hold import HoldCommand, HoldDeployment, ReleaseDeployment
 from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
 from domain.deployment.selection import Selection
-from domain.errors import DeploymentNotFound
+from domain.errors import DeploymentNotFound, InvalidArgument
 from gql.contract.argument import check_list
 from gql.mutation import Payload, Write, mutation
 from gql.types.deployment import Deployment, deployment_id, from_view
@@ -57,6 +58,13 @@ Revision = Annotated[
 ]
 
 
+IgnoreFreeze = Annotated[
+    bool,
+    strawberry.argument(
+        description="Deploy even if the environment is frozen. A reason is required, and an event says so."
+    ),
+]
+
 ChosenServices = Annotated[
     list[ID] | None,
     strawberry.argument(
@@ -91,8 +99,10 @@ async def deploy(
     services: ChosenServices = None,
     stages: ChosenStages = None,
     with_dependencies: WithDependencies = False,
+    ignore_freeze: IgnoreFreeze = False,
 ) -> DeploymentResult:
-    return await _deploy(write, environment, Action.DEPLOY, revision, _selection(services, stages, with_dependencies))
+    chosen = _selection(services, stages, with_dependencies)
+    return await _deploy(write, environment, Action.DEPLOY, revision, chosen, ignore_freeze)
 
 
 @mutation("Deploy an environment, and renew its chosen services, also unchanged ones.", of="pipeline")
@@ -103,8 +113,10 @@ async def redeploy(
     services: ChosenServices = None,
     stages: ChosenStages = None,
     with_dependencies: WithDependencies = False,
+    ignore_freeze: IgnoreFreeze = False,
 ) -> DeploymentResult:
-    return await _deploy(write, environment, Action.REDEPLOY, revision, _selection(services, stages, with_dependencies))
+    chosen = _selection(services, stages, with_dependencies)
+    return await _deploy(write, environment, Action.REDEPLOY, revision, chosen, ignore_freeze)
 
 
 def _selection(services: list[ID] | None, stages: list[ID] | None, with_dependencies: bool = False) -> Selection:
@@ -118,7 +130,7 @@ def _selection(services: list[ID] | None, stages: list[ID] | None, with_dependen
 
 
 async def _deploy(
-    write: Write, environment: str, action: Action, revision: str | None, selection: Selection
+    write: Write, environment: str, action: Action, revision: str | None, selection: Selection, ignore_freeze: bool
 ) -> DeploymentPayload:
     use_case = partial(
         use_cases.request,
@@ -129,6 +141,75 @@ async def _deploy(
         action=action,
         revision=revision,
         selection=selection,
+        ignores_freeze=_ignores(write, ignore_freeze),
+    )
+    return await _answer(write, await write.transact(use_case, deployments.decider))
+
+
+@mutation(
+    "Restart services: replace what runs of them, with the same specifications and without a build. Jobs and stopped"
+    " services are left out.",
+    of="pipeline",
+)
+async def restart_services(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.RESTART, _selection(services, stages))
+
+
+@mutation(
+    "Start services that are stopped or have ended, as they ran last, without a build. Those that run and are healthy"
+    " are left out.",
+    of="pipeline",
+)
+async def start_services(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.START, _selection(services, stages))
+
+
+@mutation(
+    "Stop services, in the reverse order of the stages. They stay stopped until they are started or deployed.",
+    of="pipeline",
+)
+async def stop_services(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.STOP, _selection(services, stages))
+
+
+@mutation(
+    "Stop services, in the reverse order of the stages, and forget what ran of them. The services stay in the pipeline,"
+    " and their data is kept.",
+    of="pipeline",
+)
+async def delete_instances(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.DELETE, _selection(services, stages))
+
+
+async def _act(write: Write, environment: str, effect: Effect, selection: Selection) -> DeploymentPayload:
+    use_case = partial(
+        use_cases.act,
+        environment=await known_environment(write.context, environment),
+        deployment=DeploymentId(ids.new()),
+        actor=write.context.author(write.reason).actor,
+        effect=effect,
+        expected=write.expected_version,
+        selection=selection,
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
@@ -138,8 +219,10 @@ async def _deploy(
     " were cancelled or never began.",
     of="deployment",
 )
-async def retry_deployment(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
-    return await _repeat(write, deployment, Action.RETRY)
+async def retry_deployment(
+    write: Write, deployment: DeploymentArgument, ignore_freeze: IgnoreFreeze = False
+) -> DeploymentResult:
+    return await _repeat(write, deployment, Action.RETRY, ignore_freeze)
 
 
 @mutation(
@@ -147,11 +230,13 @@ async def retry_deployment(write: Write, deployment: DeploymentArgument) -> Depl
     " is; services that were removed from it are left out.",
     of="deployment",
 )
-async def roll_back_to(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
-    return await _repeat(write, deployment, Action.ROLLBACK)
+async def roll_back_to(
+    write: Write, deployment: DeploymentArgument, ignore_freeze: IgnoreFreeze = False
+) -> DeploymentResult:
+    return await _repeat(write, deployment, Action.ROLLBACK, ignore_freeze)
 
 
-async def _repeat(write: Write, source: str, action: Action) -> DeploymentPayload:
+async def _repeat(write: Write, source: str, action: Action, ignore_freeze: bool) -> DeploymentPayload:
     use_case = partial(
         use_cases.repeat,
         source=await _existing(write, source),
@@ -159,8 +244,16 @@ async def _repeat(write: Write, source: str, action: Action) -> DeploymentPayloa
         actor=write.context.author(write.reason).actor,
         action=action,
         expected=write.expected_version,
+        ignores_freeze=_ignores(write, ignore_freeze),
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))
+
+
+def _ignores(write: Write, ignore_freeze: bool) -> bool:
+    """Return whether a freeze is ignored; raises `InvalidArgument` if nobody says why."""
+    if ignore_freeze and not write.reason:
+        raise InvalidArgument(argument="ignoreFreeze", why="a reason is required")
+    return ignore_freeze
 
 
 async def _existing(write: Write, text: str) -> DeploymentId:
@@ -222,16 +315,25 @@ async def _hold(write: Write, deployment: str, command: HoldCommand) -> Deployme
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
-@mutation("Cancel a deployment.", of="deployment")
+@mutation("Cancel a deployment, or some of its services.", of="deployment")
 async def cancel_deployment(
     write: Write,
     deployment: DeploymentArgument,
     force: Annotated[
         bool, strawberry.argument(description="Stop running steps, too; otherwise they are finished.")
     ] = False,
+    services: Annotated[
+        list[ID] | None,
+        strawberry.argument(
+            description="Ids or names of services in the plan: only these are cancelled, and the others go on. Null for"
+            " the whole deployment."
+        ),
+    ] = None,
 ) -> DeploymentResult:
+    check_list("services", services or ())
+    chosen = tuple(map(to_service, services or ()))
     own = await _existing(write, deployment)
-    use_case = partial(use_cases.cancel, deployment=own, forced=force, expected=write.expected_version)
+    use_case = partial(use_cases.cancel, deployment=own, forced=force, expected=write.expected_version, services=chosen)
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 

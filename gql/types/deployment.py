@@ -40,6 +40,10 @@ enum.describe(
     RETRY="Build and deploy the services that an earlier deployment did not deploy, with its specifications.",
     ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned, or after a"
     " failure those that it renewed, with the specifications of the deployments before.",
+    RESTART="Replace what runs of the services, with the same specifications and without a build.",
+    START="Start stopped services as they ran last, without a build.",
+    STOP="Stop the services, in the reverse order of the stages. They stay stopped until they are started or deployed.",
+    DELETE="Stop the services, in the reverse order of the stages, and forget what ran of them.",
 )
 
 

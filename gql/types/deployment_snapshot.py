@@ -14,7 +14,7 @@ from gql.types.actor import Actor, existing_actors
 from gql.types.deployment import DeploymentFields
 from gql.types.deployment_stage import ServiceFields, StageFields, gate_of
 from gql.types.environment import environment_of
-from gql.types.step import failure_of
+from gql.types.step import Phase, failure_of
 from projections.deployment import DeploymentView, StageView
 from projections.step import ServiceView
 
@@ -100,8 +100,8 @@ def _service_snapshot(view: ServiceView, planned: DeploymentState | None) -> Dep
         status=view.status,
         ports=list(view.ports),
         source_number=view.source,
-        build=steps.from_view(view.build),
-        deploy=steps.from_view(view.deploy),
+        build=steps.from_view(view.build, Phase.BUILD),
+        deploy=steps.from_view(view.deploy, view.phase),
         key=view.id,
         planned=planned,
     )

@@ -17,7 +17,7 @@ from gql.types import step as steps
 from gql.types.pipeline import live_services, live_stages
 from gql.types.service import Service
 from gql.types.stage import Stage
-from gql.types.step import Status, Step, WaitReason
+from gql.types.step import Phase, Status, Step, WaitReason
 from projections.deployment import DeploymentView, StageView, stage_run
 from projections.step import ServiceView
 from projections.words.deployment import cause_words
@@ -36,7 +36,9 @@ class ServiceFields:
         description="Number of the deployment whose specification it has, if it is brought back after a failure."
     )
     build: Step = strawberry.field(description="The build step.")
-    deploy: Step = strawberry.field(description="The deploy step.")
+    deploy: Step = strawberry.field(
+        description="The step after the build: the deploy; the stop if the deployment stops or deletes services."
+    )
 
 
 @strawberry.type(description="What a stage waits for before it starts.")
@@ -130,8 +132,8 @@ def _service(run: DeploymentView, stage: StageView, view: ServiceView, known: Se
         status=view.status,
         ports=list(view.ports),
         source_number=view.source,
-        build=steps.from_view(view.build),
-        deploy=steps.from_view(view.deploy),
+        build=steps.from_view(view.build, Phase.BUILD),
+        deploy=steps.from_view(view.deploy, view.phase),
         live=(run.environment, view.id),
         run=run.id,
     )

@@ -18,10 +18,12 @@ from endpoint.execution.answers import WHOLE
 from endpoint.execution.edge import Selected, edge
 from endpoint.execution.selection import names
 from gql.context import Context, Info
-from gql.contract.argument import MAX_PREFIX, name_prefix
+from gql.contract.argument import MAX_PREFIX, check_list, name_prefix
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.contract.node import Node, global_id, uuid_of
+from gql.types import freeze as freezes
 from gql.types.failure import OnFailure
+from gql.types.freeze import Freeze, FreezeInput
 from gql.types.project import Project, project_of, projects_of
 from gql.types.project import find as find_project
 from gql.types.request import OnRequest
@@ -32,6 +34,7 @@ from projections.pipeline import PipelineView
 
 _ON_FAILURE = "The reaction of each stage that has none of its own."
 _BUILD_BARRIER = "Whether all builds of a stage end before a service of it is deployed."
+_FREEZES = "Recurring times in which no deployment starts; one that runs goes on."
 _ON_REQUEST = "What a further request does while a deployment runs."
 _DEPLOYMENT_TIMEOUT = (
     "Maximum duration of a deployment from its start, with all of its waits; then it fails. Null for no limit."
@@ -44,6 +47,7 @@ class EnvironmentPolicy:
     build_barrier: bool = strawberry.field(description=_BUILD_BARRIER)
     deployment_timeout_seconds: float | None = strawberry.field(description=_DEPLOYMENT_TIMEOUT)
     on_request: OnRequest = strawberry.field(description=_ON_REQUEST)
+    freezes: list[Freeze] = strawberry.field(description=_FREEZES)
 
 
 @strawberry.input(description="How the deployments of an environment are carried out.")
@@ -52,6 +56,7 @@ class EnvironmentPolicyInput:
     build_barrier: bool = strawberry.field(default=False, description=_BUILD_BARRIER)
     deployment_timeout_seconds: float | None = strawberry.field(default=None, description=_DEPLOYMENT_TIMEOUT)
     on_request: OnRequest = strawberry.field(default=OnRequest.MERGE, description=_ON_REQUEST)
+    freezes: list[FreezeInput] = strawberry.field(default_factory=list, description=_FREEZES)
 
 
 def policy_from_domain(policy: DomainPolicy) -> EnvironmentPolicy:
@@ -60,15 +65,18 @@ def policy_from_domain(policy: DomainPolicy) -> EnvironmentPolicy:
         build_barrier=policy.build_barrier,
         deployment_timeout_seconds=policy.deployment_timeout,
         on_request=policy.on_request,
+        freezes=[freezes.from_domain(each) for each in policy.freezes],
     )
 
 
 def policy_to_domain(given: EnvironmentPolicyInput) -> DomainPolicy:
+    check_list("freezes", given.freezes)
     return DomainPolicy(
         on_failure=given.on_failure,
         build_barrier=given.build_barrier,
         deployment_timeout=given.deployment_timeout_seconds,
         on_request=given.on_request,
+        freezes=tuple(freezes.to_domain(each) for each in given.freezes),
     )
 
 

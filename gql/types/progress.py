@@ -98,8 +98,8 @@ async def last_step(context: Context, services: list[Service], selected: Selecte
 
 def _last_step(service: DeploymentService, run: Deployment) -> ServiceStep:
     is_deploy = service.deploy.started_at is not None or service.build.status in DONE
-    phase, step = (Phase.DEPLOY, service.deploy) if is_deploy else (Phase.BUILD, service.build)
-    return ServiceStep(phase=phase, step=step, deployment=run)
+    step = service.deploy if is_deploy else service.build
+    return ServiceStep(phase=step.phase, step=step, deployment=run)
 
 
 @edge(

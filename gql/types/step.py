@@ -32,6 +32,7 @@ enum.describe(
     name="StepPhase",
     BUILD="The service is built.",
     DEPLOY="The service is started; a job runs to its end.",
+    STOP="The service is stopped.",
 )
 enum.describe(
     Cancellation,
@@ -45,6 +46,7 @@ enum.describe(
     APPROVAL="A stage waits for people to approve it.",
     DEPLOYMENT="Another deployment of the environment comes before it.",
     HOLD="It is held until somebody releases it.",
+    FREEZE="The environment is frozen.",
     MACHINE="The workers of the machine that its environment is bound to are silent.",
     TIME="A stage waits for the time of its policy.",
     CHECK="A stage waits until its check passes.",
@@ -71,12 +73,16 @@ class StepAttempt:
 
 @strawberry.type(description="The progress of one step of a service.")
 class Step:
+    phase: Phase = strawberry.field(description="The kind of step.")
     status: Status = strawberry.field(description="Status of the step.")
     attempt: int = strawberry.field(description="Number of the current attempt, from 1.")
     started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
     failure_reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
     unchanged_reason: str | None = strawberry.field(description="The reason why the step is UNCHANGED, if it is.")
+    skipped_reason: str | None = strawberry.field(
+        description="The reason why the deployment has nothing to do with the service, if it is left out for one."
+    )
     attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
     retry_at: datetime | None = strawberry.field(
         description="When the failed step is tried again; null if it does not wait for that."
@@ -98,14 +104,17 @@ def failure_of(view: DeploymentView) -> StepFailure | None:
     )
 
 
-def from_view(view: StepView) -> Step:
+def from_view(view: StepView, phase: Phase) -> Step:
+    has_failed = view.status not in (Status.UNCHANGED, Status.SKIPPED)
     return Step(
+        phase=phase,
         status=view.status,
         attempt=view.attempt,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        failure_reason=None if view.status is Status.UNCHANGED else view.reason,
+        failure_reason=view.reason if has_failed else None,
         unchanged_reason=view.reason if view.status is Status.UNCHANGED else None,
+        skipped_reason=view.reason if view.status is Status.SKIPPED else None,
         attempts=_attempts(view),
         retry_at=view.retry_at,
     )

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import assert_never
 
+from domain.deployment.action import omission_words
+from domain.deployment.effect import Effect
 from domain.deployment.gate import (
     GateEvent,
     StageApprovalRequested,
@@ -41,13 +43,19 @@ from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    InstanceDeleted,
     OldInstanceLost,
     OldInstanceRestarted,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceOmitted,
+    ServiceStopFailed,
+    ServiceStopped,
+    ServiceStopStarted,
     ServiceUnchanged,
     StepEvent,
     StepRetried,
@@ -70,6 +78,8 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
                 text += ", to renew all services"
             if plan.undoes is not None:
                 text += f": rollback after the failure of deployment {plan.undoes}"
+            if plan.effect is not Effect.DEPLOY:
+                text += f", to {plan.effect.lower()} services"
             return EventWords(text if plan.source is None else f"{text}: {_repeat_words(action)} {plan.source}")
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
@@ -135,6 +145,8 @@ def cause_words(cause: WaitCause) -> str:
             return f"stage {cause.stage} waits for its check of {cause.url}{_until(cause.deadline)}"
         case WaitReason.HOLD:
             return "it is held, until somebody releases it"
+        case WaitReason.FREEZE:
+            return f"the environment is frozen until {cause.deadline:%Y-%m-%d %H:%M} UTC"
         case WaitReason.MACHINE:
             return f"the workers of machine {cause.machine} are silent"
         case WaitReason.WORKER:
@@ -222,10 +234,22 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
         case StepRetried(phase=phase, attempt=attempt, reason=reason):
             text = f"{_lower(phase)} attempt {attempt} failed and will be tried again: {reason}"
             return text, subject(phase, attempt, reason)
+        case ServiceCancellationRequested(forced=forced):
+            return f"cancellation requested{', by force' if forced else ''}", subject()
         case ServiceCancelled():
             return "cancelled", subject()
         case ServiceUnchanged(number=number):
             return f"unchanged: {unchanged_words(number)}", subject()
+        case ServiceOmitted(cause=cause, number=number):
+            return f"left out: {omission_words(cause, number)}", subject()
+        case ServiceStopStarted(attempt=attempt):
+            return "stop started" + _again(attempt), subject(Phase.STOP, attempt)
+        case ServiceStopped(attempt=attempt):
+            return "stopped", subject(Phase.STOP, attempt)
+        case InstanceDeleted(attempt=attempt):
+            return "stopped, and its instance deleted", subject(Phase.STOP, attempt)
+        case ServiceStopFailed(attempt=attempt, reason=reason):
+            return f"stop failed: {reason}", subject(Phase.STOP, attempt, reason)
         case OldInstanceRestarted(attempt=attempt, number=number, ports=ports):
             text = f"the old instance, of deployment {number}, runs again{_on(ports)}"
             return text, subject(Phase.DEPLOY, attempt, ports=ports)

@@ -126,6 +126,8 @@ def _environment_policy_words(policy: EnvironmentPolicy) -> str:
     words = [f"on failure {policy.on_failure}"]
     words.append("all builds of a stage before its deploys" if policy.build_barrier else "no build barrier")
     words += [f"on a further request {policy.on_request}"] if policy.on_request is not OnRequest.MERGE else []
+    for each in policy.freezes:
+        words.append(f"freeze of {each.duration / 3600:g} h at {each.cron} {each.time_zone} ({each.action})")
     if policy.deployment_timeout is not None:
         words.append(f"deployments of at most {policy.deployment_timeout:g} s")
     return ", ".join(words)

@@ -5,8 +5,11 @@ from typing import assert_never
 from domain.deployment.queue import (
     DeploymentAdmitted,
     DeploymentClosed,
+    DeploymentFrozen,
     DeploymentMerged,
     DeploymentRequested,
+    DeploymentThawed,
+    FreezeIgnored,
     QueueEvent,
 )
 from projections.words.subject import EventWords
@@ -23,6 +26,12 @@ def queue_event_words(number: int, event: QueueEvent) -> EventWords:
             return EventWords(f"deployment {number} requested once more while it waits: one deployment for both")
         case DeploymentAdmitted():
             return EventWords(f"deployment {number}: its turn has come")
+        case DeploymentFrozen(until=until):
+            return EventWords(f"deployment {number} held by a freeze until {until:%Y-%m-%d %H:%M} UTC")
+        case DeploymentThawed():
+            return EventWords(f"deployment {number} no longer held: the freeze is over")
+        case FreezeIgnored(until=until):
+            return EventWords(f"deployment {number} requested in spite of the freeze until {until:%Y-%m-%d %H:%M} UTC")
         case DeploymentClosed():
             return EventWords(f"deployment {number} left the queue")
         case _:

@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.deployment.effect import Effect
 from domain.deployment.plan import Output
 from domain.deployment.step import OldInstance, Phase
 from domain.spec import ServiceSpec, ServiceType
@@ -20,9 +21,12 @@ from domain.spec import ServiceSpec, ServiceType
 class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A request for one attempt at a step. Its identity is (deployment, service, phase, attempt).
 
-    *known* is the deployment whose instance has the requested specification and revision, if any. The specification has
-    the values of *secrets*, which must appear in no output, message, file or argument of a process; *shown* is the same
-    with masks in their places. A request that was read from a file *needs_secrets* again.
+    *known* is the deployment whose instance has the requested specification and revision, or is to be started, if any.
+    With the *effect* RESTART or START, a deploy starts what an earlier deployment, *built*, has built. A target that
+    keeps what it builds, such as an image, starts that; it must not build.
+
+    The specification has the values of *secrets*, which must appear in no output, message, file or argument of a
+    process; *shown* is the same with masks in their places. A request that was read from a file *needs_secrets* again.
     """
 
     environment: UUID
@@ -35,6 +39,8 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     phase: Phase
     attempt: int
     known: UUID | None = None
+    effect: Effect = Effect.DEPLOY
+    built: UUID | None = None
     secrets: tuple[str, ...] = ()
     shown: ServiceSpec | None = None
     needs_secrets: bool = False
@@ -134,10 +140,30 @@ class Executor(Protocol):
         """
         ...
 
-    async def stop(self, environment: UUID, service: UUID) -> None:
-        """Stop everything that runs for *service*, which was removed, and forget it."""
+    async def stop(self, request: StepRequest) -> None:
+        """Stop the service of *request*, of the phase STOP, and return when nothing of it runs any more.
+
+        1. Stop every instance of the service, of whichever deployment, with all processes that it started: the signal
+           to stop, the grace period of its specification, then KILL. An instance that an attempt brought back counts.
+        2. From the moment that this is called, nothing may start the service again by itself: neither a restart policy,
+           nor a supervisor, nor a restart of the machine. Only a later deploy may.
+        3. Keep all that a later deploy needs: what was built, and the data of the service.
+        4. Raise `StepFailed`, with the reason, if something of it still runs.
+
+        A later call with the same request, after a crash at any point, does the rest. Without an instance there is
+        nothing to do. `abort` is never called: a stop comes to its end.
+        """
+        ...
+
+    async def delete(self, environment: UUID, service: UUID) -> None:
+        """Stop everything that runs for *service* as `stop` does, and forget it, with all that deployments made of it.
+
+        That is instances, containers and what was built, but no data: volumes stay. The service is to be deleted by a
+        deployment, or was removed from the pipeline. A later call does the rest after a crash at any point. Raise
+        `StepFailed`, with the reason, if something of it still runs.
+        """
         ...
 
     async def sweep(self, keep: Collection[UUID]) -> None:
-        """Stop everything that runs for services other than *keep*, and forget them."""
+        """Delete all services but *keep*."""
         ...

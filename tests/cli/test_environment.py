@@ -57,7 +57,13 @@ def test_an_environment_is_made_listed_edited_and_deleted(shell: Shell, project:
 
     shell.done("environment", "edit", *of, "--environment", "ci", "--on-failure", "continue")
     careful = shell.done("environment", "edit", *of, "--environment", "ci", "--build-barrier", "--json").json
-    policy = {"onFailure": "CONTINUE", "buildBarrier": True, "deploymentTimeoutSeconds": None, "onRequest": "MERGE"}
+    policy = {
+        "onFailure": "CONTINUE",
+        "buildBarrier": True,
+        "deploymentTimeoutSeconds": None,
+        "onRequest": "MERGE",
+        "freezes": [],
+    }
     assert careful["environment"]["policy"] == policy
     limited = shell.done("environment", "edit", *of, "--environment", "ci", "--deployment-timeout", "900", "--json")
     assert limited.json["environment"]["policy"] == policy | {"deploymentTimeoutSeconds": 900.0}

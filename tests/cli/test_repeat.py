@@ -69,3 +69,42 @@ def test_a_deployment_that_waits_is_superseded_by_a_later_one(staging: Shell) ->
     assert "  superseded by deployment 3\n" in shown
     staging.done("environment", "cancel", "3")
     staging("environment", "cancel", "1", "--force", "--watch")
+
+
+def test_a_freeze_refuses_or_holds_a_deployment_unless_it_is_ignored_with_a_reason(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "true")
+    invalid = staging("environment", "edit", "--freeze", "0 18 * * FRI")
+    assert (invalid.code, "one is '0 18 * * FRI; 60h; Europe/Berlin; hold'" in invalid.err) == (2, True)
+    always = "* * * * *; 2h; Europe/Berlin"
+    edited = staging.done("environment", "edit", "--freeze", always, "--json").json
+    assert edited["environment"]["policy"]["freezes"] == [
+        {"cron": "* * * * *", "durationSeconds": 7200.0, "timeZone": "Europe/Berlin", "action": "REFUSE"}
+    ]
+    refused = staging("environment", "deploy", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "ENVIRONMENT_FROZEN")
+    assert "with --ignore-freeze" in refused.error["message"]
+    assert staging("environment", "deploy", "--ignore-freeze").code == 1, "a reason is missing"
+    assert staging("environment", "deploy", "--ignore-freeze", "--reason", "a leak", "--watch").code == 0
+    history = staging.done("history").out
+    assert "freeze of 2 h at * * * * * Europe/Berlin (REFUSE)" in history
+
+    staging.done("environment", "edit", "--freeze", f"{always}; hold")
+    staging.done("environment", "deploy")
+    shown = staging.done("deployment", "show", "2", "--json").json
+    assert (shown["status"], shown["waitsFor"]["reason"]) == ("QUEUED", "FREEZE")
+    assert "waits: the environment is frozen until " in staging.done("deployment", "show", "2").out
+    staging.done("environment", "edit", "--freeze", "")
+    assert staging("environment", "cancel", "2", "--watch").code == 0
+
+
+def test_one_service_of_a_deployment_is_cancelled(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Stuck", "-t", "job", "--run", "exec sleep 60")
+    staging.done("service", "add", "-n", "Quick", "-t", "job", "--run", "true")
+    staging.done("environment", "deploy")
+    assert staging("environment", "cancel", "--service", "nothing").code == 1
+    cancelled = staging.done("environment", "cancel", "--service", "stuck", "--force")
+    assert cancelled.out == "Cancellation of stuck in deployment 1 requested\n"
+    assert staging("deployment", "watch", "1").code == 0
+    shown = staging.done("deployment", "show", "1", "--json").json
+    services = {each["name"]: each["status"] for stage in shown["stages"] for each in stage["services"]}
+    assert (shown["status"], services) == ("SUCCEEDED", {"Stuck": "CANCELLED", "Quick": "SUCCEEDED"})

@@ -153,7 +153,13 @@ def test_a_listing_and_a_difference_show_no_control_character() -> None:
         "concurrency": 1,
     }
     about |= {
-        "policy": {"onFailure": "STOP", "buildBarrier": False, "deploymentTimeoutSeconds": None, "onRequest": "MERGE"},
+        "policy": {
+            "onFailure": "STOP",
+            "buildBarrier": False,
+            "deploymentTimeoutSeconds": None,
+            "onRequest": "MERGE",
+            "freezes": [],
+        },
         "variables": [],
     }
     pipeline = msgspec.convert({"environment": about, "version": 1, "cursor": "", "stages": [told]}, PipelineJson)

@@ -28,7 +28,11 @@ mutation ($environment: ID!, $spec: ServiceSpecInput!) {
 POLICIES = """
 query ($id: ID!) {
   environment(id: $id) {
-    concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest }
+    concurrency
+    policy {
+      onFailure buildBarrier deploymentTimeoutSeconds onRequest
+      freezes { cron durationSeconds timeZone action }
+    }
     pipeline { stages { name policy { concurrency onFailure always } } }
   }
 }
@@ -144,6 +148,7 @@ def test_a_stage_and_an_environment_have_policies(open_page: OpenPage, board: Pa
     board.get_by_label("Services at once").fill("7")
     board.get_by_label("End all builds").check()
     board.get_by_label("Longest duration of a deployment").fill("900")
+    board.get_by_label("Freezes").fill("0 18 * * FRI; 60h; Europe/Berlin; hold")
     board.get_by_label("requested while another runs").select_option("SUPERSEDE")
     board.get_by_role("button", name="Save").click()
     expect(board.get_by_role("dialog")).to_have_count(0)
@@ -154,6 +159,9 @@ def test_a_stage_and_an_environment_have_policies(open_page: OpenPage, board: Pa
         "buildBarrier": True,
         "deploymentTimeoutSeconds": 900.0,
         "onRequest": "SUPERSEDE",
+        "freezes": [
+            {"cron": "0 18 * * FRI", "durationSeconds": 216000.0, "timeZone": "Europe/Berlin", "action": "HOLD"}
+        ],
     }
     policies = {stage["name"]: stage["policy"] for stage in found["pipeline"]["stages"]}
     assert policies[SECOND] == {"concurrency": 3, "onFailure": "CONTINUE", "always": True}

@@ -18,6 +18,7 @@ from domain.pipeline.environment import (
     SetEnvironmentVariables,
     Target,
 )
+from domain.pipeline.freeze import Freeze
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import (
     AddService,
@@ -101,6 +102,7 @@ def _environment_policy(number: int) -> EnvironmentPolicy:
         build_barrier=number % 3 == 0,
         deployment_timeout=_of((None, 60.0), number),
         on_request=_of(tuple(OnRequest), number),
+        freezes=_of(((), (Freeze(cron="0 9 * * *", duration=90.0),)), number),
     )
 
 

@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 from msgspec.structs import replace
 
 from domain import deployment
+from domain.deployment.effect import Effect
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
@@ -114,11 +115,12 @@ class Run:
         timeout: float | None = None,
         action: Action = Action.DEPLOY,
         on_failure: OnFailure = OnFailure.STOP,
+        effect: Effect = Effect.DEPLOY,
     ) -> None:
         self.events: list[DeploymentEvent] = []
         self.state = Deployment()
         pinned = plan(*stages, build_barrier=build_barrier, timeout=timeout)
-        pinned = replace(pinned, revision=revision, on_failure=on_failure)
+        pinned = replace(pinned, revision=revision, on_failure=on_failure, effect=effect)
         self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=action, plan=pinned))
 
     @classmethod

@@ -179,6 +179,7 @@ FATES = st.lists(st.sampled_from(["deployed", "unchanged", "failed", "restarted"
 def test_the_known_instance_is_the_newest_that_was_healthy(story: list[tuple[str, list[str]]]) -> None:
     """Of one service over some deployments, each with so many attempts; a model of a line says what runs."""
     runs: tuple[int, str] | None = None
+    has_run = False
     known: tuple[Instance, ...] = ()
     for number, (revision, fates) in enumerate(story, 1):
         own, before = DeploymentId(UUID(int=number)), runs
@@ -196,7 +197,7 @@ def test_the_known_instance_is_the_newest_that_was_healthy(story: list[tuple[str
                     state = deployment.advance(state, KeepStep(worker=WORKER, step=step))[1]
                 case "deployed" | "unchanged":
                     state = deployment.advance(state, SucceedStep(worker=WORKER, step=step))[1]
-                    runs = number, revision
+                    runs, has_run = (number, revision), True
                 case _:
                     old = None if fate == "failed" else OldInstance(number=1, problem="no" if fate == "lost" else None)
                     runs = {"failed": runs, "lost": None, "restarted": before}[fate]
@@ -204,4 +205,5 @@ def test_the_known_instance_is_the_newest_that_was_healthy(story: list[tuple[str
             if state.status.is_final:
                 break
         known = converge.instances(state, own)
-        assert [(each.number, each.revision) for each in known] == ([] if runs is None else [runs])
+        assert [(each.number, each.revision) for each in known if each.is_running] == ([] if runs is None else [runs])
+        assert len(known) == has_run  # also one that is lost can be named

@@ -13,6 +13,7 @@ from domain.deployment.state import (
     CancelDeployment,
     Cancellation,
     CancellationRequested,
+    CancelServices,
     DeploymentCancelled,
     DeploymentCommand,
     DeploymentFailed,
@@ -37,6 +38,7 @@ from domain.deployment.step import (
     BuildSucceeded,
     FailStep,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -46,7 +48,7 @@ from domain.deployment.step import (
     StepRetried,
     SucceedStep,
 )
-from domain.errors import DeploymentNotFound, DeploymentOver, Fenced
+from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, ServiceNotFound
 from domain.pipeline.stage import OnFailure
 from domain.spec import Backoff
 from tests.domain.given import Given
@@ -610,6 +612,52 @@ def test_a_cancelled_deployment_can_be_taken_up_so_that_it_comes_to_its_end() ->
     run = Run(ship).take_up("worker-0").take_up().start(build("api"))
     run.tell(CancelDeployment(forced=True))
     assert run.tell(TakeUpDeployment(worker="worker-2")) == [DeploymentTakenUp(worker="worker-2")]
+
+
+# One service
+
+
+def test_a_service_that_is_cancelled_starts_no_step_and_the_others_go_on() -> None:
+    run = Run(ship, later).take_up()
+    requested = ServiceCancellationRequested(service=service_id("web"), forced=False)
+    assert run.tell(CancelServices(services=("WEB",))) == [requested, *cancelled("web")]
+    assert run.tell(CancelServices(services=(service_id("web"),))) == []
+    run.carry_out()
+    assert (run.of("api"), run.of("web"), run.of("orders")) == (
+        Status.SUCCEEDED,
+        Status.CANCELLED,
+        Status.SUCCEEDED,
+    )
+    assert (run.state.status, run.stages) == (Status.SUCCEEDED, [Status.SUCCEEDED, Status.SUCCEEDED])
+
+
+def test_a_running_step_of_a_cancelled_service_ends_unless_it_is_forced() -> None:
+    run = Run(ship).take_up().start(build("api"), build("web"))
+    run.tell(CancelServices(services=("api",)))
+    assert not run.state.unwanted
+    assert run.succeed(build("api")) == [BuildSucceeded(service=API, attempt=1), *cancelled("api")]
+    run.tell(CancelServices(services=("web",), forced=True))
+    assert run.state.unwanted == (build("web"),)
+    assert run.tell(CancelServices(services=("web",))) == []
+    assert run.abort(build("web")) == [*cancelled("web"), StageSucceeded(stage=SHIP), DeploymentSucceeded()]
+
+
+def test_a_cancelled_service_is_not_retried_and_does_not_fail_the_deployment() -> None:
+    first = stage("Ship", service("api", retries=2), service("web"))
+    run = Run(first).take_up().start(build("api"), build("web"))
+    run.tell(CancelServices(services=("api",)))
+    assert run.fail(build("api")) == [*cancelled("api")]
+    run.carry_out()
+    assert run.state.status is Status.SUCCEEDED
+
+
+def test_only_a_service_of_the_plan_is_cancelled_and_only_before_the_end() -> None:
+    run = Run(ship).take_up()
+    with pytest.raises(ServiceNotFound):
+        run.tell(CancelServices(services=("orders",)))
+    run.carry_out()
+    with pytest.raises(DeploymentOver):
+        run.tell(CancelServices(services=("api",)))
 
 
 # Superseding

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import deployment
+from domain.deployment import converge
 from domain.deployment.converge import known_before
+from domain.deployment.effect import Effect
 from domain.deployment.gate import (
     ApproveStage,
     CheckOutcome,
@@ -28,14 +30,14 @@ from domain.deployment.gate import (
     StageWaitStarted,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased, HoldDeployment, ReleaseDeployment
-from domain.deployment.instance import Instance, digest
+from domain.deployment.instance import Instance, InstanceStatus, digest
 from domain.deployment.plan import PlannedService, PlannedStage
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
-    Cancellation,
     CancellationRequested,
+    CancelServices,
     DeploymentCancelled,
     DeploymentCommand,
     DeploymentEvent,
@@ -55,15 +57,22 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    InstanceDeleted,
     KeepStep,
     OldInstance,
     OldInstanceLost,
     OldInstanceRestarted,
+    Omission,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceOmitted,
+    ServiceStopFailed,
+    ServiceStopped,
+    ServiceStopStarted,
     ServiceUnchanged,
     StartStep,
     Status,
@@ -80,7 +89,7 @@ from tests.domain.given import stored
 from tests.domain.run import Run, service, stage
 from tests.examples import examples
 
-FIRST = DeploymentId(UUID(int=1))
+FIRST, SECOND = DeploymentId(UUID(int=1)), DeploymentId(UUID(int=2))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 REQUESTER = "requester"
@@ -140,30 +149,35 @@ def is_left_out(planned: PlannedService) -> bool:
 class Witness:
     """Follows the events alone, with no help of the decider's state, and knows what must not happen."""
 
-    def __init__(self, stages: list[PlannedStage], barrier: bool) -> None:
+    def __init__(self, stages: list[PlannedStage], barrier: bool, effect: Effect = Effect.DEPLOY) -> None:
         self.stages = stages
         self.barrier = barrier
+        self.effect = effect
         self.service = {each.id: each for stage in stages for each in stage.services}
         self.started: set[tuple[ServiceId, Phase, int]] = set()
-        self.built = {id_ for id_, each in self.service.items() if not each.spec.is_built}
+        self.built = {
+            id_ for id_, each in self.service.items() if effect is not Effect.DEPLOY or not each.spec.is_built
+        }
         self.busy: set[ServiceId] = set()
         self.deployed: set[ServiceId] = set()
         self.failed: set[ServiceId] = set()
         self.cancelled: set[ServiceId] = set()
         self.lost: set[ServiceId] = set()
+        self.unneeded: set[ServiceId] = set()  # somebody cancelled them
         self.unchanged: set[ServiceId] = set()  # those that are reported to be
+        self.omitted: set[ServiceId] = set()
         self.halted: set[int] = set()
         self.rejected: set[int] = set()
         self.open: set[StageId] = set()
         self.passed: dict[StageId, list[GateKind]] = {each.id: [] for each in stages}
         self.approvals: dict[StageId, set[str]] = {each.id: set() for each in stages}
-        self.first_failure: BuildFailed | ServiceDeployFailed | GateEvent | None = None
+        self.first_failure: BuildFailed | ServiceDeployFailed | ServiceStopFailed | GateEvent | None = None
         self.is_cancelled = self.is_overdue = self.is_held = False
         self.ended = False
 
     @property
     def over(self) -> set[ServiceId]:
-        return self.deployed | self.failed | self.cancelled
+        return self.deployed | self.failed | self.cancelled | self.omitted
 
     def place(self, id_: ServiceId) -> int:
         return next(place for place, stage in enumerate(self.stages) if self.service[id_] in stage.services)
@@ -226,8 +240,34 @@ class Witness:
             case StageWaitStarted() | StageWaitEnded() | StageCheckStarted() | StageCheckPassed() | StageCheckFailed():
                 self.see_gate(event)
             case BuildStarted(service=id_, attempt=attempt):
+                assert self.effect is Effect.DEPLOY
                 self.start(id_, Phase.BUILD, attempt)
+            case ServiceOmitted(service=id_, cause=cause):
+                assert self.effect is not Effect.DEPLOY
+                assert id_ not in self.over
+                if cause is Omission.RUNNING:
+                    assert id_ in self.unchanged & self.busy
+                    self.busy.remove(id_)
+                else:
+                    assert not any(each == id_ for each, _, _ in self.started)
+                self.omitted.add(id_)
+            case ServiceStopStarted(service=id_, attempt=attempt):
+                assert self.effect.is_end
+                self.start(id_, Phase.STOP, attempt)
+            case ServiceStopped(service=id_) | InstanceDeleted(service=id_):
+                assert isinstance(event, ServiceStopped) == (self.effect is Effect.STOP)
+                assert id_ not in self.over
+                self.deployed.add(id_)
+                self.busy.remove(id_)
+            case ServiceStopFailed(service=id_):
+                self.failed.add(id_)
+                self.busy.remove(id_)
+                if not (self.is_cancelled or self.is_overdue or self.first_failure):
+                    self.first_failure = event
+                if self.stages[self.place(id_)].on_failure is not OnFailure.CONTINUE:
+                    self.halted.add(self.place(id_))
             case ServiceDeployStarted(service=id_, attempt=attempt):
+                assert not self.effect.is_end
                 assert id_ in self.built
                 beside = self.stages[self.place(id_)].services
                 assert not self.barrier or all(
@@ -270,10 +310,11 @@ class Witness:
                         self.halted.add(self.place(id_))
             case StepRetried(service=id_, retry_at=retry_at):
                 assert self.may_go_on(self.place(id_))
+                assert id_ not in self.unneeded
                 assert retry_at is not None
             case ServiceCancelled(service=id_):
                 assert id_ not in self.over
-                assert not self.may_go_on(self.place(id_))
+                assert id_ in self.unneeded or not self.may_go_on(self.place(id_))
                 self.cancelled.add(id_)
                 self.busy.discard(id_)
             case DeploymentHeld():
@@ -284,6 +325,9 @@ class Witness:
                 self.is_held = False
             case StageStarted():
                 assert not self.is_held
+            case ServiceCancellationRequested(service=id_):
+                assert id_ not in self.over
+                self.unneeded.add(id_)
             case CancellationRequested():
                 assert not self.is_overdue
                 self.is_cancelled = True
@@ -298,6 +342,7 @@ class Witness:
     def start(self, id_: ServiceId, phase: Phase, attempt: int) -> None:
         place = self.place(id_)
         assert self.may_go_on(place)
+        assert id_ not in self.unneeded
         assert not self.is_held
         assert not is_left_out(self.service[id_])
         assert id_ not in self.over
@@ -317,7 +362,8 @@ class Witness:
 
     def is_done(self, planned: PlannedService) -> bool:
         is_allowed = planned.id in self.failed and planned.spec.allow_failure
-        return is_left_out(planned) or planned.id in self.deployed or is_allowed
+        is_unneeded = planned.id in self.unneeded & self.cancelled
+        return is_left_out(planned) or planned.id in self.deployed | self.omitted or is_allowed or is_unneeded
 
 
 class Story:
@@ -330,6 +376,7 @@ class Story:
         random: Random,
         barrier: bool,
         action: Action = Action.DEPLOY,
+        effect: Effect = Effect.DEPLOY,
     ) -> None:
         self.run = Run(
             *stages,
@@ -338,13 +385,21 @@ class Story:
             timeout=60.0,
             action=action,
             on_failure=OnFailure.ROLL_BACK,
+            effect=effect,
         )
         known = [each for stage in stages for each in stage.services if random.random() < 0.3]
         self.known = tuple(
-            Instance(service=each.id, deployment=FIRST, number=0, revision="abc", digest=digest(each.spec))
+            Instance(
+                service=each.id,
+                deployment=FIRST,
+                number=0,
+                revision="abc",
+                digest=digest(each.spec),
+                status=InstanceStatus.RUNNING if effect is Effect.DEPLOY else random.choice(list(InstanceStatus)),
+            )
             for each in known
         )
-        self.witness = Witness(stages, barrier)
+        self.witness = Witness(stages, barrier, effect)
         self.failure, self.cancellation, self.noise = fate
         self.random = random
         self.workers = 0
@@ -370,7 +425,7 @@ class Story:
         turns = 0
         while not self.run.state.status.is_final:
             if self.happens(self.cancellation):
-                self.random.choice([self.cancel, self.let_time_pass])()
+                self.random.choice([self.cancel, self.cancel_some, self.let_time_pass])()
             elif self.happens(self.noise):
                 noises = self.take_up, self.start_again, self.repeat, self.intrude, self.review_again, self.hold
                 self.random.choice(noises)()
@@ -385,6 +440,11 @@ class Story:
 
     def cancel(self) -> None:
         self.tell(CancelDeployment(forced=self.happens(0.3)))
+
+    def cancel_some(self) -> None:
+        services = tuple(self.witness.service)
+        if services:
+            self.tell(CancelServices(services=(self.random.choice(services),), forced=self.happens(0.5)))
 
     def let_time_pass(self) -> None:
         """The deadline passes, if the deployment has started."""
@@ -474,10 +534,11 @@ class Story:
 
     def outcome(self, step: Step) -> StepCommand:
         old = self.random.choice([None, OldInstance(number=1), OldInstance(number=1, problem="exit code 1")])
+        old = None if step.phase is Phase.STOP else old
         if self.happens(self.failure):
             at, chance, reason = NOW, self.random.random(), f"attempt {step.attempt}"
             return FailStep(worker=self.worker, step=step, reason=reason, at=at, chance=chance, old=old)
-        if self.run.state.ending is Cancellation.FORCED:
+        if step in self.run.state.unwanted:
             return AbortStep(worker=self.worker, step=step, old=old)
         if known_before(self.run.state, step) and self.happens(0.5):
             self.witness.unchanged.add(step.service)
@@ -522,6 +583,43 @@ def test_a_deployment_comes_to_its_end_and_keeps_to_its_order(
     check_the_end(story.run, story.witness)
 
 
+@settings(max_examples=examples(300))
+@given(st.sampled_from([each for each in Effect if each is not Effect.DEPLOY]), plans, fates, st.randoms())
+def test_an_action_comes_to_its_end_and_does_only_what_it_is_for(
+    effect: Effect, plan: PlanDraw, fate: tuple[float, float, float], random: Random
+) -> None:
+    stages = planned(plan)
+    if effect.is_end:
+        stages = [_without_allowance(each) for each in stages]
+    story = Story(stages, fate, random, barrier=False, action=Action(effect), effect=effect)
+    story.live()
+    check_the_end(story.run, story.witness)
+    known = {each.service: each for each in story.known}
+    for each in story.witness.omitted:
+        assert effect is not Effect.DELETE or each not in known
+    after = {each.service: each for each in converge.instances(story.run.state, SECOND)}
+    if story.run.state.worker is None:  # it was cancelled while it waited
+        return
+    for id_, before in known.items():
+        is_done = id_ in story.witness.deployed
+        match effect:
+            case Effect.DELETE if is_done:
+                assert id_ not in after
+            case Effect.STOP if is_done:
+                assert (after[id_].status, after[id_].stopped_by) == (InstanceStatus.STOPPED, SECOND)
+            case Effect.RESTART | Effect.START if is_done:
+                assert (after[id_].status, after[id_].deployment) == (InstanceStatus.RUNNING, SECOND)
+            case _:
+                lost = InstanceStatus.LOST if id_ in story.witness.lost else before.status
+                assert after[id_] == replace(before, status=lost)
+
+
+def _without_allowance(stage: PlannedStage) -> PlannedStage:
+    """*stage* as a plan has it that ends services: no end may fail."""
+    services = [replace(each, spec=replace(each.spec, allow_failure=False)) for each in stage.services]
+    return replace(stage, services=tuple(services))
+
+
 def check_the_end(run: Run, witness: Witness) -> None:
     state = run.state
     assert witness.ended
@@ -532,18 +630,19 @@ def check_the_end(run: Run, witness: Witness) -> None:
         assert stage_run.status.is_final
         for each in stage_run.services:
             assert each.status.is_final
-            assert [each.service.id in ended for ended in (witness.deployed, witness.failed, witness.cancelled)].count(
-                True
-            ) == (not is_left_out(each.service))
+            ends = witness.deployed, witness.failed, witness.cancelled, witness.omitted
+            assert [each.service.id in ended for ended in ends].count(True) == (not is_left_out(each.service))
             assert each.build.status.is_final
             assert each.deploy.status.is_final
             assert (each.status in DEPLOYED) == (each.service.id in witness.deployed)
             assert each.is_lost == (each.service.id in witness.lost)
-            assert (each.status is Status.SKIPPED) == is_left_out(each.service)
+            is_omitted = each.service.id in witness.omitted
+            assert (each.status is Status.SKIPPED) == (is_left_out(each.service) or is_omitted)
         match stage_run.status:
             case Status.SUCCEEDED:
                 assert all(witness.is_done(each.service) for each in stage_run.services)
-                assert statuses & {Status.SUCCEEDED, Status.FAILED, Status.UNCHANGED}
+                ended = statuses & {Status.SUCCEEDED, Status.FAILED, Status.UNCHANGED, Status.CANCELLED}
+                assert ended or any(each.service.id in witness.omitted for each in stage_run.services)
             case Status.SKIPPED:
                 assert statuses <= {Status.SKIPPED}
             case Status.FAILED:
@@ -559,7 +658,7 @@ def check_the_end(run: Run, witness: Witness) -> None:
             assert state.status is Status.FAILED
             assert stage in failed
             match witness.first_failure:
-                case BuildFailed() | ServiceDeployFailed() as failure:
+                case BuildFailed() | ServiceDeployFailed() | ServiceStopFailed() as failure:
                     assert (failure.service, failure.reason) == (service, reason)
                 case None:
                     pytest.fail("nothing failed")

@@ -160,6 +160,18 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.NothingToDo(action="stop", why="'api': it is stopped, since deployment 3"),
+        "NOTHING_TO_DO",
+        "There is nothing to stop: 'api': it is stopped, since deployment 3.",
+    ),
+    (
+        Conflict,
+        errors.NothingToRollBackTo(number=3, action="STOP"),
+        "NOTHING_TO_ROLL_BACK_TO",
+        "There is nothing to roll back to: deployment 3 deployed no services (STOP). Choose another.",
+    ),
+    (
+        Conflict,
         errors.NothingToRetry(number=3),
         "NOTHING_TO_RETRY",
         "Deployment 3 has nothing to retry: all its services succeeded, were skipped or were removed.",
@@ -199,6 +211,15 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         errors.EnvironmentBusy(number=3),
         "ENVIRONMENT_BUSY",
         "Deployment 3 of the environment has not ended: wait for its end, or cancel it.",
+    ),
+    (
+        Conflict,
+        errors.EnvironmentFrozen(until="2026-11-30 06:00 Europe/Berlin", cron="0 18 * * FRI"),
+        "ENVIRONMENT_FROZEN",
+        (
+            "The environment is frozen until 2026-11-30 06:00 Europe/Berlin (cron '0 18 * * FRI'): deploy after that,"
+            " or now with --ignore-freeze (ignoreFreeze) and a reason."
+        ),
     ),
     (
         Conflict,

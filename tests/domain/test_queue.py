@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import hypothesis
@@ -12,11 +13,15 @@ from domain.deployment.queue import (
     CloseDeployment,
     DeploymentAdmitted,
     DeploymentClosed,
+    DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
     DeploymentRequested,
+    DeploymentThawed,
+    FreezeIgnored,
     QueueEvent,
     RequestDeployment,
+    ThawDeployments,
 )
 from domain.errors import LimitReached
 from domain.pipeline.environment import OnRequest
@@ -210,6 +215,53 @@ def test_only_what_a_request_covers_is_superseded(
 def test_a_deployment_that_undoes_a_failed_one_is_never_superseded() -> None:
     undoes = replace(second_waits, action=Action.ROLLBACK, undoes=1)
     assert queue.superseded(given(*first_runs, undoes).state, wish()) == ()
+
+
+NOON, EVENING = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 18, tzinfo=UTC)
+held = DeploymentFrozen(deployment=FIRST, until=NOON)
+
+
+def test_a_request_during_a_freeze_is_held_and_released_after_it() -> None:
+    given().when(replace(request(FIRST), frozen=NOON)).then(requested(FIRST, 1), held)
+    before = given(requested(FIRST, 1), held)
+    before.when(ThawDeployments(now=NOON - timedelta(seconds=1))).then()
+    before.when(ThawDeployments(now=NOON)).then(DeploymentThawed(deployment=FIRST), admitted(FIRST))
+    before.when(ThawDeployments(now=NOON, frozen=EVENING)).then(DeploymentFrozen(deployment=FIRST, until=EVENING))
+    before.when(request(FIRST)).then()
+
+
+def test_a_request_that_ignores_the_freeze_goes_before_those_that_are_held() -> None:
+    wish = replace(request(SECOND), frozen=NOON, ignores_freeze=True)
+    ignored = FreezeIgnored(deployment=SECOND, until=NOON)
+    now = (requested(SECOND, 2), ignored, DeploymentAdmitted(deployment=SECOND, oldest=1))
+    state = given(requested(FIRST, 1), held).when(wish).then(*now)
+    assert [each.deployment for each in state.open] == [SECOND, FIRST]
+    given(requested(FIRST, 1), held, *now).when(CloseDeployment(deployment=SECOND)).then(closed(SECOND))
+
+
+def test_an_equal_request_merges_into_one_that_is_held() -> None:
+    merged = DeploymentMerged(deployment=FIRST)
+    given(requested(FIRST, 1), held).when(replace(request(SECOND), frozen=NOON)).then(merged)
+
+
+def test_a_freeze_holds_no_action_that_brings_no_other_version() -> None:
+    wish = replace(request(SECOND), action=Action.STOP, frozen=NOON)
+    admitted = DeploymentAdmitted(deployment=SECOND, oldest=1)
+    given(requested(FIRST, 1), held).when(wish).then(replace(requested(SECOND, 2), action=Action.STOP), admitted)
+
+
+def test_those_that_wait_are_held_when_their_turn_comes_during_a_freeze() -> None:
+    undoes = replace(requested(THIRD, 3), undoes=1)
+    close = CloseDeployment(deployment=FIRST, frozen=NOON)
+    second_held = DeploymentFrozen(deployment=SECOND, until=NOON)
+    given(*first_runs, second_waits).when(close).then(closed(FIRST), second_held)
+    given(*first_runs, second_waits, undoes).when(close).then(
+        closed(FIRST), second_held, DeploymentAdmitted(deployment=THIRD, oldest=2)
+    )
+
+
+def test_a_deployment_that_is_held_can_be_closed() -> None:
+    given(requested(FIRST, 1), held).when(CloseDeployment(deployment=FIRST)).then(closed(FIRST))
 
 
 def test_so_many_deployments_wait_at_most() -> None:

@@ -306,12 +306,19 @@ def test_so_many_documents_wait_for_their_turn(environment: Environment, monkeyp
 
 
 def test_a_document_may_have_the_policy_of_the_environment(environment: Environment) -> None:
-    policy = {"onFailure": "CONTINUE", "buildBarrier": True, "deploymentTimeoutSeconds": 600.0, "onRequest": "WAIT"}
+    policy = {
+        "onFailure": "CONTINUE",
+        "buildBarrier": True,
+        "deploymentTimeoutSeconds": 600.0,
+        "onRequest": "WAIT",
+        "freezes": [{"cron": "0 18 * * FRI", "durationSeconds": 3600.0, "timeZone": "Europe/Rome", "action": "HOLD"}],
+    }
     environment.add("api", "APPLICATION")
     bare = export(environment)
     assert "policy" not in bare
     with_policy = bare + "policy:\n  onFailure: CONTINUE\n  buildBarrier: true\n  deploymentTimeoutSeconds: 600\n"
-    with_policy += "  onRequest: WAIT\n"
+    freeze = "{cron: 0 18 * * FRI, durationSeconds: 3600, timeZone: Europe/Rome, action: HOLD}"
+    with_policy += f"  onRequest: WAIT\n  freezes:\n    - {freeze}\n"
     applied = environment.do("applyPipeline", document=with_policy)
     assert applied["environment"]["policy"] == policy
     assert [event["pipelineEventType"] for event in environment.events()][-1] == "ENVIRONMENT_POLICY_CHANGED"
@@ -323,5 +330,6 @@ def test_a_document_may_have_the_policy_of_the_environment(environment: Environm
         "buildBarrier": False,
         "deploymentTimeoutSeconds": None,
         "onRequest": "MERGE",
+        "freezes": [],
     }
     environment.refusal("applyPipeline", document=bare + "policy: {onFailure: WAIT}\n")

@@ -8,6 +8,7 @@ from msgspec.structs import fields, replace
 from strawberry.utils.str_converters import to_camel_case
 
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest
+from domain.pipeline.freeze import Freeze, OnFreeze
 from domain.pipeline.gate import Approval, OnTimeout, StageCheck
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -15,6 +16,7 @@ from domain.spec import NAMES, Backoff, CommandCheck, Health, HttpCheck, Service
 from gql.document import pipeline as documents
 from gql.document import spec as spec_documents
 from gql.types import environment as environments
+from gql.types import freeze as freezes
 from gql.types import spec as specs
 from gql.types import stage as stages
 from gql.types import variable as variables
@@ -49,8 +51,14 @@ SPEC = ServiceSpec(
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 
+FREEZE = Freeze(cron="0 9 * * *", duration=90.0, time_zone="Europe/Rome", action=OnFreeze.HOLD)
+
 ENVIRONMENT = EnvironmentPolicy(
-    on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=9.0, on_request=OnRequest.WAIT
+    on_failure=OnFailure.CONTINUE,
+    build_barrier=True,
+    deployment_timeout=9.0,
+    on_request=OnRequest.WAIT,
+    freezes=(FREEZE,),
 )
 
 FACES: list[tuple[type[Struct], list[type]]] = [
@@ -58,6 +66,7 @@ FACES: list[tuple[type[Struct], list[type]]] = [
         EnvironmentPolicy,
         [environments.EnvironmentPolicy, environments.EnvironmentPolicyInput, documents.EnvironmentPolicyDocument],
     ),
+    (Freeze, [freezes.Freeze, freezes.FreezeInput, documents.FreezeDocument]),
     (StagePolicy, [stages.StagePolicy, stages.StagePolicyInput, documents.StageDocument]),
     (Approval, [stages.Approval, stages.ApprovalInput, documents.ApprovalDocument]),
     (StageCheck, [stages.StageCheck, stages.StageCheckInput, documents.StageCheckDocument]),
@@ -154,7 +163,8 @@ def test_a_policy_survives_the_way_through_each_face() -> None:
 
 def test_the_policy_of_an_environment_survives_the_way_through_each_face() -> None:
     shown = environments.policy_from_domain(ENVIRONMENT)
-    given = environments.EnvironmentPolicyInput(**dataclasses.asdict(shown))
+    inputs = [freezes.FreezeInput(**dataclasses.asdict(each)) for each in shown.freezes]
+    given = environments.EnvironmentPolicyInput(**dataclasses.asdict(shown) | {"freezes": inputs})
     assert environments.policy_to_domain(given) == ENVIRONMENT
     document = documents.environment_policy_from_domain(ENVIRONMENT)
     assert documents.environment_policy_to_domain(document) == ENVIRONMENT

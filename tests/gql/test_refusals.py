@@ -88,6 +88,11 @@ def _to_retry_an_older_one(environment: Environment) -> Asked:
     return "retryDeployment", arguments
 
 
+def _to_roll_back_to_a_stop(environment: Environment) -> Asked:
+    _when_it_is_over(environment)
+    return "rollBackTo", {"deployment": environment.end(environment.do("deleteInstances"))["id"]}
+
+
 def _after_it_was_deleted(environment: Environment) -> Asked:
     environment.do("deleteEnvironment")
     return _in("createStage", name="Checks")(environment)
@@ -265,6 +270,16 @@ CASES: list[tuple[str, Wrong, str]] = [
         "There is nothing to deploy: no services are chosen, or all are skipped.",
     ),
     (
+        "NOTHING_TO_DO",
+        _in("stopServices"),
+        "There is nothing to stop: no services are chosen.",
+    ),
+    (
+        "NOTHING_TO_ROLL_BACK_TO",
+        _to_roll_back_to_a_stop,
+        "There is nothing to roll back to: deployment 2 deployed no services (DELETE). Choose another.",
+    ),
+    (
         "NOTHING_TO_RETRY",
         _to_retry_what_succeeded,
         "Deployment 1 has nothing to retry: all its services succeeded, were skipped or were removed.",
@@ -373,7 +388,8 @@ def test_every_code_is_here() -> None:
         "NOT_YOUR_CHANGE",
         "ALREADY_UNDONE",
         "CHANGED_MEANWHILE",
-    }  # test_undo.py, test_write.py
+        "ENVIRONMENT_FROZEN",
+    }  # test_undo.py, test_write.py, test_freeze.py
     assert {code for code, *_ in CASES} | elsewhere == {code.value for code in RefusalCode}
 
 

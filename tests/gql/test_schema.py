@@ -16,11 +16,13 @@ from graphql import (
     validate,
 )
 
+from domain.deployment.instance import InstanceStatus
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
 from domain.deployment.wait import WaitReason
 from domain.pipeline.environment import OnRequest, Target
+from domain.pipeline.freeze import OnFreeze
 from domain.pipeline.gate import OnTimeout
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
@@ -51,10 +53,12 @@ ENUMS: dict[str, type[Enum]] = {
     "EnvironmentOrder": EnvironmentOrder,
     "LogKind": LineKind,
     "OnFailure": OnFailure,
+    "OnFreeze": OnFreeze,
     "OnRequest": OnRequest,
     "OnTimeout": OnTimeout,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
+    "InstanceStatus": InstanceStatus,
     "PlannedAction": PlannedAction,
     "StepPhase": Phase,
     "PipelineEventType": PipelineEventType,

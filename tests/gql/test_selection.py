@@ -34,8 +34,10 @@ def test_chosen_services_are_deployed_alone_or_with_their_dependencies(environme
 
 
 def test_requests_merge_only_if_they_choose_the_same_services(environment: Environment) -> None:
+    for name in ("one", "two"):
+        environment.add(name)
     running = environment.block()
-    one, two = (environment.do("deploy", services=[environment.add(name)]) for name in ("one", "two"))
+    one, two = (environment.do("deploy", services=[name]) for name in ("one", "two"))
     again = environment.do("deploy", services=["two"])
     assert (again["id"] == two["id"], one["id"] == two["id"]) == (True, False)
     environment.let_end(running)

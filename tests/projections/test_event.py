@@ -28,6 +28,7 @@ from domain.deployment.step import (
     OldInstanceLost,
     OldInstanceRestarted,
     Phase,
+    ServiceCancellationRequested,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -252,6 +253,11 @@ first = NamedStage(id=STAGE, name="first stage")
             DeploymentSuperseded(number=7),
             "superseded by deployment 7",
             EventSubject(cancellation=Cancellation.SAFE),
+        ),
+        (
+            ServiceCancellationRequested(service=SERVICE, forced=True),
+            "api: cancellation requested, by force",
+            EventSubject(stage=first, service=backend),
         ),
         (
             TimeoutReached(seconds=90.0),

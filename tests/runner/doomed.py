@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from domain.deployment.effect import Effect
 from domain.deployment.step import Phase
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process.executor import ProcessExecutor
@@ -21,6 +22,11 @@ async def carry_out(request: StepRequest, data: Path) -> None:
     executor = ProcessExecutor(data)
     if request.phase is Phase.BUILD:
         await executor.build(request, Printed())
+    elif request.phase is Phase.STOP:
+        if request.effect is Effect.DELETE:
+            await executor.delete(request.environment, request.service)
+        else:
+            await executor.stop(request)
     else:
         with suppress(StepFailed):
             await executor.deploy(request, Printed())

@@ -253,5 +253,5 @@ async def test_the_outcome_is_the_same_whenever_the_server_is_killed(
         assert instances(tmp_path) == [str(old)]
         if late == 2:
             break
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert instances(tmp_path) == []

@@ -418,14 +418,14 @@ async def test_what_does_not_listen_is_killed(
 ) -> None:
     stubborn = "trap '' TERM; echo $$ > pid; while :; do sleep 0.01; done"
     await executor.deploy(deploy(stubborn, directory=str(tmp_path), health=BEGUN, stop_grace=0.1), Printed())
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert not is_alive(tmp_path / "pid")
 
 
 async def test_a_service_has_its_grace_to_stop(executor: ProcessExecutor, tmp_path: Path) -> None:
     tidy = "trap 'sleep 1; touch tidied; exit' TERM; echo $$ > pid; while :; do sleep 0.01; done"
     await executor.deploy(deploy(tidy, directory=str(tmp_path), health=BEGUN, stop_grace=30), Printed())
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert (tmp_path / "tidied").exists()
     assert not is_alive(tmp_path / "pid")
 
@@ -442,7 +442,7 @@ async def test_the_next_instance_waits_for_children_in_sessions_of_their_own_and
     for number in (1, 2):
         request = deploy(command, number=number, directory=str(tmp_path), ports=(port,), health=health)
         assert await executor.deploy(request, Printed()) == (port,)
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert (tmp_path / "ended").read_text() == "child\nchild\n"
     assert not is_alive(tmp_path / "child")
 
@@ -454,7 +454,7 @@ async def test_daemons_in_sessions_of_their_own_are_stopped_with_the_service(
     daemon = f"{sys.executable} -IS {tmp_path / 'daemon.py'} pid"
     await executor.deploy(deploy(f"{daemon}; exec sleep 60", directory=str(tmp_path), health=BEGUN), Printed())
     assert is_alive(tmp_path / "pid")
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert not is_alive(tmp_path / "pid")
 
 
@@ -493,7 +493,7 @@ async def test_the_processes_of_a_service_are_found_by_their_mark_when_its_folde
     shutil.rmtree(attempt_of(request, tmp_path).folder.parent)
     await executor.sweep([SERVICE])
     assert is_alive(tmp_path / "pid")
-    await (executor.sweep([]) if is_swept else executor.stop(ENVIRONMENT, SERVICE))
+    await (executor.sweep([]) if is_swept else executor.delete(ENVIRONMENT, SERVICE))
     assert not is_alive(tmp_path / "pid")
 
 
@@ -504,7 +504,7 @@ async def test_a_daemon_that_a_health_check_leaves_is_stopped_with_the_service(
     check = Health(check=CommandCheck(command=f"{sys.executable} -IS {tmp_path / 'daemon.py'} pid"))
     await executor.deploy(deploy("exec sleep 60", directory=str(tmp_path), health=check), Printed())
     assert is_alive(tmp_path / "pid")
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert not is_alive(tmp_path / "pid")
 
 
@@ -539,7 +539,7 @@ async def test_the_log_of_a_service_is_rotated(
         assert log.stat().st_size < 1_000_000
     finally:
         keeping.cancel()
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
 
 
 async def test_what_runs_is_told_with_its_name_and_group(executor: ProcessExecutor, tmp_path: Path) -> None:
@@ -548,7 +548,7 @@ async def test_what_runs_is_told_with_its_name_and_group(executor: ProcessExecut
     [running] = executor.running()
     assert running.name == "api"
     assert os.getpgid(int((tmp_path / "pid").read_text())) == running.pid
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert executor.running() == []
 
 
@@ -558,7 +558,7 @@ async def test_what_outlives_its_shim_is_stopped_with_the_service(executor: Proc
     os.kill(attempt_of(request, tmp_path).record.pid or 0, signal.SIGKILL)
     await until(lambda: not attempt_of(request, tmp_path).is_running)
     assert is_alive(tmp_path / "pid")
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert not is_alive(tmp_path / "pid")
 
 
@@ -571,7 +571,7 @@ async def test_a_number_that_was_given_to_another_process_is_left_alone(
     try:
         (attempt_of(request, tmp_path).folder / "record").write_text(f"started 1.0\npid {foreign.pid}\n")
         assert "vanished" in await failure(executor.deploy(request, Printed()))
-        await executor.stop(ENVIRONMENT, SERVICE)
+        await executor.delete(ENVIRONMENT, SERVICE)
         assert psutil.Process(foreign.pid).status() != psutil.STATUS_ZOMBIE
     finally:
         foreign.kill()
@@ -583,7 +583,7 @@ async def test_what_a_removed_service_wrote_is_freed_at_once(executor: ProcessEx
     await executor.deploy(request, Printed())
     folder = tmp_path / "data" / "processes" / str(ENVIRONMENT)
     assert list(folder.rglob("*"))
-    await executor.stop(ENVIRONMENT, SERVICE)
+    await executor.delete(ENVIRONMENT, SERVICE)
     assert not is_alive(tmp_path / "pid")
     assert not folder.exists()
 

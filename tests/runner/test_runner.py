@@ -195,6 +195,27 @@ async def test_no_wait_is_longer_than_its_maximum_after_the_clock_was_set_back(w
     assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
 
 
+async def test_a_service_that_is_cancelled_by_force_is_stopped_and_the_others_go_on(world: World) -> None:
+    stuck, gate = Gate(), Gate()
+    world.target.on("build api", stuck)
+    world.target.on("build web", gate)
+    id_ = await world.request(await world.environment(["api", "web"], ["orders"]))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await stuck.reached.wait()
+    await gate.reached.wait()
+    await world.cancel(id_, forced=True, services=("api",))
+    gate.opened.set()
+    over = await driving
+    assert over.status is Status.SUCCEEDED
+    assert [run.status for stage in over.stages for run in stage.services] == [
+        Status.CANCELLED,
+        Status.SUCCEEDED,
+        Status.SUCCEEDED,
+    ]
+    assert "abort build api 1" in world.target.marks
+    assert "abort build web 1" not in world.target.marks
+
+
 @pytest.fixture
 def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timeouts may be shorter than a second."""

@@ -29,6 +29,7 @@ from store.ids import new
 from store.log import Author, EventLog, IdempotencyKey, LogUnavailable, Origin, Receipt, RecordedEvent, StreamChange
 from store.memory import MemoryKeys, MemoryLog
 from store.output import OutputStore
+from tests.runner.target import Printed
 
 Do = Callable[[StepRequest, StepOutput], Awaitable[None]]
 
@@ -90,20 +91,24 @@ class Functions:
     async def restart_old(self, request: StepRequest) -> OldInstance | None:
         return self.old.get(_name(request))
 
-    async def stop(self, environment: UUID, service: UUID) -> None:
+    async def stop(self, request: StepRequest) -> None:
+        await self._watch(request, Printed())
+        self.up.discard(request.service)
+
+    async def delete(self, environment: UUID, service: UUID) -> None:
         self.up.discard(service)
         async with self._stop:
             self.stopped.append(service)
             self._stop.notify_all()
 
     async def has_stopped(self, service: UUID) -> None:
-        """Returns when *service* was stopped."""
+        """Returns when *service* was deleted."""
         async with self._stop:
             await self._stop.wait_for(lambda: service in self.stopped)
 
     async def sweep(self, keep: Collection[UUID]) -> None:
         for service in self.up - set(keep):
-            await self.stop(uuid4(), service)
+            await self.delete(uuid4(), service)
 
     async def _watch(self, request: StepRequest, output: StepOutput) -> None:
         identity = f"{request.deployment} {_name(request)}"
@@ -220,9 +225,9 @@ class World:
 
         return DeploymentId((await self.handler.transact(work, deployments.decider, ANN)).subject.stream)
 
-    async def cancel(self, deployment: DeploymentId, forced: bool = False) -> None:
+    async def cancel(self, deployment: DeploymentId, forced: bool = False, services: tuple[str, ...] = ()) -> None:
         async def work(transaction: Transaction) -> DeploymentId:
-            return await writing.cancel(transaction, deployment, forced)
+            return await writing.cancel(transaction, deployment, forced, services=services)
 
         await self.handler.transact(work, deployments.decider, ANN)
 

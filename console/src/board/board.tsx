@@ -6,7 +6,8 @@ import { Link, useLocation } from "wouter";
 
 import { useApi } from "../api/context";
 import { useCommands } from "../command/commands";
-import { DeployButton } from "../deployment/plan";
+import { ACTIONS, DeployButton } from "../deployment/plan";
+import { Menu } from "../parts/menu";
 import { show } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
@@ -130,6 +131,16 @@ export function Board({ environment }: { environment: string }) {
       <div className="tools">
         <h1 className="said">Pipeline board</h1>
         <DeployButton environment={environment} isEmpty={services.length === 0} />
+        <Menu
+          label="Actions on what runs"
+          text="Act …"
+          items={() =>
+            (["restart", "stop", "start"] as const).map((action) => ({
+              label: `${ACTIONS[action].button} …`,
+              action: () => setOpen({ dialog: "act", action }),
+            }))
+          }
+        />
         <button onClick={() => setOpen({ dialog: "stage" })}>New stage</button>
         <button onClick={() => setOpen({ dialog: "environment" })}>Policy …</button>
         {changes.canUndo && <button onClick={() => void changes.undo()}>Undo</button>}

@@ -1,6 +1,7 @@
 import { draggable } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { memo, useEffect, useRef, useState } from "react";
 
+import { ACTIONS } from "../deployment/plan";
 import { listed } from "../parts/format";
 import { Menu } from "../parts/menu";
 import { Status } from "../parts/status";
@@ -69,7 +70,12 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
             <Status status="SKIPPED" />
           ) : progress ? (
             <span className="last">
-              <Status status={progress.status} word={progress.step ?? undefined} /> #{progress.deployment.number}
+              {progress.isStopped && progress.status === "SUCCEEDED" ? (
+                <Status status="SKIPPED" word="stopped" />
+              ) : (
+                <Status status={progress.status} word={progress.step ?? undefined} />
+              )}{" "}
+              #{progress.deployment.number}
             </span>
           ) : (
             <span>not deployed</span>
@@ -114,6 +120,12 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
                   action: () => actions.go(`/deployments/${progress.deployment.id}/logs?service=${service.id}`),
                 },
               ]
+            : []),
+          ...(progress && service.type !== "JOB"
+            ? (["restart", "stop", "start"] as const).map((action) => ({
+                label: `${ACTIONS[action].button} …`,
+                action: () => actions.open({ dialog: "act", action, service }),
+              }))
             : []),
           {
             label: service.isSkipped ? "Deploy again" : "Skip in deployments",

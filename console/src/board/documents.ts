@@ -6,7 +6,7 @@ export const BOARD = graphql(`
       id
       version
       cursor
-      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest } }
+      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest freezes { cron durationSeconds timeZone action } } }
       stages {
         id
         position
@@ -39,7 +39,7 @@ export const PROGRESS = graphql(`
     deployments(environment: $environment, first: 1) {
       nodes {
         environment {
-          pipeline { stages { services { id lastStep { phase step { status attempt } } waitsFor { message } } } }
+          pipeline { stages { services { id instance { status } lastStep { phase step { status attempt } } waitsFor { message } } } }
         }
       }
     }

@@ -1,4 +1,5 @@
 import type { Command } from "../command/commands";
+import { ACTIONS } from "../deployment/plan";
 import type { Actions } from "./actions";
 import type { Stage } from "./state";
 
@@ -7,6 +8,11 @@ export function offers(stages: Stage[], actions: Actions, focus: (id: string) =>
   const group = "Board";
   const first = stages[0];
   return [
+    ...(["restart", "stop", "start"] as const).map((action) => ({
+      label: `${ACTIONS[action].button} what runs …`,
+      group: "Environment",
+      run: () => actions.open({ dialog: "act", action }),
+    })),
     { label: "Policy of the environment …", group, run: () => actions.open({ dialog: "environment" }) },
     { label: "New stage …", group, key: "n", run: () => actions.open({ dialog: "stage" }) },
     ...(first

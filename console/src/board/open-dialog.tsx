@@ -1,5 +1,6 @@
 import { useState } from "react";
 
+import { PlanDialog } from "../deployment/plan";
 import { FormDialog } from "../parts/dialog";
 import type { Change, Changes } from "./changes";
 import { DeleteStageDialog, DescribeDialog, StageDialog } from "./dialogs";
@@ -19,7 +20,8 @@ import type { Pipeline, Service, Stage } from "./state";
 export type Open =
   | { dialog: "stage" | "environment" }
   | { dialog: "service" | "describe" | "policy" | "delete"; stage: Stage }
-  | { dialog: "edit" | "remove"; service: Service };
+  | { dialog: "edit" | "remove"; service: Service }
+  | { dialog: "act"; action: "restart" | "stop" | "start"; service?: Service };
 
 interface Props {
   open: Open;
@@ -145,6 +147,8 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           }
         />
       );
+    case "act":
+      return <PlanDialog action={open.action} of={environment} service={open.service} environment={environment} close={close} />;
     case "remove":
       return (
         <FormDialog

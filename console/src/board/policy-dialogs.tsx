@@ -1,6 +1,6 @@
 import { FormDialog } from "../parts/dialog";
 import { Choice } from "../parts/fields";
-import type { EnvironmentPolicy, Stage, StagePolicy } from "./state";
+import type { EnvironmentPolicy, Freeze, Stage, StagePolicy } from "./state";
 
 const ON_FAILURE = (
   <>
@@ -144,6 +144,20 @@ function checkOf(form: FormData): StagePolicy["check"] {
   };
 }
 
+/** A freeze as a line of the form: "0 18 * * FRI; 60h; Europe/Berlin; hold". */
+function line({ cron, durationSeconds, timeZone, action }: Freeze) {
+  return `${cron}; ${durationSeconds / 3600}h; ${timeZone}; ${action.toLowerCase()}`;
+}
+
+/** Return the freezes of the form; the server names what is wrong in one. */
+function freezesOf(text: string): Freeze[] {
+  return text.split("\n").filter((each) => each.trim()).map((each) => {
+    const [cron = "", hours = "", timeZone = "UTC", action = ""] = each.split(";").map((part) => part.trim());
+    const durationSeconds = 3600 * Number(hours.replace(/\s*h$/, "")) || 0;
+    return { cron, durationSeconds, timeZone, action: action.toLowerCase() === "hold" ? "HOLD" : "REFUSE" };
+  });
+}
+
 interface EnvironmentProps {
   policy: EnvironmentPolicy;
   concurrency: number;
@@ -162,6 +176,7 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         save(Number(form.get("concurrency")), {
           onFailure: String(form.get("on-failure")) as EnvironmentPolicy["onFailure"],
           buildBarrier: form.has("barrier"),
+          freezes: freezesOf(String(form.get("freezes"))),
           onRequest: String(form.get("on-request")) as EnvironmentPolicy["onRequest"],
           deploymentTimeoutSeconds: Number(form.get("timeout")) || null,
         })
@@ -195,6 +210,15 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
           step="any"
           placeholder="no limit"
           defaultValue={policy.deploymentTimeoutSeconds ?? ""}
+        />
+      </label>
+      <label>
+        Freezes, one a line: cron; hours; time zone; refuse or hold
+        <textarea
+          name="freezes"
+          rows={2}
+          placeholder="0 18 * * FRI; 60h; Europe/Berlin; hold"
+          defaultValue={policy.freezes.map(line).join("\n")}
         />
       </label>
       <Choice name="barrier" label="End all builds of a stage before its first deploy" isChosen={policy.buildBarrier} />

@@ -12,9 +12,13 @@ export interface Progress {
   /** The step that runs now, in words. */
   step: string | null;
   wait: string | null;
+  /** Whether a deployment has stopped it. */
+  isStopped: boolean;
 }
 
-const STEPS: Record<string, string> = { BUILD: "building", DEPLOY: "deploying" };
+const STEPS: Record<string, string> = { BUILD: "building", DEPLOY: "deploying", STOP: "stopping" };
+
+const UNKNOWN = { step: null, wait: null, isStopped: false };
 
 /** Return the progress by the id of the service, and the newest deployment. */
 export function useProgress(environment: string) {
@@ -28,17 +32,18 @@ export function useProgress(environment: string) {
       const deployment = { id, number };
       for (const { serviceId, status } of stages.flatMap((stage) => stage.services)) {
         const isUntouched = status === "SKIPPED" || status === "CANCELLED";
-        if (!isUntouched || !found[serviceId]) found[serviceId] = { status, deployment, step: null, wait: null };
+        if (!isUntouched || !found[serviceId]) found[serviceId] = { ...UNKNOWN, status, deployment };
       }
     }
     const stages = now.data?.deployments.nodes[0]?.environment.pipeline.stages ?? [];
-    for (const { id, lastStep, waitsFor } of stages.flatMap((stage) => stage.services)) {
+    for (const { id, instance, lastStep, waitsFor } of stages.flatMap((stage) => stage.services)) {
       const each = found[id];
       if (!each) continue;
       const { phase, step } = lastStep ?? {};
       const attempt = step && step.attempt > 1 ? `, attempt ${step.attempt}` : "";
       if (phase && step?.status === "RUNNING") each.step = `${STEPS[phase]}${attempt}`;
       each.wait = waitsFor?.message ?? null;
+      each.isStopped = instance?.status === "STOPPED";
     }
     last.current = share(last.current, found); // a card whose progress is alike is not drawn again
     return last.current;

@@ -35,11 +35,19 @@ export interface StagePolicy {
   check: { url: string; intervalSeconds: number; timeoutSeconds: number } | null;
 }
 
+export interface Freeze {
+  cron: string;
+  durationSeconds: number;
+  timeZone: string;
+  action: "REFUSE" | "HOLD";
+}
+
 export interface EnvironmentPolicy {
   onFailure: OnFailure;
   buildBarrier: boolean;
   deploymentTimeoutSeconds: number | null;
   onRequest: "WAIT" | "MERGE" | "SUPERSEDE";
+  freezes: Freeze[];
 }
 
 export interface Stage {

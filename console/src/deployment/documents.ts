@@ -2,6 +2,7 @@ import { graphql } from "../graphql";
 
 const step = graphql(`
   fragment Step on Step {
+    phase
     status
     attempt
     finishedAt
@@ -131,7 +132,7 @@ const planned = graphql(`
     __typename
     ... on DeploymentPayload {
       merged
-      snapshot { stages { stageId position name services { serviceId name status } } }
+      snapshot { stages { stageId position name services { serviceId name status plan { action reason } } } }
     }
     ... on Refusal { message }
   }
@@ -170,6 +171,60 @@ export const PLAN_ROLLBACK = graphql(
     }
   `,
   [planned],
+);
+
+export const PLAN_RESTART = graphql(
+  `
+    mutation PlanRestart($of: ID!, $services: [ID!]) {
+      answer: restartServices(environment: $of, services: $services, dryRun: true) { ...Planned }
+    }
+  `,
+  [planned],
+);
+
+export const PLAN_STOP = graphql(
+  `
+    mutation PlanStop($of: ID!, $services: [ID!]) {
+      answer: stopServices(environment: $of, services: $services, dryRun: true) { ...Planned }
+    }
+  `,
+  [planned],
+);
+
+export const PLAN_START = graphql(
+  `
+    mutation PlanStart($of: ID!, $services: [ID!]) {
+      answer: startServices(environment: $of, services: $services, dryRun: true) { ...Planned }
+    }
+  `,
+  [planned],
+);
+
+export const RESTART = graphql(
+  `
+    mutation Restart($of: ID!, $services: [ID!], $reason: String, $key: String!) {
+      answer: restartServices(environment: $of, services: $services, reason: $reason, idempotencyKey: $key) { ...Requested }
+    }
+  `,
+  [requested],
+);
+
+export const STOP = graphql(
+  `
+    mutation Stop($of: ID!, $services: [ID!], $reason: String, $key: String!) {
+      answer: stopServices(environment: $of, services: $services, reason: $reason, idempotencyKey: $key) { ...Requested }
+    }
+  `,
+  [requested],
+);
+
+export const START = graphql(
+  `
+    mutation Start($of: ID!, $services: [ID!], $reason: String, $key: String!) {
+      answer: startServices(environment: $of, services: $services, reason: $reason, idempotencyKey: $key) { ...Requested }
+    }
+  `,
+  [requested],
 );
 
 export const DEPLOY = graphql(

@@ -11,21 +11,52 @@ import { Reason, reasonOf } from "../parts/fields";
 import { ago, duration } from "../parts/format";
 import { show } from "../parts/notice";
 import { Status } from "../parts/status";
-import { DEPLOY, LAST, PLAN, PLAN_RETRY, PLAN_ROLLBACK, RETRY, ROLL_BACK } from "./documents";
+import {
+  DEPLOY,
+  LAST,
+  PLAN,
+  PLAN_RESTART,
+  PLAN_RETRY,
+  PLAN_ROLLBACK,
+  PLAN_START,
+  PLAN_STOP,
+  RESTART,
+  RETRY,
+  ROLL_BACK,
+  START,
+  STOP,
+} from "./documents";
 import "./plan.css";
 
 type Planned = Extract<ResultOf<typeof PLAN>["answer"], { __typename: "DeploymentPayload" }>;
 type Last = NonNullable<NonNullable<ResultOf<typeof LAST>["environment"]>["latestDeployment"]>;
 
-const ACTIONS = {
-  deploy: { title: () => "Deploy", button: "Deploy", plan: PLAN, request: DEPLOY },
-  retry: { title: (number?: number) => `Retry deployment #${number}`, button: "Retry", plan: PLAN_RETRY, request: RETRY },
+interface Subject {
+  /** The number of the deployment that is done again. */
+  number?: number;
+  /** The service that is acted on; without one it is the environment. */
+  service?: { id: string; name: string };
+}
+
+const the = (service?: { name: string }) => service?.name ?? "the environment";
+
+export const ACTIONS = {
+  deploy: { title: (_: Subject) => "Deploy", button: "Deploy", plan: PLAN, request: DEPLOY },
+  retry: { title: ({ number }: Subject) => `Retry deployment #${number}`, button: "Retry", plan: PLAN_RETRY, request: RETRY },
   rollback: {
-    title: (number?: number) => `Roll back to deployment #${number}`,
+    title: ({ number }: Subject) => `Roll back to deployment #${number}`,
     button: "Roll back",
     plan: PLAN_ROLLBACK,
     request: ROLL_BACK,
   },
+  restart: {
+    title: ({ service }: Subject) => `Restart ${the(service)}`,
+    button: "Restart",
+    plan: PLAN_RESTART,
+    request: RESTART,
+  },
+  stop: { title: ({ service }: Subject) => `Stop ${the(service)}`, button: "Stop", plan: PLAN_STOP, request: STOP },
+  start: { title: ({ service }: Subject) => `Start ${the(service)}`, button: "Start", plan: PLAN_START, request: START },
 } as const;
 
 /** A button that shows the plan, and deploys it. */
@@ -44,18 +75,22 @@ export function DeployButton({ environment, isEmpty }: { environment: string; is
   );
 }
 
-interface Props {
+const NOTES: Partial<Record<keyof typeof ACTIONS, string>> = {
+  restart: "With the specifications of the last run, and without a build.",
+  stop: "From the last stage on. What is stopped stays so until it is started or deployed.",
+  start: "As it ran last, and without a build.",
+};
+
+interface Props extends Subject {
   action: keyof typeof ACTIONS;
   /** Id of the environment that is deployed, or of the deployment that is done again. */
   of: string;
-  /** Number of that deployment. */
-  number?: number;
   environment: string;
   close: () => void;
 }
 
 /** The plan of a deployment: it is looked at first, and requested then. */
-export function PlanDialog({ action, of, number, environment, close }: Props) {
+export function PlanDialog({ action, of, number, service, environment, close }: Props) {
   const api = useApi();
   const [, navigate] = useLocation();
   const [last] = useQuery(LAST, { environment });
@@ -63,10 +98,11 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
   const [refusal, setRefusal] = useState("");
   const [key] = useState(newKey);
   const { title, button, plan: planned, request } = ACTIONS[action];
+  const id = service?.id;
 
   useEffect(() => {
     let isOver = false;
-    api.mutate(planned, { of }).then(
+    api.mutate(planned, { of, services: id ? [id] : null }).then(
       ({ answer }) => {
         if (isOver) return;
         if (answer.__typename === "Refusal") setRefusal(answer.message);
@@ -77,10 +113,10 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
     return () => {
       isOver = true;
     };
-  }, [api, planned, of]);
+  }, [api, planned, of, id]);
 
   async function start(form: FormData): Promise<string | null> {
-    const { answer } = await api.mutate(request, { of, reason: reasonOf(form), key });
+    const { answer } = await api.mutate(request, { of, services: id ? [id] : null, reason: reasonOf(form), key });
     if (answer.__typename === "Refusal") return answer.message;
     if (answer.merged) show({ text: "A waiting deployment does the same, so yours was merged into it." });
     navigate(`/deployments/${answer.deployment?.id ?? answer.snapshot!.deploymentId}`);
@@ -89,7 +125,7 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
 
   const latest = last.data?.environment?.latestDeployment ?? null;
   return (
-    <FormDialog title={title(number)} action={button} isDisabled={plan === null} close={close} submit={start}>
+    <FormDialog title={title({ number, service })} action={button} isDisabled={plan === null} close={close} submit={start}>
       {refusal && (
         <p role="alert" className="refusal">
           {refusal}
@@ -98,6 +134,7 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
       {!plan && !refusal && <p className="soft">Planning …</p>}
       {plan?.merged && <p className="soft">A waiting deployment does the same. Yours will be merged into it.</p>}
       {action === "rollback" && <p className="soft">The specifications are those of #{number}. The pipeline stays as it is.</p>}
+      {NOTES[action] && <p className="soft">{NOTES[action]}</p>}
       {plan?.snapshot && <Order plan={plan.snapshot} last={action === "deploy" ? latest : null} />}
       {plan && latest && action === "deploy" && <LastFacts last={latest} />}
       <Reason />
@@ -122,10 +159,10 @@ function Order({ plan, last }: { plan: NonNullable<Planned["snapshot"]>; last: L
         <li key={stage.stageId} value={stage.position}>
           <bdi>{stage.name}</bdi>
           <ul>
-            {stage.services.map(({ serviceId, name, status }) => (
-              <li key={serviceId} className={status === "SKIPPED" ? "soft" : undefined}>
+            {stage.services.map(({ serviceId, name, status, plan }) => (
+              <li key={serviceId} className={status === "SKIPPED" || plan?.reason ? "soft" : undefined}>
                 <bdi>{name}</bdi>
-                {status === "SKIPPED" ? " (skipped)" : comparison(serviceId) && <small> {comparison(serviceId)}</small>}
+                {plan?.reason ? ` (left out: ${plan.reason})` : status === "SKIPPED" ? " (skipped)" : comparison(serviceId) && <small> {comparison(serviceId)}</small>}
               </li>
             ))}
             {stage.services.length === 0 && <li className="soft">nothing to deploy</li>}

@@ -129,11 +129,13 @@ const ServiceRow = memo(function ServiceRow({ service, deployment }: { service: 
 /** Return where a service stands, in words. */
 function phase({ build, deploy, status, ports }: Service): string {
   const attempt = (step: Step) => (step.attempt > 1 ? `, attempt ${step.attempt}` : "");
-  if (deploy.status === "RUNNING") return `deploying${attempt(deploy)}`;
+  const isStop = deploy.phase === "STOP";
+  if (deploy.status === "RUNNING") return `${isStop ? "stopping" : "deploying"}${attempt(deploy)}`;
   if (build.status === "RUNNING") return `building${attempt(build)}`;
   if (build.status === "FAILED") return `build failed${attempt(build)}`;
-  if (deploy.status === "FAILED") return `deploy failed${attempt(deploy)}`;
+  if (deploy.status === "FAILED") return `${isStop ? "stop" : "deploy"} failed${attempt(deploy)}`;
   if (status === "RUNNING") return build.status === "QUEUED" ? "waiting to build" : "built, waiting to deploy";
+  if (status === "SUCCEEDED" && isStop) return "stopped";
   if (status === "SUCCEEDED" && ports.length > 0) return `port ${ports.join(", ")}`;
   return WORDS[status] ?? "";
 }

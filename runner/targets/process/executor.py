@@ -14,7 +14,7 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from uuid import UUID
 
@@ -146,7 +146,10 @@ class ProcessExecutor:
             self._begin_service(again, old.request, ports)
         return again
 
-    async def stop(self, environment: UUID, service: UUID) -> None:
+    async def stop(self, request: StepRequest) -> None:
+        await self._end_all(self._service(request.environment, request.service))
+
+    async def delete(self, environment: UUID, service: UUID) -> None:
         await self._remove(self._service(environment, service))
 
     async def sweep(self, keep: Collection[UUID]) -> None:
@@ -264,7 +267,7 @@ class ProcessExecutor:
 
     async def _remove(self, service: Path) -> None:
         """Stop the service, and delete its files and the empty folder of its environment."""
-        await self._end(chain(_attempts(service), await self._without_folder(service)))
+        await self._end_all(service)
         for attempt in _attempts(service):
             OutputFile(attempt.folder, self._account).discard()
         await asyncio.to_thread(shutil.rmtree, service, ignore_errors=True)
@@ -277,6 +280,15 @@ class ProcessExecutor:
         depth = len(self._root.parts) + 3  # environment, service and attempt
         found = (each for each in stamps if each.is_relative_to(below) and len(each.parts) == depth)
         return [ProcessAttempt(each) for each in found if not each.is_dir()]
+
+    async def _end_all(self, service: Path) -> None:
+        """End all attempts; raise `StepFailed` if one has a process that even KILL did not end."""
+        attempts = [*_attempts(service), *await self._without_folder(service)]
+        await self._end(attempts)
+        rows = await tables.read()
+        alive = [attempt.folder.name for attempt in attempts if attempt.is_alive_in(rows)]
+        if alive:
+            raise StepFailed(f"processes of the service still run ({', '.join(alive)})")
 
     def _service(self, environment: UUID, service: UUID) -> Path:
         return self._root / str(environment) / str(service)

@@ -1,0 +1,152 @@
+"""Restart, stop, start and delete of what runs: of the environment, of chosen services and stages."""
+
+from typing import Annotated
+
+import typer
+
+from cli import pipeline, run, watch
+from cli.change import VERSIONED, VersionedChangeOptions, mutation
+from cli.chosen import Chosen
+from cli.client import Client, Document
+from cli.confirm import Yes, confirm
+from cli.output import Output
+from cli.scope import Scope
+
+ServiceNames = Annotated[
+    list[str],
+    typer.Option(
+        "-n",
+        "--name",
+        metavar="SERVICE",
+        autocompletion=pipeline.complete_service,
+        help="The service's name (in any case) or id; may be repeated.",
+    ),
+]
+
+
+def _mutation(field: str) -> Document:
+    selection, fragments = run.SUBJECT, run.DEPLOYMENT + run.SNAPSHOT
+    arguments = {"environment": "ID!", "services": "[ID!]", "stages": "[ID!]", **VERSIONED}
+    return mutation(field, "DeploymentPayload", selection, fragments, **arguments)
+
+
+RESTART, STOP, START = (_mutation(f"{action}Services") for action in ("restart", "stop", "start"))
+DELETE = _mutation("deleteInstances")
+
+
+def restart(
+    scope: Scope, chosen: Chosen, change: VersionedChangeOptions, watching: watch.WatchOptions, output: Output
+) -> None:
+    """Replace what runs, stage by stage, with the specifications of the last run and without a build.
+
+    The old instance ends when the new one is healthy, where both can run. Jobs and stopped services are left out. A
+    service on a free port gets another one: restart the services that refer to it, too.
+    """
+    _act(RESTART, scope, chosen, change, watching, output)
+
+
+def stop(
+    scope: Scope, chosen: Chosen, change: VersionedChangeOptions, watching: watch.WatchOptions, output: Output
+) -> None:
+    """Stop what runs, in the reverse order of the stages. It stays stopped until it is started or deployed."""
+    _act(STOP, scope, chosen, change, watching, output)
+
+
+def start(
+    scope: Scope, chosen: Chosen, change: VersionedChangeOptions, watching: watch.WatchOptions, output: Output
+) -> None:
+    """Start what is stopped, or has died, stage by stage, as it ran last and without a build."""
+    _act(START, scope, chosen, change, watching, output)
+
+
+def delete_instances(
+    scope: Scope,
+    chosen: Chosen,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+    yes: Yes = False,
+) -> None:
+    """Stop what runs, in the reverse order of the stages, and forget it. This asks first, unless --yes is given.
+
+    The services stay in the pipeline, with their data. The next deployment builds and deploys them.
+    """
+    _delete(scope, chosen, change, watching, output, yes)
+
+
+def restart_service(
+    names: ServiceNames,
+    scope: Scope,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+) -> None:
+    """Replace what runs of a service, with the specification of its last run and without a build.
+
+    The old instance ends when the new one is healthy, where both can run. A service on a free port gets another one:
+    restart the services that refer to it, too.
+    """
+    _act(RESTART, scope, Chosen(service=names), change, watching, output)
+
+
+def stop_service(
+    names: ServiceNames,
+    scope: Scope,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+) -> None:
+    """Stop what runs of a service. It stays stopped until it is started or deployed."""
+    _act(STOP, scope, Chosen(service=names), change, watching, output)
+
+
+def start_service(
+    names: ServiceNames,
+    scope: Scope,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+) -> None:
+    """Start a service that is stopped, or has died, as it ran last and without a build."""
+    _act(START, scope, Chosen(service=names), change, watching, output)
+
+
+def delete_instance(
+    names: ServiceNames,
+    scope: Scope,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+    yes: Yes = False,
+) -> None:
+    """Stop what runs of a service, and forget it. This asks first, unless --yes is given.
+
+    The service stays in the pipeline, with its data. The next deployment builds and deploys it.
+    """
+    _delete(scope, Chosen(service=names), change, watching, output, yes)
+
+
+def _delete(
+    scope: Scope,
+    chosen: Chosen,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+    yes: bool,
+) -> None:
+    of = [*(chosen.service or ()), *(f"stage {each}" for each in chosen.stage or ())]
+    confirm(f"Stop and forget what runs of {', '.join(of) or 'all services'}?", yes or change.dry_run)
+    _act(DELETE, scope, chosen, change, watching, output)
+
+
+def _act(
+    document: Document,
+    scope: Scope,
+    chosen: Chosen,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+) -> None:
+    with Client.known() as client:
+        variables = {"environment": scope.find(client).id, **chosen.variables, **change.variables}
+        watch.requested(client, run.read(client.change(document, variables)), change, watching, output)
