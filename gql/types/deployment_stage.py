@@ -107,7 +107,8 @@ def from_view(run: DeploymentView, view: StageView, known: Services = MappingPro
 
 def gate_of(view: StageView) -> StageGate | None:
     """Return what the stage waits for before it starts, if anything."""
-    cause = None if view.status.is_final else stage_run(view).cause
+    is_waiting = view.gate.open is not None and not view.status.is_final
+    cause = stage_run(view).cause if is_waiting else None
     if cause is None:
         return None
     return StageGate(

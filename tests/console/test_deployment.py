@@ -246,3 +246,39 @@ def test_an_earlier_deployment_is_rolled_back_to(board: Page, world: World) -> N
     expect(board.get_by_role("heading", name="Deployment #2")).to_be_visible()
     expect(board.get_by_text("Rollback to #1.")).to_be_visible()
     expect(board.get_by_text("a bad release")).to_be_visible()
+
+
+def need_approval(board: Page) -> None:
+    """Sets the approval of the last stage in the form of its policy."""
+    board.get_by_role("button", name=f"Actions for stage {LAST}", exact=True).click()
+    board.get_by_role("menuitem", name="Policy …").click()
+    board.get_by_role("dialog").get_by_label("People who must approve it before it starts").fill("1")
+    board.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(board.get_by_text("needs an approval")).to_be_visible()
+
+
+def test_a_stage_is_approved_and_a_deployment_is_held_by_buttons(board: Page, world: World) -> None:
+    need_approval(board)
+    deploy(board)
+    expect(lane(board, LAST)).to_contain_text("needs an approval")
+    board.get_by_role("button", name="Hold …").click()
+    board.get_by_role("dialog").get_by_role("button", name="Hold", exact=True).click()
+    expect(board.get_by_role("button", name="Release …")).to_be_visible()
+    board.get_by_role("button", name="Approve …").click()
+    board.get_by_role("dialog").get_by_label("Reason (optional)").fill("tried it")
+    board.get_by_role("dialog").get_by_role("button", name="Approve", exact=True).click()
+    expect(board.get_by_role("button", name="Approve …")).to_have_count(0)
+    status(board, "running")
+    board.get_by_role("button", name="Release …").click()
+    board.get_by_role("dialog").get_by_role("button", name="Release", exact=True).click()
+    status(board, "succeeded")
+
+
+def test_a_rejection_names_its_stage_and_its_reason(board: Page, world: World) -> None:
+    need_approval(board)
+    deploy(board)
+    board.get_by_role("button", name="Reject …").click()
+    board.get_by_role("dialog").get_by_label("Reason (optional)").fill("not on a Friday")
+    board.get_by_role("dialog").get_by_role("button", name="Reject", exact=True).click()
+    status(board, "failed")
+    expect(board.get_by_role("alert")).to_contain_text(f"stage {LAST}: rejected: not on a Friday")

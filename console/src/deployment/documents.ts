@@ -23,6 +23,7 @@ const head = graphql(`
     startedAt
     finishedAt
     cancellation
+    isHeld
     pipelineVersion
     environment { id name project { id name } }
     requestedBy { id name }
@@ -33,7 +34,7 @@ const head = graphql(`
 `);
 
 const lane = graphql(`
-  fragment Lane on DeploymentStage { id stageId position name status startedAt finishedAt }
+  fragment Lane on DeploymentStage { id stageId position name status startedAt finishedAt gate { reason message } }
 `);
 
 const row = graphql(
@@ -252,6 +253,42 @@ export const ROLL_BACK = graphql(
   `,
   [requested],
 );
+
+export const APPROVE = graphql(`
+  mutation Approve($deployment: ID!, $stage: ID!, $reason: String, $key: String!) {
+    approveStage(deployment: $deployment, stage: $stage, reason: $reason, idempotencyKey: $key) {
+      __typename
+      ... on Refusal { message }
+    }
+  }
+`);
+
+export const REJECT = graphql(`
+  mutation Reject($deployment: ID!, $stage: ID!, $reason: String, $key: String!) {
+    rejectStage(deployment: $deployment, stage: $stage, reason: $reason, idempotencyKey: $key) {
+      __typename
+      ... on Refusal { message }
+    }
+  }
+`);
+
+export const HOLD = graphql(`
+  mutation Hold($deployment: ID!, $reason: String, $key: String!) {
+    holdDeployment(deployment: $deployment, reason: $reason, idempotencyKey: $key) {
+      __typename
+      ... on Refusal { message }
+    }
+  }
+`);
+
+export const RELEASE = graphql(`
+  mutation Release($deployment: ID!, $reason: String, $key: String!) {
+    releaseDeployment(deployment: $deployment, reason: $reason, idempotencyKey: $key) {
+      __typename
+      ... on Refusal { message }
+    }
+  }
+`);
 
 export const CANCEL = graphql(`
   mutation Cancel($deployment: ID!, $force: Boolean!, $key: String!) {

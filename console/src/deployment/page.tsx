@@ -14,6 +14,7 @@ import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { Status, WORDS } from "../parts/status";
 import { CancelButton, RepeatButton } from "./actions";
+import { ReviewButtons } from "./review";
 import { Took } from "./clock";
 import { DEPLOYMENT } from "./documents";
 import { Events } from "./events";
@@ -112,7 +113,10 @@ function Head({ deployment, part }: { deployment: Deployment; part: string }) {
       </nav>
       <span className="actions">
         {finishedAt === null ? (
-          <CancelButton deployment={deployment} />
+          <>
+            <ReviewButtons deployment={deployment} />
+            <CancelButton deployment={deployment} />
+          </>
         ) : (
           <>
             {status !== "SUCCEEDED" && <RepeatButton deployment={deployment} action="retry" label="Retry …" />}

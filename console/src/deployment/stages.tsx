@@ -84,6 +84,11 @@ const Lane = memo(function Lane({ stage, deployment }: { stage: Stage; deploymen
         </small>
         <Status status={stage.status} isIconOnly />
       </header>
+      {stage.gate && (
+        <p className="hint">
+          <bdi>{stage.gate.message}</bdi>
+        </p>
+      )}
       <ul>
         {stage.services.map((service) => (
           <ServiceRow key={service.id} service={service} deployment={deployment} />
