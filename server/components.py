@@ -141,6 +141,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             await engine.start()
             stack.push_async_callback(engine.stop)
             stack.push_async_callback(_cancel, asyncio.create_task(_keep_logs_small(processes)))
+            stack.push_async_callback(_cancel, asyncio.create_task(_supervise(processes, engine)))
         releases = FreezeEnds(application.handler, open_deployments)
         stack.push_async_callback(_cancel, asyncio.create_task(releases.run()))
         if settings.database is not None:  # the engine of a server on SQLite is its one worker
@@ -160,6 +161,17 @@ async def _keep_logs_small(processes: ProcessExecutor) -> None:
             await asyncio.sleep(ROTATION)
 
 
+async def _supervise(processes: ProcessExecutor, engine: Engine) -> None:
+    """Watch the instances on this machine, once those that nobody needs are stopped."""
+    await engine.swept.wait()
+    while True:
+        try:
+            await processes.supervisor.run()
+        except Exception:
+            logger.exception("Watching the instances failed; retrying in %(pause)g s", {"pause": ROTATION})
+            await asyncio.sleep(ROTATION)
+
+
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
@@ -174,8 +186,8 @@ def _report_services(processes: ProcessExecutor) -> None:
     more = f" and {len(running) - MAX_NAMED} more" if len(running) > MAX_NAMED else ""
     groups = " ".join(f"-{each.pid}" for each in running[:MAX_NAMED])
     logger.info(
-        "%(count)d of this server's services and steps keep running: %(names)s%(more)s. To stop them now: "
-        "kill -- %(groups)s",
+        "%(count)d of this server's services and steps keep running: %(names)s%(more)s. To stop them until the next "
+        "start: kill -- %(groups)s",
         {"count": len(running), "names": names, "more": more, "groups": groups},
     )
 

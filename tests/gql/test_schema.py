@@ -26,7 +26,7 @@ from domain.pipeline.gate import OnTimeout
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
 from domain.project import ProjectEvent
-from domain.spec import ServiceType
+from domain.spec import Restart, ServiceType, StopSignal
 from gql import schema
 from gql.contract import refusal
 from gql.document import pipeline
@@ -63,8 +63,10 @@ ENUMS: dict[str, type[Enum]] = {
     "ProjectEventType": ProjectEventType,
     "QueueEventType": QueueEventType,
     "RefusalCode": refusal.RefusalCode,
+    "Restart": Restart,
     "ServiceType": ServiceType,
     "ServiceWaitReason": ServiceWaitReason,
+    "StopSignal": StopSignal,
     "RunStatus": Status,
     "EnvironmentTarget": Target,
     "WaitReason": WaitReason,
