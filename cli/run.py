@@ -213,7 +213,10 @@ fragment SnapshotFields on DeploymentSnapshot {
       id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason }
       deploy { status attempt startedAt finishedAt failureReason unchangedReason }
-      plan { action instance { deployment { number } revision ports } changes { field before after } }
+      plan {
+        action instance { deployment { number } revision ports status }
+        changes { field before after }
+      }
     }
   }
   version cursor
@@ -240,7 +243,7 @@ fragment DeploymentFields on Deployment {
       id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason }
       deploy { status attempt startedAt finishedAt failureReason unchangedReason }
-      instance { deployment { number } revision ports }
+      instance { deployment { number } revision ports status }
     }
   }
   version cursor

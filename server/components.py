@@ -39,12 +39,14 @@ from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.freeze import FreezeEnds
 from runner.machine import machine
+from runner.report import InstanceReporter
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
 from runner.secret import SecretOpener
 from runner.targets.contract import Executor, StepRequest
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
+from runner.targets.process.instance import InstanceWatch
 from runner.wait import WaitRecorder
 from runner.worker import WorkerEngine
 from server import signing
@@ -141,7 +143,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             await engine.start()
             stack.push_async_callback(engine.stop)
             stack.push_async_callback(_cancel, asyncio.create_task(_keep_logs_small(processes)))
-            stack.push_async_callback(_cancel, asyncio.create_task(_supervise(processes, engine)))
+            reporter = InstanceReporter(application.handler)
+            stack.push_async_callback(_cancel, asyncio.create_task(reporter.run()))
+            stack.push_async_callback(_cancel, asyncio.create_task(_supervise(processes, engine, reporter)))
         releases = FreezeEnds(application.handler, open_deployments)
         stack.push_async_callback(_cancel, asyncio.create_task(releases.run()))
         if settings.database is not None:  # the engine of a server on SQLite is its one worker
@@ -161,12 +165,16 @@ async def _keep_logs_small(processes: ProcessExecutor) -> None:
             await asyncio.sleep(ROTATION)
 
 
-async def _supervise(processes: ProcessExecutor, engine: Engine) -> None:
+async def _supervise(processes: ProcessExecutor, engine: Engine, reporter: InstanceReporter) -> None:
     """Watch the instances on this machine, once those that nobody needs are stopped."""
     await engine.swept.wait()
+
+    def report(watch: InstanceWatch) -> None:
+        reporter.report(EnvironmentId(watch.start.request.environment), watch.report)
+
     while True:
         try:
-            await processes.supervisor.run()
+            await processes.supervisor.run(report)
         except Exception:
             logger.exception("Watching the instances failed; retrying in %(pause)g s", {"pause": ROTATION})
             await asyncio.sleep(ROTATION)

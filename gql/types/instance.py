@@ -1,6 +1,7 @@
 """Instances of services, and the plan of a deployment for each service."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 from strawberry import Private
 
 from domain import deployment as runs
+from domain import instance as instances
 from domain.deployment import converge
 from domain.deployment import queue as queues
 from domain.deployment.instance import Instance
@@ -16,6 +18,8 @@ from domain.deployment.plan import Endpoint
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment as DeploymentState
 from domain.deployment.step import ServiceRun, Status
+from domain.deployment.value import HOST
+from domain.instance import MAX_REPORTS, InstanceStatus, WatchedInstance, WatchedInstances
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from domain.spec import ServiceSpec, ServiceType
@@ -29,8 +33,10 @@ from gql.types.deployment import Deployment
 from gql.types.deployment_snapshot import DeploymentServiceSnapshot
 from gql.types.deployment_stage import DeploymentService
 from gql.types.environment import environments_of
+from gql.types.event import InstanceExit, exit_from_domain
 from gql.types.field_change import FieldChange, field_changes
 from gql.types.service import Service
+from projections.deployment import DeploymentView
 
 
 class PlannedAction(StrEnum):
@@ -53,13 +59,39 @@ enum.describe(
 ACTIONS = {Status.SKIPPED: PlannedAction.SKIPPED, Status.UNCHANGED: PlannedAction.UNCHANGED}
 
 
+enum.describe(
+    InstanceStatus,
+    "The status of an instance after its deployment.",
+    RUNNING="It runs, and is healthy.",
+    UNHEALTHY="It runs, and fails its health checks.",
+    RESTARTING="It has ended, and is started again, or is not healthy yet since then.",
+    EXITED="It has ended, and its restart policy leaves it so.",
+    GIVEN_UP="It has ended too often, and is not started again before the next deployment.",
+)
+
+
+@strawberry.type(description="An address on which an instance listens.")
+class InstanceEndpoint:
+    host: str = strawberry.field(description="The host, as references to the service have it.")
+    port: int = strawberry.field(description="The TCP port.")
+
+
 @strawberry.type(
-    description="What runs of a service, as far as deployments know. It may have ended since: nobody watches it."
+    description="What runs of a service, or is to run: the instance that a deployment brought, as it is reported to be."
+    f" At most {MAX_REPORTS} changes a minute are reported; further ones are summed up."
 )
 class ServiceInstance:
+    status: InstanceStatus | None = strawberry.field(
+        description="Its status; null if another instance has replaced it since."
+    )
+    restarts: int = strawberry.field(description="How often it was started again since its deployment.")
+    last_exit: InstanceExit | None = strawberry.field(description="Its last end since its deployment, if it ended.")
+    problem: str | None = strawberry.field(description="Why it is unhealthy or given up, if that is known.")
     ports: list[int] = strawberry.field(description="The ports on which it listens.")
+    endpoints: list[InstanceEndpoint] = strawberry.field(description="The addresses on which it listens.")
     revision: str | None = strawberry.field(description="The revision of its sources, if the deployment had one.")
     known: Private[Instance]
+    watched: Private[WatchedInstance | None]
 
 
 @strawberry.type(description="What a deployment would do with a service.")
@@ -85,13 +117,35 @@ async def instance_deployment(context: Context, found: list[ServiceInstance], se
     return [made[each.known.deployment] for each in found]
 
 
+@edge(ServiceInstance, "Since when it has its status; null if another instance has replaced it.", name="since")
+async def instance_since(context: Context, found: list[ServiceInstance], selected: Selected) -> list[datetime | None]:
+    await context.settled()
+    context.reads(WHOLE)
+    views = await context.application.deployments.find({each.known.deployment for each in found})
+    return [_since(each, views[each.known.deployment]) for each in found]
+
+
+def _since(instance: ServiceInstance, view: DeploymentView) -> datetime | None:
+    if instance.status is None:
+        return None
+    if instance.watched is not None and instance.watched.since is not None:
+        return instance.watched.since
+    services = (service for stage in view.stages for service in stage.services)
+    own = next(each for each in services if each.id == instance.known.service)
+    return own.deploy.finished_at
+
+
 @edge(Service, "What runs of the service; null if nothing does, and for a job.", name="instance")
 async def service_instance(
     context: Context, services: list[Service], selected: Selected
 ) -> list[ServiceInstance | None]:
-    known = {key: await _inherited(context, key) for key in {each.key[0] for each in services}}
+    environments = {each.key[0] for each in services}
+    known = {key: await _inherited(context, key) for key in environments}
+    watched = {key: await _watched(context, key) for key in environments}
     return [
-        None if each.type is ServiceType.JOB else _converted(known[each.key[0]].get(each.key[1].int))
+        None
+        if each.type is ServiceType.JOB
+        else _converted(known[each.key[0]].get(each.key[1].int), watched[each.key[0]])
         for each in services
     ]
 
@@ -106,12 +160,20 @@ async def deployed_instance(
 ) -> list[ServiceInstance | None]:
     context.reads(*{each.run for each in services})
     states = await _states(context, {each.run for each in services})
-    return [
-        None
-        if each.type is ServiceType.JOB
-        else _converted(converge.instance(states[each.run], each.run, ServiceId(each.live[1])))
-        for each in services
-    ]
+    environments = {state.environment for state in states.values() if state.environment is not None}
+    known = {key: await _inherited(context, key) for key in environments}
+    watched = {key: await _watched(context, key) for key in environments}
+
+    def convert(service: DeploymentService) -> ServiceInstance | None:
+        state, own = states[service.run], ServiceId(service.live[1])
+        instance = converge.instance(state, service.run, own)
+        if service.type is ServiceType.JOB or instance is None or state.environment is None:
+            return None
+        now = known[state.environment].get(own.int)
+        is_replaced = now is None or now.deployment != instance.deployment
+        return _converted(instance, None if is_replaced else watched[state.environment])
+
+    return [convert(each) for each in services]
 
 
 @edge(DeploymentServiceSnapshot, "What the deployment would do with the service; null but in a dry run.", name="plan")
@@ -131,8 +193,9 @@ async def _plans(
     inherited = await _inherited(context, environment)
     state = _expected(replace(planned, inherited=inherited))
     brought = await _states(context, {each.deployment for each in inherited.values()})
+    watched = await _watched(context, environment)
     runs = [run for stage in state.stages for run in stage.services]
-    return {run.service.id: _plan(state, run, brought) for run in runs}
+    return {run.service.id: _plan(state, run, brought, watched) for run in runs}
 
 
 def _expected(state: DeploymentState) -> DeploymentState:
@@ -153,13 +216,15 @@ def _expected_run(state: DeploymentState, run: ServiceRun) -> ServiceRun:
     return run if is_job else replace(run, endpoint=Endpoint(ports=run.service.spec.ports))  # fixed ports are known
 
 
-def _plan(state: DeploymentState, run: ServiceRun, brought: Mapping[UUID, DeploymentState]) -> ServicePlan:
+def _plan(
+    state: DeploymentState, run: ServiceRun, brought: Mapping[UUID, DeploymentState], watched: WatchedInstances
+) -> ServicePlan:
     instance = state.inherited.get(run.service.id.int)
     source = None if instance is None else brought[instance.deployment]
     before = None if source is None else source.run_of(run.service.id)
     return ServicePlan(
         action=ACTIONS.get(run.status, PlannedAction.RENEW),
-        instance=None if run.service.type is ServiceType.JOB else _converted(instance),
+        instance=None if run.service.type is ServiceType.JOB else _converted(instance, watched),
         changes=[]
         if source is None or before is None
         else field_changes(_with_variables(source, before), _with_variables(state, run)),
@@ -172,10 +237,30 @@ def _with_variables(state: DeploymentState, run: ServiceRun) -> ServiceSpec:
     return replace(spec, env=merged(state.plan.variables, spec.env)) if state.plan and state.plan.variables else spec
 
 
-def _converted(instance: Instance | None) -> ServiceInstance | None:
+def _converted(instance: Instance | None, watched: WatchedInstances | None) -> ServiceInstance | None:
+    """Return what runs of a service; *watched* is None if another instance has replaced it."""
     if instance is None:
         return None
-    return ServiceInstance(ports=list(instance.ports), revision=instance.revision, known=instance)
+    known = None if watched is None else watched.known.get(instance.service)
+    if known is not None and known.instance.deployment != instance.deployment:
+        known = None
+    return ServiceInstance(
+        status=None if watched is None else InstanceStatus.RUNNING if known is None else known.status,
+        restarts=0 if known is None else known.restarts,
+        last_exit=None if known is None else exit_from_domain(known.last),
+        problem=None if known is None else known.problem,
+        ports=list(instance.ports),
+        endpoints=[InstanceEndpoint(host=HOST, port=port) for port in instance.ports],
+        revision=instance.revision,
+        known=instance,
+        watched=known,
+    )
+
+
+async def _watched(context: Context, environment: EnvironmentId) -> WatchedInstances:
+    states = context.application.handler.states
+    stream = instances.stream(environment)
+    return (await states.load(instances.decider, stream, has_asked=context.has_asked)).state
 
 
 async def _inherited(context: Context, environment: EnvironmentId) -> Mapping[int, Instance]:

@@ -222,6 +222,27 @@ def test_a_job_has_no_health_check(staging: Shell) -> None:
     )
 
 
+def test_what_runs_of_a_service_is_shown(staging: Shell) -> None:
+    assert staging.done("service", "instance").out == "<no instance>\n"
+    staging.done("service", "add", "-n", "Seed", "-t", "job", "--run", "true")
+    staging.done(
+        "service", "add", "-n", "Web", "-t", "application", "--run", "exec python3 -m http.server $PORT", "--port", "0"
+    )
+    assert "Web" in staging.done("service", "instance").out
+    staging.done("environment", "deploy", "-w")
+    try:
+        [web] = staging.done("service", "instance", "-n", "web", "--json").json["services"]
+        live = web["instance"]
+        assert (web["name"], live["status"], live["restarts"], live["lastExit"]) == ("Web", "RUNNING", 0, None)
+        [endpoint] = live["endpoints"]
+        head, row = staging.done("service", "instance").out.splitlines()
+        assert [each in row for each in ("Web", "running", f"127.0.0.1:{endpoint['port']}")] == [True, True, True]
+        assert "Seed" not in row
+        assert head.split()[:2] == ["Service", "Status"]
+    finally:
+        staging.done("service", "remove", "-n", "Web", "--yes")
+
+
 @pytest.mark.parametrize(
     "options",
     [

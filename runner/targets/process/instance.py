@@ -20,7 +20,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain import instance as instances
-from domain.instance import InstanceExit, InstanceId, InstanceStatus
+from domain.deployment.queue import DeploymentId
+from domain.instance import InstanceExit, InstanceId, InstanceIdentity, InstanceStatus, ReportInstance
+from domain.pipeline.ref import ServiceId
 from domain.spec import Health, Restart
 from runner.first import first
 from runner.targets.contract import StepFailed
@@ -171,7 +173,6 @@ class InstanceWatch:
         except StepFailed as failure:
             self._change(InstanceStatus.RESTARTING, failure.reason)
             return
-        self._report(self)
 
     async def _begin(self) -> None:
         for port in self.start.ports:
@@ -182,6 +183,27 @@ class InstanceWatch:
         starts.begin(self.attempt, self.start.request, (self._spec.run,), self.start.ports, self._account, run=run)
         if self.attempt.is_stopped:  # meanwhile, by another worker
             await self.attempt.halt()
+
+    @property
+    def report(self) -> ReportInstance:
+        """How the instance is now."""
+        request, state = self.start.request, self.state
+        return ReportInstance(
+            instance=InstanceIdentity(
+                id=state.id,
+                service=ServiceId(request.service),
+                name=request.name,
+                type=request.type,
+                deployment=DeploymentId(request.deployment),
+                number=request.number,
+            ),
+            status=state.status,
+            at=state.since,
+            exits=state.exits,
+            restarts=self.attempt.record.run,
+            last=state.last,
+            problem=state.problem,
+        )
 
     def _change(self, status: InstanceStatus, problem: str | None = None, **changes: object) -> None:
         since = self.state.since if status is self.state.status else datetime.now(UTC)

@@ -44,7 +44,7 @@ class Supervisor:
         if self._report is not None:
             self._watch(attempt, self._report)
 
-    async def run(self, report: Callable[[InstanceWatch], None] = lambda _: None) -> None:
+    async def run(self, report: Callable[[InstanceWatch], None]) -> None:
         """Watch until cancelled; *report* is called with each instance at first, and after each change."""
         async with self._alone():
             self._report = report
