@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,6 +39,7 @@ from projections.service import Services
 from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.freeze import FreezeEnds
+from runner.log import ProcessLogs
 from runner.machine import machine
 from runner.report import InstanceReporter
 from runner.roster import LocalRoster, SharedRoster
@@ -109,10 +111,12 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
-        threaded = _application(stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key, pages)
+        threaded = _application(
+            stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key, pages, settings.data
+        )
         aside = Aside[Context](lambda context: replace(context, application=threaded))
         stack.push_async_callback(aside.stop)
-        application = _application(stores, roster, threaded.targets, signing_key, pages)
+        application = _application(stores, roster, threaded.targets, signing_key, pages, settings.data)
         await application.profiles.forget_all()
         await application.vault.forget_all()
         secrets = SecretOpener(application.handler.states, application.vault)
@@ -217,7 +221,8 @@ async def _roster(settings: Settings, stores: Stores, worker: str) -> AsyncItera
         yield LocalRoster(worker)
         return
     assert isinstance(stores.log, PostgresLog)
-    roster = SharedRoster(settings.database, stores.log.witness.check)
+    here = machine(settings.data).id if settings.works else None
+    roster = SharedRoster(settings.database, here, stores.log.witness.check)
     try:
         yield roster
     finally:
@@ -238,7 +243,12 @@ def _recent_pages(stores: Stores) -> RecentlyRead:
 
 
 def _application(
-    stores: Stores, roster: Roster, targets: frozenset[Target], signing_key: Ed25519PrivateKey, pages: RecentlyRead
+    stores: Stores,
+    roster: Roster,
+    targets: frozenset[Target],
+    signing_key: Ed25519PrivateKey,
+    pages: RecentlyRead,
+    data: Path,
 ) -> Application:
     log, views = stores.log, stores.views
     handler = Handler(log)
@@ -261,6 +271,7 @@ def _application(
         vault=Vault(handler.states, stores.keys),
         roster=roster,
         unfinished=RowList(views, standing.unfinished),
+        logs=ProcessLogs(data, roster.elsewhere),
     )
 
 

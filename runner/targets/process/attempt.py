@@ -4,7 +4,7 @@ An attempt at a step as local processes, with its state in a folder.
     record   the state of the attempt, in lines: name, began, grace, signal, ports, run, pid, command, ended, failed,
              settled
     log      the output of its processes
-    log.1    the output before that, if there was more than `MAX_LOG`
+    log.1    the output before that, if there was more than `MAX_LOG` (see file.py)
 
     stopped  marks an attempt whose processes were stopped on purpose: nothing starts them again
 
@@ -58,12 +58,6 @@ REAP_TIME = 2.0
 
 PORT_RELEASE = 1.0
 """Maximum time until the port of an ended process is free, in seconds: its last thread may end a little later."""
-
-PIECE = 1024 * 1024
-"""Size of a part of a log that is copied at once, in bytes."""
-
-MAX_LOG = 16 * 1024 * 1024
-"""Size of a log from which it is rotated, in bytes; as much of it stays in log.1, or twice as much of a fast one."""
 
 VERDICTS = frozenset({"failed", "settled"})
 """Keys of a record of which only the first one counts."""
@@ -309,20 +303,6 @@ class ProcessAttempt:
         if not self.is_running and not any(row.group == group and row.stamp == stamp for row in rows):
             group = None
         return table.own(rows, self.folder, group, known)
-
-    def rotate(self) -> None:
-        """Move the end of a log that is larger than `MAX_LOG` to log.1, and what is printed meanwhile, up to as much.
-
-        Output of the moment of the truncation is lost.
-        """
-        with suppress(FileNotFoundError):
-            size = self.log.stat().st_size
-            if size > MAX_LOG:
-                with self.log.open("rb") as log, open(self.folder / "log.1", "wb", opener=disk.open_private) as old:
-                    log.seek(size - MAX_LOG)
-                    while old.tell() < 2 * MAX_LOG and (part := log.read(min(PIECE, MAX_LOG))):
-                        old.write(part)
-                os.truncate(self.log, 0)
 
 
 def _is_due(number: int, row: ProcessRow, living: Sequence[ProcessRow]) -> bool:

@@ -31,6 +31,7 @@ from runner.targets.process import command
 from runner.targets.process import start as starts
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
+from runner.targets.process.file import LogFile
 from runner.targets.process.start import InstanceStart
 from runner.targets.process.supervisor import Supervisor
 from runner.targets.process.table import tables
@@ -178,7 +179,7 @@ class ProcessExecutor:
         return found
 
     async def keep_logs_small(self) -> None:
-        """Rotate the logs of running services that no step copies any more, again and again."""
+        """Mark and rotate the logs of services that no step copies any more, again and again."""
         while True:
             await asyncio.to_thread(self._rotate)
             await asyncio.sleep(ROTATION)
@@ -188,7 +189,9 @@ class ProcessExecutor:
             for service in _folders(environment):
                 for attempt in _attempts(service):
                     if attempt.folder not in self._tailed:
-                        attempt.rotate()
+                        file = LogFile(attempt.folder)
+                        file.mark()
+                        file.rotate()
 
     @asynccontextmanager
     async def _watching(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:

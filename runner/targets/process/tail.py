@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.mask import Mask
 from runner.targets.contract import StepOutput
-from runner.targets.process.attempt import MAX_LOG
+from runner.targets.process.file import MAX_LOG
 from store.attempt import MAX_BYTES
 
 MAX_LINE = 16 * 1024
