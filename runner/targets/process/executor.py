@@ -11,6 +11,7 @@ beside the failed attempt.
 import asyncio
 import shutil
 import socket
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -31,7 +32,7 @@ from runner.targets.process import command
 from runner.targets.process import start as starts
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
-from runner.targets.process.file import LogFile
+from runner.targets.process.file import LogKeeper
 from runner.targets.process.start import InstanceStart
 from runner.targets.process.supervisor import Supervisor
 from runner.targets.process.table import tables
@@ -40,6 +41,9 @@ from runner.targets.process.written import OutputFile
 
 ROTATION = 10.0
 """Time between two looks at the sizes of logs, in seconds."""
+
+FAST_ROTATION = 1.0
+"""Time between two looks at the sizes of logs that grow fast, in seconds."""
 
 
 class ProcessExecutor:
@@ -70,6 +74,7 @@ class ProcessExecutor:
         self._recent: deque[int] = deque(maxlen=1000)  # assigned ports, on which a service may not listen yet
         self.supervisor = Supervisor(self._root, account)
         self._tailed: set[Path] = set()  # folders of attempts whose log is being copied
+        self._logs = LogKeeper(self._tailed)
 
     async def build(self, request: StepRequest, output: StepOutput) -> None:
         attempt = self._attempt(request)
@@ -181,17 +186,12 @@ class ProcessExecutor:
     async def keep_logs_small(self) -> None:
         """Mark and rotate the logs of services that no step copies any more, again and again."""
         while True:
-            await asyncio.to_thread(self._rotate)
-            await asyncio.sleep(ROTATION)
-
-    def _rotate(self) -> None:
-        for environment in _folders(self._root):
-            for service in _folders(environment):
-                for attempt in _attempts(service):
-                    if attempt.folder not in self._tailed:
-                        file = LogFile(attempt.folder)
-                        file.mark()
-                        file.rotate()
+            await asyncio.to_thread(lambda: self._logs.look(self._root.glob("*/*/*/log")))
+            next_ = time.monotonic() + ROTATION
+            while (left := next_ - time.monotonic()) > 0:
+                await asyncio.sleep(min(left, FAST_ROTATION))
+                if self._logs.fast:
+                    await asyncio.to_thread(lambda: self._logs.look(list(self._logs.fast)))
 
     @asynccontextmanager
     async def _watching(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:

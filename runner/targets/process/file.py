@@ -6,6 +6,7 @@ begins. The file `marks` has moments with the positions of the end at that time,
 """
 
 import os
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,10 @@ MAX_LOG = 16 * 1024 * 1024
 
 MAX_MARKS = 64 * 1024
 """Size of the marks from which every second one is dropped, in bytes; a mark has about 30."""
+
+
+FAST = MAX_LOG // 8
+"""Growth of a log between two looks from which it is looked at more often, in bytes."""
 
 
 class LogFile:
@@ -107,6 +112,33 @@ class LogFile:
         with open(part, "w", opener=disk.open_private) as file:
             file.writelines(f"{at:.6f} {position}\n" for at, position in marks)
         part.replace(self._marks)
+
+
+class LogKeeper:
+    """Marks and rotates the logs of many attempts, but those in the folders *spared*, which a step copies.
+
+    A log that has not grown since the last look costs only that look: 1,000 of them 10 ms.
+    """
+
+    def __init__(self, spared: Collection[Path]) -> None:
+        self._spared = spared
+        self._sizes: dict[Path, int] = {}
+        self.fast: Collection[Path] = ()  # logs that grow fast
+
+    def look(self, logs: Iterable[Path]) -> None:
+        """Mark and rotate those of *logs* that have grown."""
+        fast, sizes = [], dict[Path, int]()
+        for log in logs:
+            size, before = _size(log), self._sizes.get(log, 0)
+            if size != before and log.parent not in self._spared:
+                file = LogFile(log.parent)
+                file.mark()
+                file.rotate()
+                if size - before > FAST or size < before:
+                    fast.append(log)
+            sizes[log] = _size(log) if size > MAX_LOG else size
+        self._sizes = {log: size for log, size in (self._sizes | sizes).items() if log in sizes or log.exists()}
+        self.fast = fast
 
 
 def _size(file: Path) -> int:
