@@ -30,7 +30,7 @@ from runner.targets.process import command
 from runner.targets.process import start as starts
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
-from runner.targets.process.health import find_problem
+from runner.targets.process.health import Instance, find_problem
 from runner.targets.process.start import InstanceStart
 from store import ids
 
@@ -122,11 +122,12 @@ class InstanceWatch:
 
     async def _check_again(self, health: Health) -> None:
         failures, pause = 0, health.watch * random.random()  # many instances may be found at the same moment
+        instance: Instance | None = None
         while True:
             await asyncio.sleep(pause)
             pause = health.watch
             try:
-                instance = command.instance_of(self.start.request, self.attempt, self._account)
+                instance = instance or command.instance_of(self.start.request, self.attempt, self._account)
                 problem = await find_problem(health, instance)
             except StepFailed as failure:
                 problem = failure.reason
