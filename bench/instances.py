@@ -71,7 +71,7 @@ async def main(count: int, seconds: float, has_health: bool) -> None:
             ]
             while len(reported) < len(found):
                 await asyncio.sleep(0.1)
-            await asyncio.sleep(1)  # the first look at all logs
+            await asyncio.sleep(Health(check=TcpCheck()).watch if has_health else 1)  # the first checks and looks
             begun, used = time.monotonic(), time.process_time()
             await asyncio.sleep(seconds)
             share = 100 * (time.process_time() - used) / (time.monotonic() - begun)

@@ -80,14 +80,15 @@ class Supervisor:
 
     def _found(self) -> Iterator[ProcessAttempt]:
         """Yield the instances to watch: those that were adopted, and running ones of a former version."""
-        for state in self._root.glob(f"*/*/*/{instances.FILE}"):
-            attempt = ProcessAttempt(state.parent)
-            if state.parent not in self._watches and not attempt.is_stopped:
+        adopted = {each.parent for each in self._root.glob(f"*/*/*/{instances.FILE}")}
+        for folder in adopted - self._watches.keys():
+            attempt = ProcessAttempt(folder)
+            if not attempt.is_stopped:
                 yield attempt
-        for start in self._root.glob(f"*/*/*/{starts.OWN}"):
-            attempt = ProcessAttempt(start.parent)
+        for folder in {each.parent for each in self._root.glob(f"*/*/*/{starts.OWN}")} - adopted:
+            attempt = ProcessAttempt(folder)
             # the lock is tried last: a start at the same moment would find it held
-            if not (start.parent / instances.FILE).exists() and attempt.record.is_settled and attempt.is_running:
+            if attempt.record.is_settled and attempt.is_running:
                 yield attempt
 
     @asynccontextmanager
