@@ -10,6 +10,8 @@ from application.log import MAX_TAIL, MAX_TAIL_BYTES, ServiceOutput
 from domain.errors import OutputElsewhere
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
+from runner.mask import Mask
+from runner.targets.contract import OpenSecrets, StepFailed
 from runner.targets.process import start as starts
 from runner.targets.process.file import LogFile
 from runner.targets.process.tail import split_lines
@@ -17,70 +19,101 @@ from runner.targets.process.tail import split_lines
 CURSOR = re.compile(r"([0-9a-f-]{36}\.deploy\.\d{1,9}(?:\.old\.\d{1,9})?)@(\d{1,18})")
 """A cursor: the folder of an attempt, and a position in its output."""
 
+MAX_MASKS = 100
+"""Maximum number of masks that are kept."""
+
+HIDDEN = "(hidden: the secrets of this instance are gone, so they could not be masked)"
+"""The line in the place of output whose secrets are unknown."""
+
 Elsewhere = Callable[[EnvironmentId], Awaitable[str | None]]
 """Return the name of the machine that an environment is bound to, if it is another one."""
 
 
 class ProcessLogs:
-    """The output of the services in the data folder *data*; *elsewhere* says which ones are on other machines."""
+    """The output of the services in the data folder *data*; *elsewhere* says which ones are on other machines.
 
-    def __init__(self, data: Path, elsewhere: Elsewhere) -> None:
-        self._root, self._elsewhere = data.resolve() / "processes", elsewhere
+    The values of secrets, which *open_secrets* gives, are masked.
+    """
+
+    def __init__(self, data: Path, elsewhere: Elsewhere, open_secrets: OpenSecrets | None = None) -> None:
+        self._root, self._elsewhere, self._open = data.resolve() / "processes", elsewhere, open_secrets
+        self._masks: dict[Path, Mask] = {}
 
     async def last(
         self, environment: EnvironmentId, service: ServiceId, tail: int, since: datetime | None
     ) -> ServiceOutput:
-        await self._check(environment)
-        return await asyncio.to_thread(self._last, self._root / str(environment) / str(service), tail, since)
-
-    async def after(self, environment: EnvironmentId, service: ServiceId, cursor: str) -> ServiceOutput:
-        await self._check(environment)
-        return await asyncio.to_thread(self._after, self._root / str(environment) / str(service), cursor)
-
-    async def _check(self, environment: EnvironmentId) -> None:
-        machine = await self._elsewhere(environment)
-        if machine is not None:
-            raise OutputElsewhere(machine=machine)
-
-    def _last(self, service: Path, tail: int, since: datetime | None) -> ServiceOutput:
-        folder = _current(service)
+        folder = await asyncio.to_thread(_current, await self._folder(environment, service))
         if folder is None:
             return ServiceOutput()
-        file = LogFile(folder)
-        end = file.end
-        begin = file.begin if since is None else file.since(since)
-        start = max(begin, end - MAX_TAIL_BYTES)
-        data = _read(file, start, end)
-        lines, length = split_lines(data, rest=False)
-        if start > begin:
-            lines = lines[1:]  # it is cut off
-        lines = lines[len(lines) - tail :] if tail < len(lines) else lines
-        return ServiceOutput(lines=tuple(lines), cursor=f"{folder.name}@{start + length}")
+        return await asyncio.to_thread(_last, folder, tail, since, await self._mask(folder))
 
-    def _after(self, service: Path, cursor: str) -> ServiceOutput:
-        found = CURSOR.fullmatch(cursor)
-        current = _current(service)
-        folder = None if found is None else service / found[1]
+    async def after(self, environment: EnvironmentId, service: ServiceId, cursor: str) -> ServiceOutput:
+        own, found = await self._folder(environment, service), CURSOR.fullmatch(cursor)
+        current = await asyncio.to_thread(_current, own)
+        folder = None if found is None else own / found[1]
         if found is not None and folder is not None and folder.is_dir():
-            read = _next(folder, int(found[2]), is_over=folder != current)
+            mask = await self._mask(folder)
+            read = await asyncio.to_thread(_next, folder, int(found[2]), folder != current, mask)
             if read.lines or current is None or folder == current:
                 return read
         if current is None:
             return ServiceOutput(cursor=cursor)
-        return _next(current, 0, is_over=False)
+        return await asyncio.to_thread(_next, current, 0, False, await self._mask(current))
+
+    async def _folder(self, environment: EnvironmentId, service: ServiceId) -> Path:
+        machine = await self._elsewhere(environment)
+        if machine is not None:
+            raise OutputElsewhere(machine=machine)
+        return self._root / str(environment) / str(service)
+
+    async def _mask(self, folder: Path) -> Mask | None:
+        """Return the mask of the instance in *folder*; None if its secrets are unknown, so that nothing is shown."""
+        mask = self._masks.get(folder)
+        if mask is None:
+            start = starts.read(folder / starts.OWN)
+            secrets: tuple[str, ...] = ()
+            if start is not None and start.request.needs_secrets and self._open is not None:
+                try:
+                    secrets = (await self._open(start.request)).secrets
+                except StepFailed:
+                    return None
+            if len(self._masks) >= MAX_MASKS:
+                self._masks.clear()
+            mask = self._masks[folder] = Mask(secrets)
+        return mask
 
 
-def _next(folder: Path, position: int, *, is_over: bool) -> ServiceOutput:
+def _last(folder: Path, tail: int, since: datetime | None, mask: Mask | None) -> ServiceOutput:
+    file = LogFile(folder)
+    end = file.end
+    begin = file.begin if since is None else file.since(since)
+    start = max(begin, end - MAX_TAIL_BYTES)
+    lines, length = _lines(_read(file, start, end), mask, rest=False)
+    if start > begin:
+        lines = lines[1:]  # it is cut off
+    lines = lines[len(lines) - tail :] if tail < len(lines) else lines
+    return ServiceOutput(lines=tuple(lines), cursor=f"{folder.name}@{start + length}")
+
+
+def _next(folder: Path, position: int, is_over: bool, mask: Mask | None) -> ServiceOutput:
     """Return the lines after *position*; an unfinished one only if the output *is_over*."""
     file = LogFile(folder)
     begin, end = file.begin, file.end
     start = position if begin <= position <= end else begin
     data = _read(file, start, min(end, start + MAX_TAIL_BYTES))
-    lines, length = split_lines(data, rest=is_over)
+    lines, length = _lines(data, mask, rest=is_over)
     if len(lines) > MAX_TAIL:
-        lines = lines[:MAX_TAIL]
-        length = _length(data, MAX_TAIL)
+        lines, length = _lines(data[: _length(data, MAX_TAIL)], mask, rest=True)
     return ServiceOutput(lines=tuple(lines), cursor=f"{folder.name}@{start + length}", has_gap=start != position)
+
+
+def _lines(data: bytes, mask: Mask | None, *, rest: bool) -> tuple[list[str], int]:
+    """Return the masked complete lines of *data*, with *rest* also an unfinished one, and their length in bytes."""
+    if mask is None:
+        return ([HIDDEN] if data else []), len(data)
+    hidden = mask.hide(data, is_end=rest)
+    lines, length = split_lines(hidden.data, rest=rest)
+    return [mask.shown(line) for line in lines], hidden.whole(length)
 
 
 def _length(data: bytes, count: int) -> int:

@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +14,7 @@ from msgspec import Struct
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.log import ServiceLogs
 from application.secret import Vault
 from application.worker import Roster
 from domain.deployment.queue import DeploymentId
@@ -111,12 +111,13 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
+        logs = ProcessLogs(settings.data, roster.elsewhere, open_secrets)
         threaded = _application(
-            stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key, pages, settings.data
+            stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key, pages, on_current_loop(logs)
         )
         aside = Aside[Context](lambda context: replace(context, application=threaded))
         stack.push_async_callback(aside.stop)
-        application = _application(stores, roster, threaded.targets, signing_key, pages, settings.data)
+        application = _application(stores, roster, threaded.targets, signing_key, pages, logs)
         await application.profiles.forget_all()
         await application.vault.forget_all()
         secrets = SecretOpener(application.handler.states, application.vault)
@@ -248,7 +249,7 @@ def _application(
     targets: frozenset[Target],
     signing_key: Ed25519PrivateKey,
     pages: RecentlyRead,
-    data: Path,
+    logs: ServiceLogs,
 ) -> Application:
     log, views = stores.log, stores.views
     handler = Handler(log)
@@ -271,7 +272,7 @@ def _application(
         vault=Vault(handler.states, stores.keys),
         roster=roster,
         unfinished=RowList(views, standing.unfinished),
-        logs=ProcessLogs(data, roster.elsewhere),
+        logs=logs,
     )
 
 

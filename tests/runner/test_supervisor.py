@@ -11,9 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from domain.instance import InstanceExit, InstanceStatus
+from domain.pipeline.ref import ServiceId
+from domain.project import EnvironmentId
 from domain.spec import Backoff, CommandCheck, Health, Restart, StopSignal
+from runner.log import HIDDEN, ProcessLogs
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process import instance, supervisor
 from runner.targets.process import start as starts
@@ -419,3 +423,51 @@ def test_an_exit_without_a_code_has_only_its_time() -> None:
     record = ProcessAttempt(Path("/nowhere")).record
     exit_ = instance._exit(record, ProcessAttempt(Path("/nowhere")))
     assert exit_ == InstanceExit(at=exit_.at)
+
+
+async def test_a_restarted_instance_has_its_secrets_and_its_output_and_problems_show_none(tmp_path: Path) -> None:
+    secret = "s3cret-value"
+
+    async def opened(request: StepRequest) -> StepRequest:
+        assert request.needs_secrets
+        return replace(hidden, needs_secrets=True)
+
+    async def here(_: object) -> None:
+        return None
+
+    run = f"{RUN}echo told {secret}; echo {secret} > got; exec sleep 60"
+    plain = service(tmp_path, run)
+    hidden = replace(plain, secrets=(secret,), shown=replace(plain.spec, run=run.replace(secret, "***")))
+    executor = ProcessExecutor(tmp_path / "data", None, opened)
+    try:
+        async with supervised(executor) as reports:
+            await executor.deploy(hidden, Printed())
+            await until(lambda: (tmp_path / "got").exists())
+            kill(tmp_path)
+            (tmp_path / "got").unlink()
+            await reports.status(InstanceStatus.RUNNING, exits=1)
+            await until(lambda: (tmp_path / "got").exists() and (tmp_path / "got").read_text() == f"{secret}\n")
+        folder = attempt_of(hidden, tmp_path).folder
+        assert [each.name for each in folder.iterdir() if secret in each.read_text()] == ["log"]
+        logs = ProcessLogs(tmp_path / "data", here, opened)
+        read = await logs.last(EnvironmentId(ENVIRONMENT), ServiceId(SERVICE), 9, None)
+        assert [line for line in read.lines if line.startswith("told")] == ["told ***", "told ***"]
+        later = await logs.after(EnvironmentId(ENVIRONMENT), ServiceId(SERVICE), f"{folder.name}@0")
+        assert later.lines == read.lines
+        assert later.cursor == read.cursor
+    finally:
+        await executor.sweep(())
+
+
+async def test_output_whose_secrets_are_gone_is_hidden(executor: ProcessExecutor, tmp_path: Path) -> None:
+    async def gone(_: StepRequest) -> StepRequest:
+        raise StepFailed("it was deleted")
+
+    async def here(_: object) -> None:
+        return None
+
+    plain = service(tmp_path, "echo told s3cret-value; exec sleep 60")
+    await executor.deploy(replace(plain, secrets=("s3cret-value",)), Printed())
+    logs = ProcessLogs(tmp_path / "data", here, gone)
+    read = await logs.last(EnvironmentId(ENVIRONMENT), ServiceId(SERVICE), 9, None)
+    assert read.lines == (HIDDEN,)

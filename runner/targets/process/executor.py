@@ -72,7 +72,7 @@ class ProcessExecutor:
         self._open_secrets = open_secrets
         self._root = data.resolve() / "processes"
         self._recent: deque[int] = deque(maxlen=1000)  # assigned ports, on which a service may not listen yet
-        self.supervisor = Supervisor(self._root, account)
+        self.supervisor = Supervisor(self._root, account, open_secrets)
         self._tailed: set[Path] = set()  # folders of attempts whose log is being copied
         self._logs = LogKeeper(self._tailed)
 

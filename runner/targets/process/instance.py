@@ -25,7 +25,8 @@ from domain.instance import InstanceExit, InstanceId, InstanceIdentity, Instance
 from domain.pipeline.ref import ServiceId
 from domain.spec import Health, Restart
 from runner.first import first
-from runner.targets.contract import StepFailed
+from runner.mask import Mask
+from runner.targets.contract import OpenSecrets, StepFailed, StepRequest
 from runner.targets.process import command
 from runner.targets.process import start as starts
 from runner.targets.process.account import Account
@@ -80,10 +81,11 @@ class InstanceWatch:
         start: InstanceStart,
         account: Account | None,
         report: Callable[["InstanceWatch"], None],
+        open_secrets: OpenSecrets | None = None,
     ) -> None:
         self.attempt, self.start = attempt, start
         self.state = create(attempt.folder)
-        self._account, self._report = account, report
+        self._account, self._report, self._open_secrets = account, report, open_secrets
         self._spec = start.request.spec
 
     async def run(self) -> None:
@@ -109,25 +111,36 @@ class InstanceWatch:
 
     async def _check(self) -> None:
         """Check the health of the running instance until it is stopped because it is unhealthy."""
+        try:
+            request = await self._request()
+        except StepFailed as failure:  # it runs, and nothing says that it is ill
+            logger.warning("The health of an instance is not checked: %(why)s", {"why": failure.reason, **self._fields})
+            await asyncio.Event().wait()
+            return
         if self.state.status is InstanceStatus.RESTARTING:
             try:
-                await command.wait_until_up(self.start.request, self.attempt, self._account)
+                await command.wait_until_up(request, self.attempt, self._account)
             except StepFailed as failure:
-                await self._be_unhealthy(failure.reason)
+                await self._be_unhealthy(Mask(request.secrets).text(failure.reason))
             else:
                 self._change(InstanceStatus.RUNNING)
-        if self._spec.health is not None:
-            await self._check_again(self._spec.health)
+        if request.spec.health is not None:
+            await self._check_again(request, request.spec.health)
         await asyncio.Event().wait()
 
-    async def _check_again(self, health: Health) -> None:
+    async def _request(self) -> StepRequest:
+        """Return the request of the instance with its secrets; raise `StepFailed` if one is missing."""
+        request = self.start.request
+        return request if self._open_secrets is None else await self._open_secrets(request)
+
+    async def _check_again(self, request: StepRequest, health: Health) -> None:
         failures, pause = 0, health.watch * random.random()  # many instances may be found at the same moment
         instance: Instance | None = None
         while True:
             await asyncio.sleep(pause)
             pause = health.watch
             try:
-                instance = instance or command.instance_of(self.start.request, self.attempt, self._account)
+                instance = instance or command.instance_of(request, self.attempt, self._account)
                 problem = await find_problem(health, instance)
             except StepFailed as failure:
                 problem = failure.reason
@@ -136,7 +149,7 @@ class InstanceWatch:
                 if self.state.status is not InstanceStatus.RUNNING:
                     self._change(InstanceStatus.RUNNING)
             elif failures >= health.failures:
-                await self._be_unhealthy(problem)
+                await self._be_unhealthy(Mask(request.secrets).text(problem))
 
     async def _be_unhealthy(self, problem: str) -> None:
         """Stop the unhealthy instance, if its policy starts it again."""
@@ -179,9 +192,9 @@ class InstanceWatch:
         for port in self.start.ports:
             if is_in_use(port):
                 raise StepFailed(f"port {port} is in use by another process")
-        assert self._spec.run is not None
-        run = self.state.exits
-        starts.begin(self.attempt, self.start.request, (self._spec.run,), self.start.ports, self._account, run=run)
+        request = await self._request()
+        assert request.spec.run is not None
+        starts.begin(self.attempt, request, (request.spec.run,), self.start.ports, self._account, run=self.state.exits)
         if self.attempt.is_stopped:  # meanwhile, by another worker
             await self.attempt.halt()
 
@@ -214,7 +227,8 @@ class InstanceWatch:
 
     def _save(self, state: InstanceState) -> None:
         self.state = state
-        starts.write(self.attempt.folder / FILE, state)
+        if not self.attempt.is_stopped:  # its folder may be gone, and must not come back
+            starts.write(self.attempt.folder / FILE, state)
 
     @property
     def _fields(self) -> dict[str, object]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from runner.targets.contract import OpenSecrets
 from runner.targets.process import instance as instances
 from runner.targets.process import start as starts
 from runner.targets.process.account import Account
@@ -33,8 +34,8 @@ logger = logging.getLogger(__name__)
 class Supervisor:
     """The supervisor of the instances in the folder *root*, which run as *account* or as the server's user."""
 
-    def __init__(self, root: Path, account: Account | None) -> None:
-        self._root, self._account = root, account
+    def __init__(self, root: Path, account: Account | None, open_secrets: OpenSecrets | None = None) -> None:
+        self._root, self._account, self._open_secrets = root, account, open_secrets
         self._watches: dict[Path, asyncio.Task[None]] = {}
         self._report: Callable[[InstanceWatch], None] | None = None  # None while this is not the supervisor
 
@@ -66,7 +67,7 @@ class Supervisor:
         if attempt.folder not in self._watches:
             start = starts.read(attempt.folder / starts.OWN)
             if start is not None:
-                watch = InstanceWatch(attempt, start, self._account, report)
+                watch = InstanceWatch(attempt, start, self._account, report, self._open_secrets)
                 task = asyncio.create_task(self._run(watch))
                 self._watches[attempt.folder] = task
 
