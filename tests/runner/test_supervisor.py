@@ -260,8 +260,8 @@ async def test_a_port_that_another_process_has_is_waited_for_and_named(
 async def test_a_service_that_ignores_its_signal_is_killed_after_its_grace(
     executor: ProcessExecutor, reports: Reports, tmp_path: Path
 ) -> None:
-    deaf = "trap '' TERM; while :; do sleep 0.05; done"
-    health = Health(check=CommandCheck(command="test -s pid -a ! -e sick"), watch=0.02, failures=1)
+    deaf = "trap '' TERM; touch ready; while :; do sleep 0.05; done"
+    health = Health(check=CommandCheck(command="test -e ready -a ! -e sick"), watch=0.02, failures=1)
     await executor.deploy(service(tmp_path, deaf, health=health, stop_grace=0.2), Printed())
     (tmp_path / "sick").touch()
     await reports.status(InstanceStatus.RESTARTING, exits=1)
@@ -274,8 +274,9 @@ async def test_a_service_that_ignores_its_signal_is_killed_after_its_grace(
 async def test_a_service_gets_the_signal_of_its_specification(
     executor: ProcessExecutor, tmp_path: Path, number: StopSignal
 ) -> None:
-    trap = f"trap 'echo {number} > got; exit' {number}; while :; do sleep 0.01; done"
-    request = service(tmp_path, trap, stop_signal=number)
+    trap = f"trap 'echo {number} > got; exit' {number}; touch ready; while :; do sleep 0.01; done"
+    ready = Health(check=CommandCheck(command="test -e ready"))
+    request = service(tmp_path, trap, stop_signal=number, health=ready)
     await executor.deploy(request, Printed())
     await executor.stop(ENVIRONMENT, SERVICE)
     assert (tmp_path / "got").read_text() == f"{number}\n"
