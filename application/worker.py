@@ -14,6 +14,7 @@ from domain.deployment.queue import DeploymentId, Request
 from domain.deployment.state import Deployment
 from domain.deployment.wait import RecordWait, WaitCause, WaitReason
 from domain.errors import DeploymentNotFound
+from domain.project import EnvironmentId
 from projections.words.deployment import cause_words
 
 
@@ -62,6 +63,10 @@ class Roster(Protocol):
 
     async def waits(self) -> Sequence[WorkerWait]:
         """Return the admitted deployments that no worker can carry out."""
+        ...
+
+    async def elsewhere(self, environment: EnvironmentId) -> str | None:
+        """Return the name of the machine that *environment* is bound to, if this server does not run there."""
         ...
 
 

@@ -1,10 +1,32 @@
 """Instances of services, and the plan of a deployment for a service: their JSON shapes."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, convert
 
+from cli.client import Client, document
+from cli.output import moment
 from cli.spec import FieldChangeJson
+from cli.text import plain
+
+LIST = document("""
+query Instances($environment: ID!) {
+  pipeline(environment: $environment) {
+    stages {
+      services {
+        id name type
+        instance {
+          status since restarts problem lastExit { code signal at } endpoints { host port } revision
+          deployment { number }
+        }
+      }
+    }
+  }
+}
+""")
+
+HEAD = ("Service", "Status", "Since", "Restarts", "Last exit", "Listens on", "Deployment")
 
 
 class NumberJson(Struct, rename="camel"):
@@ -16,7 +38,7 @@ class NumberJson(Struct, rename="camel"):
 class InstanceJson(Struct, rename="camel"):
     """The instance of a service, the deployment that started it, and the one that stopped it, if any."""
 
-    status: str
+    status: str | None
     deployment: NumberJson
     stopped_by: NumberJson | None
     revision: str | None
@@ -42,3 +64,65 @@ class ServicePlanJson(Struct, rename="camel"):
         runs = "" if self.instance is None else f"  {self.instance.state}"
         yield f"{self.action.lower()}{f': {self.reason}' if self.reason else runs}"
         yield from (line for each in self.changes for line in each.lines())
+
+
+class EndpointJson(Struct, rename="camel"):
+    """An address on which an instance listens."""
+
+    host: str
+    port: int
+
+
+class ExitJson(Struct, rename="camel"):
+    """The end of an instance."""
+
+    code: int | None
+    signal: str | None
+    at: datetime
+
+    def __str__(self) -> str:
+        cause = self.signal or ("unknown" if self.code is None else f"exit code {self.code}")
+        return f"{cause}, {moment(self.at)}"
+
+
+class LiveInstanceJson(Struct, rename="camel"):
+    """The instance of a service as it is now."""
+
+    status: str
+    since: datetime | None
+    restarts: int
+    problem: str | None
+    last_exit: ExitJson | None
+    endpoints: list[EndpointJson]
+    revision: str | None
+    deployment: NumberJson
+
+
+class ServiceInstanceJson(Struct, rename="camel"):
+    """A service with its instance, None if nothing runs of it."""
+
+    id: str
+    name: str
+    type: str
+    instance: LiveInstanceJson | None
+
+    def row(self) -> tuple[str, ...]:
+        live = self.instance
+        if live is None:
+            return plain(self.name), "–", "", "", "", "", ""
+        return (
+            plain(self.name),
+            live.status.lower().replace("_", " ") + ("" if live.problem is None else plain(f": {live.problem}")),
+            "" if live.since is None else moment(live.since),
+            str(live.restarts),
+            "" if live.last_exit is None else str(live.last_exit),
+            ", ".join(f"{each.host}:{each.port}" for each in live.endpoints),
+            str(live.deployment.number),
+        )
+
+
+def listed(client: Client, environment: str) -> list[ServiceInstanceJson]:
+    """Return the services of the environment with that id that stay up, with their instances."""
+    stages = client.execute(LIST, {"environment": environment})["pipeline"]["stages"]
+    services = convert([each for stage in stages for each in stage["services"]], list[ServiceInstanceJson])
+    return [each for each in services if each.type != "JOB"]

@@ -31,6 +31,7 @@ from cli import (
     secret,
     serve,
     service,
+    service_log,
     status,
     token,
     up,
@@ -127,6 +128,12 @@ command(
     "stageline up --yes --timeout 900",
     "stageline up --dry-run",
 )(up.up)
+command(
+    app,
+    "logs",
+    "stageline logs Backend",
+    "stageline logs Backend -f --since 10m --tail 100",
+)(service_log.logs)
 command(app, "status", "stageline status", "stageline status -w", "stageline status --json")(status.status)
 command(
     app,

@@ -157,9 +157,10 @@ fragment SpecFields on ServiceSpec {
   image buildContext dockerfile workingDirectory buildCommands runCommand env { name value } ports
   healthCheck {
     http { path portIndex } tcp { portIndex } command also { http { path portIndex } tcp { portIndex } command }
-    intervalSeconds timeoutSeconds startPeriodSeconds
+    intervalSeconds timeoutSeconds startPeriodSeconds watchIntervalSeconds failureThreshold
   }
-  buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopFirst
+  buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopSignal stopFirst
+  restart restartBackoff { initialSeconds factor maxSeconds jitter } restartLimit restartWindowSeconds
   retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
   container {
     command user pull publish { portIndex hostPort address } volumes { name path } memoryMib cpus

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import action, pipeline
+from cli import instance as instances
 from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
@@ -73,6 +74,36 @@ def show(name: ServiceName, scope: Scope, output: Output) -> None:
     if plain_env:
         listed = ", ".join(plain_env)
         output.hint(f"In plain text, for everybody who may read the service: {listed}. See: stageline secret --help")
+
+
+@command(app, "instance", "stageline service instance", "stageline service instance -n Backend --json")
+def instance(
+    scope: Scope,
+    output: Output,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "-n",
+            "--name",
+            metavar="SERVICE",
+            autocompletion=pipeline.complete_service,
+            help="Only this service, by its name (in any case) or id.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show what runs of the services: their status since when, restarts, last exit and addresses.
+
+    A service is running, unhealthy, restarting, exited or given up. A JOB has no instance.
+    """
+    with Client.known() as client:
+        environment = scope.find(client).id
+        found = instances.listed(client, environment)
+        if name is not None:
+            _, service = pipeline.get(client, environment).placed(name)
+            found = [each for each in found if each.id == service.id]
+    rows = [each.row() for each in found]
+    output.answer({"services": found}, table(instances.HEAD, rows) if rows else "<no instance>")
 
 
 @command(

@@ -14,6 +14,22 @@ class ServiceTypeOption(StrEnum):
     APPLICATION = "APPLICATION"
 
 
+class RestartOption(StrEnum):
+    NO = "NO"
+    ON_FAILURE = "ON_FAILURE"
+    ALWAYS = "ALWAYS"
+
+
+class StopSignalOption(StrEnum):
+    TERM = "TERM"
+    INT = "INT"
+    QUIT = "QUIT"
+    HUP = "HUP"
+    USR1 = "USR1"
+    USR2 = "USR2"
+    WINCH = "WINCH"
+
+
 class EnvironmentVariableJson(Struct, rename="camel", forbid_unknown_fields=True):
     name: str
     value: str
@@ -42,6 +58,8 @@ class HealthCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     interval_seconds: float = 1.0
     timeout_seconds: float = 5.0
     start_period_seconds: float = 60.0
+    watch_interval_seconds: float = 30.0
+    failure_threshold: int = 3
 
 
 class BackoffJson(Struct, rename="camel", forbid_unknown_fields=True):
@@ -93,7 +111,12 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     build_timeout_seconds: float = 1800.0
     deploy_timeout_seconds: float = 600.0
     stop_grace_seconds: float = 10.0
+    stop_signal: str = "TERM"
     stop_first: bool = False
+    restart: str = "ALWAYS"
+    restart_backoff: BackoffJson = field(default_factory=BackoffJson)
+    restart_limit: int = 10
+    restart_window_seconds: float = 600.0
     retries: int = 0
     backoff: BackoffJson = field(default_factory=BackoffJson)
     allow_failure: bool = False

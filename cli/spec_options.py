@@ -22,7 +22,9 @@ from cli.spec import (
     HealthProbeJson,
     HttpCheckJson,
     PublishedPortJson,
+    RestartOption,
     SpecJson,
+    StopSignalOption,
     TcpCheckJson,
     VolumeMountJson,
 )
@@ -147,6 +149,14 @@ class SpecOptions:
         float | None,
         _option("--health-start-period", metavar="S", help="Time until it must be healthy, in seconds. Default: 60."),
     ] = None
+    health_watch_interval: Annotated[
+        float | None,
+        _option("--health-watch-interval", metavar="S", help="Seconds between checks once it is healthy. Default: 30."),
+    ] = None
+    health_failure_threshold: Annotated[
+        int | None,
+        _option("--health-failure-threshold", metavar="N", help="Unhealthy after N failed checks. Default: 3."),
+    ] = None
     build_timeout: Annotated[
         float | None, _option("--build-timeout", metavar="S", help="Timeout of a build, in seconds. Default: 1800.")
     ] = None
@@ -157,9 +167,40 @@ class SpecOptions:
         float | None,
         _option("--stop-grace", metavar="S", help="Seconds between TERM and KILL when it stops. Default: 10."),
     ] = None
+    stop_signal: Annotated[
+        StopSignalOption | None,
+        _option("--stop-signal", case_sensitive=False, help="The signal in place of TERM when it stops."),
+    ] = None
     stop_first: Annotated[
         bool | None,
         _option("--stop-first/--no-stop-first", help="Whether the old instance is stopped before the new one starts."),
+    ] = None
+    restart: Annotated[
+        RestartOption | None,
+        _option("--restart", case_sensitive=False, help="When an ended instance is started again. Default: always."),
+    ] = None
+    restart_limit: Annotated[
+        int | None, _option("--restart-limit", metavar="N", help="Give up after N restarts in the window. Default: 10.")
+    ] = None
+    restart_window: Annotated[
+        float | None,
+        _option("--restart-window", metavar="S", help="The window of restarts, in seconds. Default: 600."),
+    ] = None
+    restart_backoff_initial: Annotated[
+        float | None,
+        _option("--restart-backoff-initial", metavar="S", help="Seconds before the first restart. Default: 1."),
+    ] = None
+    restart_backoff_factor: Annotated[
+        float | None,
+        _option("--restart-backoff-factor", metavar="X", help="Each further wait is X times as long. Default: 2."),
+    ] = None
+    restart_backoff_max: Annotated[
+        float | None,
+        _option("--restart-backoff-max", metavar="S", help="Seconds before a restart at most. Default: 30."),
+    ] = None
+    restart_backoff_jitter: Annotated[
+        float | None,
+        _option("--restart-backoff-jitter", metavar="X", help="Shorten waits by chance, by up to X of 1. Default: 0."),
     ] = None
     retries: Annotated[
         int | None, _option("--retries", metavar="N", help="How often a failed step is retried. Default: 0.")
@@ -211,10 +252,13 @@ class SpecOptions:
         for option, field in (("directory", "working_directory"), ("context", "build_context")):
             if (value := getattr(self, option)) is not None:
                 changes[field] = files.absolute(value, Path.cwd()) if value else None
-        for option in ("build_timeout", "deploy_timeout", "stop_grace"):
+        for option in ("build_timeout", "deploy_timeout", "stop_grace", "restart_window"):
             if (value := getattr(self, option)) is not None:
                 changes[f"{option}_seconds"] = value
-        for option in ("stop_first", "retries", "allow_failure", "once"):
+        for option in (
+            *("stop_signal", "stop_first", "restart", "restart_limit"),
+            *("retries", "allow_failure", "once"),
+        ):
             if (value := getattr(self, option)) is not None:
                 changes[option] = value
         if self.build is not None:
@@ -225,7 +269,8 @@ class SpecOptions:
             spec,
             **changes,
             env=self._variables(spec),
-            backoff=self._backoff(spec),
+            backoff=self._backoff(spec.backoff, "backoff"),
+            restart_backoff=self._backoff(spec.restart_backoff, "restart_backoff"),
             health_check=self._health_check(spec.health_check),
             container=self._container(spec.container),
         )
@@ -259,11 +304,11 @@ class SpecOptions:
             ]
         return replace(container, **changes)
 
-    def _backoff(self, spec: SpecJson) -> BackoffJson:
+    def _backoff(self, backoff: BackoffJson, option: str) -> BackoffJson:
         values = {
-            name: getattr(self, f"backoff_{name.removesuffix('_seconds')}") for name in BackoffJson.__struct_fields__
+            name: getattr(self, f"{option}_{name.removesuffix('_seconds')}") for name in BackoffJson.__struct_fields__
         }
-        return replace(spec.backoff, **{name: value for name, value in values.items() if value is not None})
+        return replace(backoff, **{name: value for name, value in values.items() if value is not None})
 
     def _variables(self, spec: SpecJson) -> list[EnvironmentVariableJson]:
         values = {variable.name: variable.value for variable in spec.env}
@@ -285,11 +330,13 @@ class SpecOptions:
         ]
         if chosen and self.no_health:
             raise Misused("--no-health goes with none of --health-http, --health-tcp and --health-command.")
-        times = {
+        times: dict[str, float] = {
             f"{name}_seconds": value
-            for name in ("interval", "timeout", "start_period")
+            for name in ("interval", "timeout", "start_period", "watch_interval")
             if (value := getattr(self, f"health_{name}")) is not None
         }
+        if self.health_failure_threshold is not None:
+            times["failure_threshold"] = self.health_failure_threshold
         if self.no_health:
             return None
         if chosen:

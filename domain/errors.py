@@ -247,6 +247,13 @@ class SelfApproval(Conflict):
     message = "Stage {stage!r} must be approved by another actor than {actor!r}, who requested the deployment."
 
 
+class OutputElsewhere(Conflict):
+    message = (
+        "The output is on machine {machine}, which this server does not run on: ask a server on that machine, or read "
+        "the file there."
+    )
+
+
 class EnvironmentBusy(Conflict):
     message = "Deployment {number} of the environment has not ended: wait for its end, or cancel it."
 

@@ -47,6 +47,12 @@ STOP_GRACE = 10.0
 MAX_RETRIES = 10
 """Maximum number of retries of a failed step."""
 
+MAX_RESTARTS = 1000
+"""Maximum of the number of restarts after which an instance is given up."""
+
+MAX_FAILURES = 100
+"""Maximum of the number of failed health checks after which a running service is unhealthy."""
+
 MAX_FACTOR = 10.0
 """Maximum of the factor by which the wait between two attempts grows."""
 
@@ -82,6 +88,12 @@ NAMES = {
     "time_zone": "timeZone",
     "stop_grace": "stopGraceSeconds",
     "stop_first": "stopFirst",
+    "stop_signal": "stopSignal",
+    "failures": "failureThreshold",
+    "watch": "watchIntervalSeconds",
+    "restart_backoff": "restartBackoff",
+    "restart_limit": "restartLimit",
+    "restart_window": "restartWindowSeconds",
     "initial": "initialSeconds",
     "max": "maxSeconds",
     "memory": "memoryMib",
@@ -104,6 +116,26 @@ class ServiceType(StrEnum):
     JOB = "JOB"
     CONTAINER = "CONTAINER"
     APPLICATION = "APPLICATION"
+
+
+class Restart(StrEnum):
+    """When the instance of a service that has ended is started again; an exit code other than 0 is a failure."""
+
+    NO = "NO"
+    ON_FAILURE = "ON_FAILURE"
+    ALWAYS = "ALWAYS"
+
+
+class StopSignal(StrEnum):
+    """The signal that asks a service to stop."""
+
+    TERM = "TERM"
+    INT = "INT"
+    QUIT = "QUIT"
+    HUP = "HUP"
+    USR1 = "USR1"
+    USR2 = "USR2"
+    WINCH = "WINCH"
 
 
 class HttpCheck(Struct, frozen=True, kw_only=True, tag="http"):
@@ -133,6 +165,8 @@ class Health(Struct, frozen=True, kw_only=True):
 
     Each check runs every *interval*, each time for at most *timeout*, until it succeeds. The service is healthy when
     all have succeeded. It has failed if it is not healthy *start_period* after its start.
+
+    From then on the checks run every *watch*. The service is unhealthy after so many *failures* one after another.
     """
 
     check: Check
@@ -140,6 +174,8 @@ class Health(Struct, frozen=True, kw_only=True):
     interval: float = 1.0
     timeout: float = 5.0
     start_period: float = 60.0
+    watch: float = 30.0
+    failures: int = 3
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -175,12 +211,15 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     It has one of three sources: *image* (an existing image), *context* with *dockerfile* (an image to build), or
     *directory* with *build* and *run* (processes). *ports* are TCP ports; 0 asks for a free one at each deployment.
-    Timeouts are in seconds; *stop_grace* is the time between the signals TERM and KILL when a process stops, in
+    Timeouts are in seconds. *stop_grace* is the time between *stop_signal* and KILL when a process stops, in
     seconds. With *stop_first* the old instance is stopped before the new one starts, because they share files; a fixed
     port has the same effect. *retries* is the number of retries of a failed step, with *backoff* between the attempts.
     If failure is allowed (*allow_failure*), a deployment goes on as if the service had succeeded. A JOB that runs
     *once* is left out after it has succeeded with the same revision and specification. *container* says how a service
     with an image, existing or built, runs.
+
+    *restart* says when an instance that has ended or is unhealthy is started again, with *restart_backoff* between the
+    restarts. It is given up when it ends after *restart_limit* restarts within *restart_window* seconds.
     """
 
     image: str | None = None
@@ -195,7 +234,12 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     build_timeout: float = 1800.0
     deploy_timeout: float = 600.0
     stop_grace: float = STOP_GRACE
+    stop_signal: StopSignal = StopSignal.TERM
     stop_first: bool = False
+    restart: Restart = Restart.ALWAYS
+    restart_backoff: Backoff = Backoff()
+    restart_limit: int = 10
+    restart_window: float = 600.0
     retries: int = 0
     backoff: Backoff = Backoff()
     allow_failure: bool = False
@@ -320,12 +364,19 @@ def checked(spec: ServiceSpec, type: ServiceType) -> ServiceSpec:
     return spec
 
 
+DEFAULT = ServiceSpec()
+"""The specification of a service without one."""
+
+
 def _job(spec: ServiceSpec) -> None:
     """Refuse fields that have no effect on a service that runs to its end."""
     if spec.health is not None:
         raise _invalid("health", "a JOB runs to its end, so nothing checks its health; its exit code counts")
     if spec.stop_first:
         raise _invalid("stop_first", "a JOB runs to its end, so there is no old instance to stop")
+    for field in ("restart", "restart_backoff", "restart_limit", "restart_window"):
+        if getattr(spec, field) != getattr(DEFAULT, field):
+            raise _invalid(field, "a JOB runs to its end, so nothing restarts it; see retries")
 
 
 def _texts(spec: ServiceSpec) -> None:
@@ -382,16 +433,23 @@ def _numbers(spec: ServiceSpec) -> None:
             raise _invalid("ports", f"{port} is not between 0 and 65535, or is given twice")
     if not 0 <= spec.retries <= MAX_RETRIES:
         raise _invalid("retries", f"{spec.retries} is not between 0 and {MAX_RETRIES}")
-    for field, number, least, most in (
-        ("backoff.factor", spec.backoff.factor, 1.0, MAX_FACTOR),
-        ("backoff.jitter", spec.backoff.jitter, 0.0, 1.0),
-    ):
+    limits: list[tuple[str, float, float, float]] = [("restart_limit", spec.restart_limit, 1, MAX_RESTARTS)]
+    if spec.health is not None:
+        limits.append(("health.failures", spec.health.failures, 1, MAX_FAILURES))
+    for name in ("backoff", "restart_backoff"):
+        backoff: Backoff = getattr(spec, name)
+        limits += [(f"{name}.factor", backoff.factor, 1, MAX_FACTOR), (f"{name}.jitter", backoff.jitter, 0, 1)]
+    for field, number, least, most in limits:
         if not least <= number <= most:
             raise _invalid(field, f"{number:g} is not between {least:g} and {most:g}")
-    seconds = [(name, getattr(spec, name)) for name in ("build_timeout", "deploy_timeout", "stop_grace")]
-    seconds += [(f"backoff.{name}", getattr(spec.backoff, name)) for name in ("initial", "max")]
+    seconds = [
+        (name, getattr(spec, name)) for name in ("build_timeout", "deploy_timeout", "stop_grace", "restart_window")
+    ]
+    for of in ("backoff", "restart_backoff"):
+        seconds += [(f"{of}.{name}", getattr(getattr(spec, of), name)) for name in ("initial", "max")]
     if spec.health is not None:
-        seconds += [(f"health.{name}", getattr(spec.health, name)) for name in ("interval", "timeout", "start_period")]
+        times = ("interval", "timeout", "start_period", "watch")
+        seconds += [(f"health.{name}", getattr(spec.health, name)) for name in times]
     for field, value in seconds:
         if not MIN_SECONDS <= value <= MAX_SECONDS:
             raise _invalid(field, f"{value:g} is not between {MIN_SECONDS} and {MAX_SECONDS:,} seconds")

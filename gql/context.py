@@ -12,6 +12,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.log import ServiceLogs
 from application.secret import Vault
 from application.worker import Roster
 from cache.lru import Cache
@@ -63,6 +64,7 @@ class Application:
     vault: Vault
     roster: Roster
     unfinished: RowList[UnfinishedDeployment]
+    logs: ServiceLogs
     shown: Cache[Hashable, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # by what they were made of
 
     def show(

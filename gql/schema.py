@@ -47,7 +47,7 @@ schema = Schema(
     Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[Pipeline, event.PipelineEvent, event.DeploymentEvent, event.QueueEvent, *change.TYPES],
+    types=[Pipeline, event.PipelineEvent, event.DeploymentEvent, event.QueueEvent, event.InstanceEvent, *change.TYPES],
     config=StrawberryConfig(disable_field_suggestions=True, scalar_map=SCALARS),
     explain=explain,
     costs=COSTS,

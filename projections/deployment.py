@@ -187,7 +187,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 20, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 21, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:

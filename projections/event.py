@@ -8,9 +8,11 @@ from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain.deployment.state import DeploymentEvent, DeploymentPlanned
+from domain.instance import InstanceEvent
 from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import Project, ProjectEvent
 from projections.words.deployment import deployment_event_words
+from projections.words.instance import instance_event_words
 from projections.words.pipeline import pipeline_event_words
 from projections.words.project import project_event_message
 from projections.words.subject import EventSubject
@@ -55,6 +57,16 @@ class ProjectStory:
         event = cast("ProjectEvent", recorded.event)
         before, self._state = self._state, projects.evolve(self._state, event)
         return EventView(recorded=recorded, message=project_event_message(before, event), subject=EventSubject())
+
+
+class InstanceStory:
+    """Describes events of the instances of an environment, in any order."""
+
+    def describe(self, recorded: RecordedEvent) -> EventView:
+        """Describe an event."""
+        event = cast("InstanceEvent", recorded.event)
+        words = instance_event_words(event)
+        return EventView(recorded=recorded, message=words.message, subject=words.subject, number=event.instance.number)
 
 
 class DeploymentStory:

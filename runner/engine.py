@@ -32,7 +32,12 @@ StandingServices = Callable[[int], Awaitable[Mapping[EnvironmentId, Collection[S
 
 
 class Engine(Protocol):
-    """Something that runs deployments between its start and its stop."""
+    """Something that runs deployments between its start and its stop.
+
+    *swept* is set when the services have been stopped that nobody needs on this machine.
+    """
+
+    swept: asyncio.Event
 
     async def start(self) -> None:
         """Resume the deployments of an earlier server, and from then on run each admitted one."""
@@ -53,6 +58,7 @@ class LocalEngine:
         self._runner = runner
         self._open_deployments, self._services = open_deployments, services
         self._leftovers = Leftovers(runner.handler, runner.executors)
+        self.swept = asyncio.Event()
         self._drives: dict[DeploymentId, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,6 +79,7 @@ class LocalEngine:
     async def _follow(self, position: int, open_: Collection[DeploymentId]) -> None:
         # The sweep knows the services at *position*, so no newer deployment may begin before it ends.
         await clean_up(self._sweep(position, open_))
+        self.swept.set()
         for pause in backoff():
             try:
                 async for batch in follow(self._runner.handler.log, position):

@@ -3,9 +3,11 @@
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 from application.worker import WorkerStatus, WorkerWait
 from domain.deployment.queue import DeploymentId
+from domain.project import EnvironmentId
 from runner.jobs import STALLED
 from store.postgres.connection import DedicatedConnection, Prepare
 
@@ -25,6 +27,9 @@ WAITS = """
     ORDER BY j.id
 """
 """A machine has a heartbeat while any of its workers has one."""
+
+
+HOME = "SELECT m.id, m.name FROM homes h JOIN machines m ON m.id = h.machine WHERE h.environment = $1"
 
 
 class LocalRoster:
@@ -48,11 +53,15 @@ class LocalRoster:
     async def waits(self) -> Sequence[WorkerWait]:
         return ()
 
+    async def elsewhere(self, environment: EnvironmentId) -> None:
+        return None
+
 
 class SharedRoster:
-    """The roster of the workers on the database *dsn*."""
+    """The roster of the workers on the database *dsn*; *here* is the machine of this server, if it is a worker, too."""
 
-    def __init__(self, dsn: str, *prepare: Prepare) -> None:
+    def __init__(self, dsn: str, here: UUID | None, *prepare: Prepare) -> None:
+        self._here = here
         self._connection = DedicatedConnection(dsn, *prepare)
 
     async def list(self) -> Sequence[WorkerStatus]:
@@ -72,6 +81,12 @@ class SharedRoster:
             WorkerWait(deployment=DeploymentId(row["deployment"]), machine=row["machine"], silence=row["silence"])
             for row in await self._connection.fetch(WAITS, STALLED)
         ]
+
+    async def elsewhere(self, environment: EnvironmentId) -> str | None:
+        for row in await self._connection.fetch(HOME, environment):
+            if row["id"] != self._here:
+                return str(row["name"])
+        return None
 
     async def close(self) -> None:
         self._connection.close()

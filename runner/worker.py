@@ -66,6 +66,7 @@ class WorkerEngine:
         self._states, self._log = runner.handler.states, runner.handler.log
         self._open_deployments, self._services = open_deployments, services
         self._leftovers = Leftovers(runner.handler, runner.executors)
+        self.swept = asyncio.Event()
         self._drives: dict[DeploymentId, asyncio.Task[Any]] = {}
         self._cleanups: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -123,6 +124,7 @@ class WorkerEngine:
                 logger.info("The worker is running again")
             self._fault = None
             async with self._machine.occupied(lambda: clean_up(self._sweep(jobs, position))):
+                self.swept.set()
                 await first([jobs.work(self._queues, partial(self._drive, jobs)), self._keep_up(jobs)])
 
     @property

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.log import ServiceLogs
 from application.secret import Vault
 from application.worker import Roster
 from domain.deployment.queue import DeploymentId
@@ -39,7 +40,9 @@ from projections.service import Services
 from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.freeze import FreezeEnds
+from runner.log import ProcessLogs
 from runner.machine import machine
+from runner.report import InstanceReporter
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
 from runner.secret import SecretOpener
@@ -50,6 +53,7 @@ from runner.targets.docker.engine import EngineError, EngineUnavailable
 from runner.targets.docker.executor import DockerExecutor
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
+from runner.targets.process.instance import InstanceWatch
 from runner.wait import WaitRecorder
 from runner.worker import WorkerEngine
 from server import signing
@@ -115,10 +119,13 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
-        threaded = _application(stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key, pages)
+        logs = ProcessLogs(settings.data, roster.elsewhere, open_secrets)
+        threaded = _application(
+            stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key, pages, on_current_loop(logs)
+        )
         aside = Aside[Context](lambda context: replace(context, application=threaded))
         stack.push_async_callback(aside.stop)
-        application = _application(stores, roster, threaded.targets, signing_key, pages)
+        application = _application(stores, roster, threaded.targets, signing_key, pages, logs)
         await application.profiles.forget_all()
         await application.vault.forget_all()
         secrets = SecretOpener(application.handler.states, application.vault)
@@ -149,6 +156,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             await engine.start()
             stack.push_async_callback(engine.stop)
             stack.push_async_callback(_cancel, asyncio.create_task(_keep_logs_small(processes)))
+            reporter = InstanceReporter(application.handler)
+            stack.push_async_callback(_cancel, asyncio.create_task(reporter.run()))
+            stack.push_async_callback(_cancel, asyncio.create_task(_supervise(processes, engine, reporter)))
         releases = FreezeEnds(application.handler, open_deployments)
         stack.push_async_callback(_cancel, asyncio.create_task(releases.run()))
         if settings.database is not None:  # the engine of a server on SQLite is its one worker
@@ -187,6 +197,21 @@ async def _keep_logs_small(processes: ProcessExecutor) -> None:
             await asyncio.sleep(ROTATION)
 
 
+async def _supervise(processes: ProcessExecutor, engine: Engine, reporter: InstanceReporter) -> None:
+    """Watch the instances on this machine, once those that nobody needs are stopped."""
+    await engine.swept.wait()
+
+    def report(watch: InstanceWatch) -> None:
+        reporter.report(EnvironmentId(watch.start.request.environment), watch.report)
+
+    while True:
+        try:
+            await processes.supervisor.run(report)
+        except Exception:
+            logger.exception("Watching the instances failed; retrying in %(pause)g s", {"pause": ROTATION})
+            await asyncio.sleep(ROTATION)
+
+
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
@@ -201,8 +226,8 @@ def _report_services(processes: ProcessExecutor) -> None:
     more = f" and {len(running) - MAX_NAMED} more" if len(running) > MAX_NAMED else ""
     groups = " ".join(f"-{each.pid}" for each in running[:MAX_NAMED])
     logger.info(
-        "%(count)d of this server's services and steps keep running: %(names)s%(more)s. To stop them now: "
-        "kill -- %(groups)s",
+        "%(count)d of this server's services and steps keep running: %(names)s%(more)s. To stop them until the next "
+        "start: kill -- %(groups)s",
         {"count": len(running), "names": names, "more": more, "groups": groups},
     )
 
@@ -224,7 +249,8 @@ async def _roster(settings: Settings, stores: Stores, worker: str) -> AsyncItera
         yield LocalRoster(worker)
         return
     assert isinstance(stores.log, PostgresLog)
-    roster = SharedRoster(settings.database, stores.log.witness.check)
+    here = machine(settings.data).id if settings.works else None
+    roster = SharedRoster(settings.database, here, stores.log.witness.check)
     try:
         yield roster
     finally:
@@ -245,7 +271,12 @@ def _recent_pages(stores: Stores) -> RecentlyRead:
 
 
 def _application(
-    stores: Stores, roster: Roster, targets: frozenset[Target], signing_key: Ed25519PrivateKey, pages: RecentlyRead
+    stores: Stores,
+    roster: Roster,
+    targets: frozenset[Target],
+    signing_key: Ed25519PrivateKey,
+    pages: RecentlyRead,
+    logs: ServiceLogs,
 ) -> Application:
     log, views = stores.log, stores.views
     handler = Handler(log)
@@ -268,6 +299,7 @@ def _application(
         vault=Vault(handler.states, stores.keys),
         roster=roster,
         unfinished=RowList(views, standing.unfinished),
+        logs=logs,
     )
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import access, actor, deployment, pipeline, project, session
+from domain import access, actor, deployment, instance, pipeline, project, session
 from domain.deployment import queue
 from store.log import Author, Event, LogUnavailable
 
@@ -21,6 +21,7 @@ DECIDERS = (
     pipeline.decider,
     queue.decider,
     deployment.decider,
+    instance.decider,
     access.decider,
     actor.decider,
     session.decider,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from domain import name as names
 from domain.deployment.effect import Effect
-from domain.deployment.instance import Instance, InstanceStatus, LastRun, Need
+from domain.deployment.instance import DeployedStatus, Instance, LastRun, Need
 from domain.deployment.plan import Plan, PlannedService, PlannedStage, make_stages
 from domain.deployment.selection import Selection
 from domain.deployment.state import Deployment
@@ -44,7 +44,7 @@ def omission_words(cause: Omission, number: int | None) -> str:
 
 def omission(effect: Effect, service: PlannedService, instance: Instance | None) -> Omission | None:
     """Return why *effect* leaves out *service*, of which *instance* runs; None if it has something to do."""
-    is_stopped = instance is not None and instance.status is InstanceStatus.STOPPED
+    is_stopped = instance is not None and instance.status is DeployedStatus.STOPPED
     match effect:
         case Effect.DEPLOY:
             return None

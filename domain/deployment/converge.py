@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from domain.deployment.effect import Effect
-from domain.deployment.instance import Instance, InstanceStatus, digest
+from domain.deployment.instance import DeployedStatus, Instance, digest
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import Phase, ServiceRun, Status, Step
@@ -69,7 +69,7 @@ def replaced(deployment: Deployment) -> list[Instance]:
         for run in stage.services
         if run.service.type is not ServiceType.JOB and (run.status is Status.SUCCEEDED or run.is_lost)
     ]
-    return [each for each in gone if each is not None and each.status is not InstanceStatus.STOPPED]
+    return [each for each in gone if each is not None and each.status is not DeployedStatus.STOPPED]
 
 
 def instance(deployment: Deployment, own: DeploymentId, service: ServiceId) -> Instance | None:
@@ -81,7 +81,7 @@ def instance(deployment: Deployment, own: DeploymentId, service: ServiceId) -> I
 def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Instance | None:
     before, plan = deployment.inherited.get(run.service.id.int), deployment.plan
     if run.status is not Status.SUCCEEDED:
-        return replace(before, status=InstanceStatus.LOST) if before and run.is_lost else before
+        return replace(before, status=DeployedStatus.LOST) if before and run.is_lost else before
     if run.phase is Phase.STOP:
         is_kept = plan is not None and plan.effect is Effect.STOP
         return _stopped(deployment, own, before) if is_kept and before is not None else None
@@ -100,7 +100,7 @@ def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Ins
 
 
 def _stopped(deployment: Deployment, own: DeploymentId, before: Instance) -> Instance:
-    stopped = replace(before, status=InstanceStatus.STOPPED, ports=())
+    stopped = replace(before, status=DeployedStatus.STOPPED, ports=())
     return replace(stopped, stopped_by=own, stopped_number=deployment.number)
 
 

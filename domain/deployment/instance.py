@@ -13,7 +13,7 @@ from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceSpec, ServiceType, Variable
 
 
-class InstanceStatus(StrEnum):
+class DeployedStatus(StrEnum):
     """The status of an instance, as far as deployments know; a LOST one was restarted, and did not become healthy."""
 
     RUNNING = "RUNNING"
@@ -36,7 +36,7 @@ class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     revision: str | None = None
     digest: str = ""
     outputs: tuple[Output, ...] = ()
-    status: InstanceStatus = InstanceStatus.RUNNING
+    status: DeployedStatus = DeployedStatus.RUNNING
     built: DeploymentId | None = None
     stopped_by: DeploymentId | None = None
     stopped_number: int | None = None
@@ -44,7 +44,7 @@ class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     @property
     def is_running(self) -> bool:
         """Whether it runs, or was a JOB."""
-        return self.status is InstanceStatus.RUNNING
+        return self.status is DeployedStatus.RUNNING
 
 
 class Need(Struct, frozen=True, kw_only=True, gc=False):

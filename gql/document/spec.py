@@ -50,6 +50,12 @@ class HealthCheckDocument(DocumentPart, frozen=True):
     start_period_seconds: Annotated[
         float, Meta(description="Time after which a service that is not healthy has failed.")
     ] = 60.0
+    watch_interval_seconds: Annotated[
+        float, Meta(description="Time between two checks of a service that was found healthy.")
+    ] = 30.0
+    failure_threshold: Annotated[
+        int, Meta(description="Number of failed checks after which a running service is unhealthy.")
+    ] = 3
 
 
 class EnvironmentVariableDocument(DocumentPart, frozen=True):
@@ -129,11 +135,24 @@ class SpecDocument(DocumentPart, frozen=True):
     build_timeout_seconds: float = specs.ServiceSpec().build_timeout
     deploy_timeout_seconds: float = specs.ServiceSpec().deploy_timeout
     stop_grace_seconds: Annotated[
-        float, Meta(description="Time between the signals TERM and KILL when a process of the service stops.")
+        float, Meta(description="Time between the stop signal and the signal KILL when a process of the service stops.")
     ] = specs.STOP_GRACE
+    stop_signal: Annotated[
+        specs.StopSignal, Meta(description="The signal that asks the processes of the service to stop.")
+    ] = specs.StopSignal.TERM
     stop_first: Annotated[
         bool, Meta(description="Whether the old instance is stopped before the new one starts, as with a fixed port.")
     ] = False
+    restart: Annotated[
+        specs.Restart, Meta(description="When an instance that has ended or is unhealthy is started again.")
+    ] = specs.Restart.ALWAYS
+    restart_backoff: BackoffDocument = NO_BACKOFF
+    restart_limit: Annotated[
+        int, Meta(description="Number of restarts within the window after which an instance is given up.")
+    ] = specs.DEFAULT.restart_limit
+    restart_window_seconds: Annotated[float, Meta(description="The time within which restarts are counted.")] = (
+        specs.DEFAULT.restart_window
+    )
     retries: Annotated[int, Meta(description="Number of retries of a failed step.")] = 0
     backoff: BackoffDocument = NO_BACKOFF
     allow_failure: Annotated[
@@ -191,7 +210,12 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
         build_timeout=spec.build_timeout_seconds,
         deploy_timeout=spec.deploy_timeout_seconds,
         stop_grace=spec.stop_grace_seconds,
+        stop_signal=spec.stop_signal,
         stop_first=spec.stop_first,
+        restart=spec.restart,
+        restart_backoff=_backoff_to_domain(spec.restart_backoff),
+        restart_limit=spec.restart_limit,
+        restart_window=spec.restart_window_seconds,
         retries=spec.retries,
         backoff=_backoff_to_domain(spec.backoff),
         allow_failure=spec.allow_failure,
@@ -261,6 +285,8 @@ def _health_to_domain(health: HealthCheckDocument) -> specs.Health:
         interval=health.interval_seconds,
         timeout=health.timeout_seconds,
         start_period=health.start_period_seconds,
+        watch=health.watch_interval_seconds,
+        failures=health.failure_threshold,
     )
 
 
@@ -292,7 +318,12 @@ def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
             build_timeout_seconds=spec.build_timeout,
             deploy_timeout_seconds=spec.deploy_timeout,
             stop_grace_seconds=spec.stop_grace,
+            stop_signal=spec.stop_signal,
             stop_first=spec.stop_first,
+            restart=spec.restart,
+            restart_backoff=_backoff_from_domain(spec.restart_backoff),
+            restart_limit=spec.restart_limit,
+            restart_window_seconds=spec.restart_window,
             retries=spec.retries,
             backoff=_backoff_from_domain(spec.backoff),
             allow_failure=spec.allow_failure,
@@ -320,6 +351,8 @@ def _health_from_domain(health: specs.Health) -> HealthCheckDocument:
             interval_seconds=health.interval,
             timeout_seconds=health.timeout,
             start_period_seconds=health.start_period,
+            watch_interval_seconds=health.watch,
+            failure_threshold=health.failures,
         )
     )
 

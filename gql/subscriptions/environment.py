@@ -33,8 +33,8 @@ async def follow_environment(context: Context, environment: str, after: str | No
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
-        description="All events of an environment after a cursor: of its pipeline, its deployments and its queue, in"
-        " one order; completes when the environment is deleted. No event is left out.",
+        description="All events of an environment after a cursor: of its pipeline, its deployments, its queue and"
+        " its instances, in one order; completes when the environment is deleted. No event is left out.",
         metadata=LOSSLESS,
     )
     async def environment_events(

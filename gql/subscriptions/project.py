@@ -7,6 +7,7 @@ from uuid import UUID
 
 import strawberry
 
+from domain import instance as instances
 from domain import project as projects
 from domain.deployment import queue as queues
 from domain.project import EnvironmentId, ProjectId
@@ -25,7 +26,7 @@ from store.log import RecordedEvent
 
 
 class ProjectActivity:
-    """A project, and the events that change it, its environments, their pipelines, queues and deployments."""
+    """A project, and the events that change it or an environment of it: its pipeline, queue, instances, deployments."""
 
     def __init__(self, context: Context, project: ProjectId) -> None:
         self._context = context
@@ -44,6 +45,7 @@ class ProjectActivity:
             self._project,
             *environments,
             *(queues.stream(each) for each in environments),
+            *(instances.stream(each) for each in environments),
             *(deployment for some in running for deployment in some),
         }
         return Reading(value=await project_of(self._context, self._project), position=position, is_final=False)

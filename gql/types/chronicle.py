@@ -1,5 +1,5 @@
 """
-The events of environments after a position, in order: of their pipelines, their queues and their deployments.
+The events of environments after a position, in order: of their pipelines, queues, deployments and instances.
 
 Recent events are selected from the part of the log that is in memory. For a subscriber that is further behind, only the
 environments' own streams are read from the store. Queues name the deployments, and a project its environments.
@@ -11,14 +11,16 @@ from contextlib import aclosing
 from heapq import heappop, heappush
 from uuid import UUID
 
+from domain import instance as instances
 from domain.deployment import queue as queues
 from domain.deployment.queue import DeploymentClosed, DeploymentRequested
 from domain.pipeline.environment import EnvironmentDeleted
 from domain.project import EnvironmentId, EnvironmentNamed, ProjectDeleted, ProjectId
 from gql.context import Context
-from gql.types.event import Event, deployment_event, pipeline_event, queue_event
+from gql.types.event import INSTANCE_EVENTS, Event, deployment_event, instance_event, pipeline_event, queue_event
 from gql.types.stream import DEPLOYMENT, PIPELINE, Story
 from projections import queue
+from projections.event import InstanceStory
 from projections.queue import QueueStory
 from store.log import EventLog, RecordedEvent
 
@@ -39,6 +41,7 @@ class Chronicle:
         self._project = project
         self._owners: set[UUID] = set() if project is None else {project}  # and the environments
         self._queues: set[UUID] = set()
+        self._instances: set[UUID] = set()
         self._deployments: set[UUID] = set()  # those that have not ended
         self._stories: OrderedDict[UUID, Story] = OrderedDict()
 
@@ -65,6 +68,7 @@ class Chronicle:
     def _add(self, environment: EnvironmentId) -> None:
         self._owners.add(environment)
         self._queues.add(queues.stream(environment))
+        self._instances.add(instances.stream(environment))
 
     async def _convert(self, recorded: RecordedEvent) -> Event:
         epoch, stream = self._log.epoch, recorded.stream
@@ -76,6 +80,8 @@ class Chronicle:
                 self._stories.popitem(last=False)
         if type(recorded.event) in queue.EVENTS:
             return queue_event(view, epoch)
+        if type(recorded.event) in INSTANCE_EVENTS:
+            return instance_event(view, epoch)
         return await pipeline_event(self._context, view) if PIPELINE.has(recorded) else deployment_event(view, epoch)
 
     async def _story(self, recorded: RecordedEvent) -> Story:
@@ -83,6 +89,8 @@ class Chronicle:
         before = recorded.version - 1
         if type(recorded.event) in queue.EVENTS:
             return QueueStory(await queue.open_at(self._log, recorded.stream, before))
+        if type(recorded.event) in INSTANCE_EVENTS:
+            return InstanceStory()
         first = (await self._log.read(recorded.stream, until=1))[0] if before else recorded
         return await (PIPELINE if PIPELINE.has(recorded) else DEPLOYMENT).story(self._context, first, before)
 
@@ -92,7 +100,7 @@ class Chronicle:
             async with aclosing(self._log.recent(self._position)) as recent:
                 async for batch in recent:
                     for recorded in batch:
-                        if any(recorded.stream in some for some in (self._owners, self._queues, self._deployments)):
+                        if any(recorded.stream in some for some in self._streams):
                             yield self._note(recorded)
                     self._position = batch[-1].position
             end = await self._log.position()
@@ -100,6 +108,10 @@ class Chronicle:
                 async for recorded in past:
                     yield self._note(recorded)
             self._position = end
+
+    @property
+    def _streams(self) -> tuple[set[UUID], ...]:
+        return self._owners, self._queues, self._instances, self._deployments
 
     def _note(self, recorded: RecordedEvent) -> RecordedEvent:
         """Open the streams that *recorded* announces, and close those that it ends.
@@ -117,6 +129,7 @@ class Chronicle:
                 self._add(environment)
             case EnvironmentDeleted():
                 self._queues.discard(queues.stream(EnvironmentId(recorded.stream)))
+                self._instances.discard(instances.stream(EnvironmentId(recorded.stream)))
                 self._owners.discard(recorded.stream)
             case ProjectDeleted():
                 self._owners.discard(recorded.stream)
@@ -127,7 +140,7 @@ class Chronicle:
         merged: list[
             tuple[int, RecordedEvent, AsyncGenerator[RecordedEvent, None]]
         ] = []  # the next event of each stream
-        begun = self._owners | self._queues | self._deployments
+        begun = set[UUID]().union(*self._streams)
 
         async def add(events: AsyncGenerator[RecordedEvent, None]) -> None:
             recorded = await anext(events, None)
@@ -152,7 +165,7 @@ def _announced(recorded: RecordedEvent) -> tuple[UUID, ...]:
         case DeploymentRequested(deployment=deployment):
             return (deployment,)
         case EnvironmentNamed(environment=environment):
-            return environment, queues.stream(environment)
+            return environment, queues.stream(environment), instances.stream(environment)
         case _:
             return ()
 

@@ -1,4 +1,4 @@
-"""Events of pipelines, deployments and queues."""
+"""Events of pipelines, deployments, queues and instances."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from uuid import UUID
 import strawberry
 from strawberry import ID, Private
 
+from domain import instance as instances
 from domain import pipeline as pipelines
 from domain.deployment import gate as gates
 from domain.deployment import hold as holds
@@ -106,6 +107,16 @@ QUEUE_EVENTS: dict[type[queues.QueueEvent], str] = {
 """A description of each event of a queue."""
 
 
+INSTANCE_EVENTS: dict[type[instances.InstanceEvent], str] = {
+    instances.InstanceExited: "An instance ended, after its deployment.",
+    instances.InstanceRestarted: "An instance that had ended was started again, and is healthy.",
+    instances.InstanceGivenUp: "An instance ended too often, and is not started again.",
+    instances.InstanceUnhealthy: "A running instance failed its health checks.",
+    instances.InstanceRecovered: "An unhealthy instance is healthy again, without a restart.",
+}
+"""A description of each event of an instance."""
+
+
 @strawberry.enum(description="The kind of an event of a deployment.")
 class DeploymentEventType(enum.Enum):
     _ignore_ = "event"
@@ -122,12 +133,22 @@ class QueueEventType(enum.Enum):
         vars()[value_name(event.__name__)] = event.__name__
 
 
+@strawberry.enum(description="The kind of an event of an instance.")
+class InstanceEventType(enum.Enum):
+    _ignore_ = "event"
+
+    for event in get_args(instances.InstanceEvent):
+        vars()[value_name(event.__name__)] = event.__name__
+
+
+describe_values(InstanceEventType, {value_name(event.__name__): text for event, text in INSTANCE_EVENTS.items()})
 describe_values(DeploymentEventType, {value_name(event.__name__): text for event, text in DEPLOYMENT_EVENTS.items()})
 describe_values(QueueEventType, {value_name(event.__name__): text for event, text in QUEUE_EVENTS.items()})
 
 
 @strawberry.interface(
-    description="An event of a project, or of an environment: of its pipeline, of a deployment, or of its queue."
+    description="An event of a project, or of an environment: of its pipeline, of a deployment, of its queue, or of its"
+    " instances."
 )
 class Event(Node):
     cursor: str = strawberry.field(
@@ -135,7 +156,7 @@ class Event(Node):
     )
     log_position: LogPosition = strawberry.field(description="Position in the log.")
     version: int = strawberry.field(
-        description="Number of the event in its deployment, pipeline, queue or project, from 1."
+        description="Number of the event in its deployment, pipeline, queue, instances or project, from 1."
     )
     recorded_at: datetime = strawberry.field(description="When the event was recorded.")
     origin: Origin = strawberry.field(description="Where the change came from.")
@@ -203,11 +224,41 @@ class QueueEvent(Event):
     )
 
 
+@strawberry.type(description="The end of an instance.")
+class InstanceExit:
+    code: int | None = strawberry.field(description="The exit code; null after a signal, and if nobody knows it.")
+    signal: str | None = strawberry.field(description="The signal that ended it, such as SIGKILL; null otherwise.")
+    at: datetime = strawberry.field(description="When it ended, by the clock of its machine.")
+
+
+def exit_from_domain(last: instances.InstanceExit | None) -> InstanceExit | None:
+    return None if last is None else InstanceExit(code=last.code, signal=last.signal, at=last.at)
+
+
+@strawberry.type(description="An event of an instance of a service, after its deployment.")
+class InstanceEvent(Event):
+    version: int = strawberry.field(description="Number of the event in the instances of the environment, from 1.")
+    instance_event_type: InstanceEventType = strawberry.field(description="The kind of event, for programs.")
+    deployment: DeploymentRef = strawberry.field(description="The deployment that brought the instance.")
+    service: ServiceRef = strawberry.field(description="The service.")
+    count: int = strawberry.field(description="The number of ends or restarts that the event sums up.")
+    exit: InstanceExit | None = strawberry.field(
+        description="The end, the last one of several; null with another event."
+    )
+    problem: str | None = strawberry.field(description="Why the instance is unhealthy or given up, if that is known.")
+
+
 async def event_actor(context: Context, events: list[Event], selected: Selected) -> list[Actor]:
     return await existing_actors(context, [event.actor_id for event in events], selected)
 
 
-for each in (Event, PipelineEvent, DeploymentEvent, QueueEvent):  # types don't inherit the edges of their interface
+for each in (
+    Event,
+    PipelineEvent,
+    DeploymentEvent,
+    QueueEvent,
+    InstanceEvent,
+):  # types don't inherit the edges of their interface
     edge(each, "The actor, as it is named now.", name="actor")(event_actor)
 
 
@@ -303,6 +354,29 @@ def queue_event(view: EventView, epoch: str) -> QueueEvent:
         version=recorded.version,
         queue_event_type=QueueEventType(type(event).__name__),
         deployment=DeploymentRef(deployment_id=global_id("deployment", event.deployment), number=view.number),
+        recorded_at=recorded.recorded_at,
+        actor_id=recorded.by.actor,
+        origin=recorded.by.origin,
+        reason=recorded.by.reason,
+        message=view.message,
+    )
+
+
+def instance_event(view: EventView, epoch: str) -> InstanceEvent:
+    recorded = view.recorded
+    event = cast("instances.InstanceEvent", recorded.event)
+    of = event.instance
+    return InstanceEvent(
+        id=event_id(recorded),
+        cursor=cursors.of_position(epoch, recorded.position),
+        log_position=LogPosition(recorded.position),
+        version=recorded.version,
+        instance_event_type=InstanceEventType(type(event).__name__),
+        deployment=DeploymentRef(deployment_id=global_id("deployment", of.deployment), number=of.number),
+        service=service_ref(of.service, of.name, of.type),
+        count=event.count if isinstance(event, instances.InstanceExited | instances.InstanceRestarted) else 1,
+        exit=exit_from_domain(event.last) if isinstance(event, instances.InstanceExited) else None,
+        problem=event.problem if isinstance(event, instances.InstanceGivenUp | instances.InstanceUnhealthy) else None,
         recorded_at=recorded.recorded_at,
         actor_id=recorded.by.actor,
         origin=recorded.by.origin,

@@ -10,15 +10,18 @@ from msgspec.structs import replace
 from strawberry import Private
 
 from domain import deployment as runs
+from domain import instance as instances
 from domain.deployment import action as actions
 from domain.deployment import converge
 from domain.deployment import queue as queues
 from domain.deployment.effect import Effect
-from domain.deployment.instance import Instance, InstanceStatus
+from domain.deployment.instance import Instance
 from domain.deployment.plan import Endpoint
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment as DeploymentState
 from domain.deployment.step import Omission, ServiceRun, Status
+from domain.deployment.value import HOST
+from domain.instance import MAX_REPORTS, InstanceStatus, WatchedInstance, WatchedInstances
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from domain.spec import ServiceSpec, ServiceType
@@ -32,6 +35,7 @@ from gql.types.deployment import Deployment
 from gql.types.deployment_snapshot import DeploymentServiceSnapshot
 from gql.types.deployment_stage import DeploymentService
 from gql.types.environment import environments_of
+from gql.types.event import InstanceExit, exit_from_domain
 from gql.types.field_change import FieldChange, field_changes
 from gql.types.service import Service
 
@@ -59,27 +63,46 @@ enum.describe(
     STOP="Stop it.",
     DELETE="Stop it, and forget what ran of it.",
 )
+
+ACTIONS = {Status.SKIPPED: PlannedAction.SKIPPED, Status.UNCHANGED: PlannedAction.UNCHANGED}
+
+
 enum.describe(
     InstanceStatus,
-    "The status of an instance, as far as deployments know.",
-    RUNNING="A deployment brought it, and none has stopped it since.",
+    "The status of an instance after its deployment.",
+    RUNNING="It runs, and is healthy.",
+    UNHEALTHY="It runs, and fails its health checks.",
+    RESTARTING="It has ended, and is started again, or is not healthy yet since then.",
+    EXITED="It has ended, and its restart policy leaves it so.",
+    GIVEN_UP="It has ended too often, and is not started again before the next deployment.",
     STOPPED="A deployment stopped it. It is started again by a deployment that starts or deploys the service.",
     LOST="Its service was stopped first for a new version, and did not become healthy again. It may run.",
 )
 
 
-ACTIONS = {Status.SKIPPED: PlannedAction.SKIPPED, Status.UNCHANGED: PlannedAction.UNCHANGED}
+@strawberry.type(description="An address on which an instance listens.")
+class InstanceEndpoint:
+    host: str = strawberry.field(description="The host, as references to the service have it.")
+    port: int = strawberry.field(description="The TCP port.")
 
 
 @strawberry.type(
-    description="What runs of a service, or ran until it was stopped, as far as deployments know. It may have ended"
-    " since: nobody watches it."
+    description="What runs of a service, is to run, or ran until it was stopped: the instance that a deployment"
+    " brought, as it is reported to be."
+    f" At most {MAX_REPORTS} changes a minute are reported; further ones are summed up."
 )
 class ServiceInstance:
-    status: InstanceStatus = strawberry.field(description="Whether it runs, or was stopped.")
+    status: InstanceStatus | None = strawberry.field(
+        description="Its status; null if another instance has replaced it since."
+    )
+    restarts: int = strawberry.field(description="How often it was started again since its deployment.")
+    last_exit: InstanceExit | None = strawberry.field(description="Its last end since its deployment, if it ended.")
+    problem: str | None = strawberry.field(description="Why it is unhealthy or given up, if that is known.")
     ports: list[int] = strawberry.field(description="The ports on which it listens.")
+    endpoints: list[InstanceEndpoint] = strawberry.field(description="The addresses on which it listens.")
     revision: str | None = strawberry.field(description="The revision of its sources, if the deployment had one.")
     known: Private[Instance]
+    watched: Private[WatchedInstance | None]
 
 
 @strawberry.type(description="What a deployment would do with a service.")
@@ -116,18 +139,24 @@ async def stopped_by(context: Context, found: list[ServiceInstance], selected: S
     return await _deployments(context, [each.known.stopped_by for each in found])
 
 
-@edge(ServiceInstance, "Since when it has its status; null if that was never recorded.")
+@edge(
+    ServiceInstance,
+    "Since when it has its status; null if another instance has replaced it, or that was never recorded.",
+)
 async def since(context: Context, found: list[ServiceInstance], selected: Selected) -> list[datetime | None]:
     at = await _deployments(context, [each.known.stopped_by or each.known.deployment for each in found])
-    return [_end_of(run, each.known.service) for run, each in zip(at, found, strict=True)]
+    return [_since(each, run) for each, run in zip(found, at, strict=True)]
 
 
-def _end_of(run: Deployment | None, service: ServiceId) -> datetime | None:
-    """Return when the last step of *service* ended in *run*."""
+def _since(instance: ServiceInstance, run: Deployment | None) -> datetime | None:
+    """Return since when *instance* has its status; *run* brought or stopped it."""
+    if instance.status is None:
+        return None
+    if instance.known.is_running and instance.watched is not None and instance.watched.since is not None:
+        return instance.watched.since
     stages = [] if run is None else run.stages
-    return next(
-        (each.deploy.finished_at for stage in stages for each in stage.services if each.live[1] == service), None
-    )
+    own = (each for stage in stages for each in stage.services if each.live[1] == instance.known.service)
+    return next((each.deploy.finished_at for each in own), None)
 
 
 @edge(
@@ -138,9 +167,13 @@ def _end_of(run: Deployment | None, service: ServiceId) -> datetime | None:
 async def service_instance(
     context: Context, services: list[Service], selected: Selected
 ) -> list[ServiceInstance | None]:
-    known = {key: await _inherited(context, key) for key in {each.key[0] for each in services}}
+    environments = {each.key[0] for each in services}
+    known = {key: await _inherited(context, key) for key in environments}
+    watched = {key: await _watched(context, key) for key in environments}
     return [
-        None if each.type is ServiceType.JOB else _converted(known[each.key[0]].get(each.key[1].int))
+        None
+        if each.type is ServiceType.JOB
+        else _converted(known[each.key[0]].get(each.key[1].int), watched[each.key[0]])
         for each in services
     ]
 
@@ -155,12 +188,20 @@ async def deployed_instance(
 ) -> list[ServiceInstance | None]:
     context.reads(*{each.run for each in services})
     states = await _states(context, {each.run for each in services})
-    return [
-        None
-        if each.type is ServiceType.JOB
-        else _converted(converge.instance(states[each.run], each.run, ServiceId(each.live[1])))
-        for each in services
-    ]
+    environments = {state.environment for state in states.values() if state.environment is not None}
+    known = {key: await _inherited(context, key) for key in environments}
+    watched = {key: await _watched(context, key) for key in environments}
+
+    def convert(service: DeploymentService) -> ServiceInstance | None:
+        state, own = states[service.run], ServiceId(service.live[1])
+        instance = converge.instance(state, service.run, own)
+        if service.type is ServiceType.JOB or instance is None or state.environment is None:
+            return None
+        now = known[state.environment].get(own.int)
+        is_replaced = now is None or now.deployment != instance.deployment
+        return _converted(instance, None if is_replaced else watched[state.environment])
+
+    return [convert(each) for each in services]
 
 
 @edge(DeploymentServiceSnapshot, "What the deployment would do with the service; null but in a dry run.", name="plan")
@@ -180,8 +221,9 @@ async def _plans(
     inherited = await _inherited(context, environment)
     state = _expected(replace(planned, inherited=inherited))
     brought = await _states(context, {each.deployment for each in inherited.values()})
+    watched = await _watched(context, environment)
     runs = [run for stage in state.stages for run in stage.services]
-    return {run.service.id: _plan(state, run, brought) for run in runs}
+    return {run.service.id: _plan(state, run, brought, watched) for run in runs}
 
 
 def _expected(state: DeploymentState) -> DeploymentState:
@@ -213,7 +255,9 @@ def _omission(state: DeploymentState, run: ServiceRun) -> Omission | None:
     return Omission.RUNNING if is_started else cause
 
 
-def _plan(state: DeploymentState, run: ServiceRun, brought: Mapping[UUID, DeploymentState]) -> ServicePlan:
+def _plan(
+    state: DeploymentState, run: ServiceRun, brought: Mapping[UUID, DeploymentState], watched: WatchedInstances
+) -> ServicePlan:
     instance = state.inherited.get(run.service.id.int)
     source = None if instance is None else brought[instance.deployment]
     before = None if source is None else source.run_of(run.service.id)
@@ -223,7 +267,7 @@ def _plan(state: DeploymentState, run: ServiceRun, brought: Mapping[UUID, Deploy
     return ServicePlan(
         action=ACTIONS.get(run.status, due),
         reason=None if cause is None else actions.omission_words(cause, actions.since(cause, instance)),
-        instance=None if run.service.type is ServiceType.JOB else _converted(instance),
+        instance=None if run.service.type is ServiceType.JOB else _converted(instance, watched),
         changes=[]
         if source is None or before is None
         else field_changes(_with_variables(source, before), _with_variables(state, run)),
@@ -236,12 +280,40 @@ def _with_variables(state: DeploymentState, run: ServiceRun) -> ServiceSpec:
     return replace(spec, env=merged(state.plan.variables, spec.env)) if state.plan and state.plan.variables else spec
 
 
-def _converted(instance: Instance | None) -> ServiceInstance | None:
+def _status(
+    instance: Instance, watched: WatchedInstances | None, known: WatchedInstance | None
+) -> InstanceStatus | None:
+    if watched is None:
+        return None
+    if not instance.is_running:
+        return InstanceStatus(instance.status)
+    return InstanceStatus.RUNNING if known is None else known.status
+
+
+def _converted(instance: Instance | None, watched: WatchedInstances | None) -> ServiceInstance | None:
+    """Return what runs of a service; *watched* is None if another instance has replaced it."""
     if instance is None:
         return None
+    known = None if watched is None else watched.known.get(instance.service)
+    if known is not None and known.instance.deployment != instance.deployment:
+        known = None
     return ServiceInstance(
-        status=instance.status, ports=list(instance.ports), revision=instance.revision, known=instance
+        status=_status(instance, watched, known),
+        restarts=0 if known is None else known.restarts,
+        last_exit=None if known is None else exit_from_domain(known.last),
+        problem=None if known is None else known.problem,
+        ports=list(instance.ports),
+        endpoints=[InstanceEndpoint(host=HOST, port=port) for port in instance.ports],
+        revision=instance.revision,
+        known=instance,
+        watched=known,
     )
+
+
+async def _watched(context: Context, environment: EnvironmentId) -> WatchedInstances:
+    states = context.application.handler.states
+    stream = instances.stream(environment)
+    return (await states.load(instances.decider, stream, has_asked=context.has_asked)).state
 
 
 async def _inherited(context: Context, environment: EnvironmentId) -> Mapping[int, Instance]:

@@ -7,6 +7,7 @@ import strawberry
 from strawberry import ID
 
 from domain import deployment as deployments
+from domain import instance as instances
 from domain import pipeline as pipelines
 from domain.deployment import queue as queues
 from domain.deployment.queue import DeploymentId
@@ -19,6 +20,7 @@ from gql.types import event as events
 from gql.types.stream import DEPLOYMENT, PIPELINE, PROJECT
 from projections import queue
 from projections.engine.views import Slice
+from projections.event import InstanceStory
 from projections.history import HistoryQuery
 from projections.queue import QueueStory
 from store.log import RecordedEvent
@@ -105,6 +107,8 @@ async def _described(context: Context, recorded: RecordedEvent) -> Node | None:
     if PROJECT.has(recorded):
         project_story = await PROJECT.story(context, recorded, recorded.version - 1)
         return project_event.convert(project_story.describe(recorded), log.epoch)
+    if kind in get_args(instances.InstanceEvent):
+        return events.instance_event(InstanceStory().describe(recorded), log.epoch)
     return None
 
 

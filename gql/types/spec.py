@@ -5,14 +5,31 @@ import strawberry
 from domain import container as containers
 from domain import spec as specs
 from domain.errors import InvalidSpec
-from domain.spec import MAX_CHECKS, MAX_FACTOR, MAX_SECONDS, MAX_VARIABLES
+from domain.spec import DEFAULT, MAX_CHECKS, MAX_FACTOR, MAX_FAILURES, MAX_RESTARTS, MAX_SECONDS, MAX_VARIABLES
 from gql.contract import enum
 from gql.types.variable import EnvironmentVariable, EnvironmentVariableInput, variables_from_domain, variables_to_domain
 
-DEFAULT = specs.ServiceSpec()
 DEFAULT_CONTAINER = containers.Container()
 DEFAULT_HEALTH = specs.Health(check=specs.TcpCheck())
 
+enum.describe(
+    specs.Restart,
+    "When the instance of a service that has ended is started again.",
+    NO="Never.",
+    ON_FAILURE="After an exit code other than 0, a signal, a restart of the machine, and failed health checks.",
+    ALWAYS="After each end.",
+)
+enum.describe(
+    specs.StopSignal,
+    "The signal that asks the processes of a service to stop.",
+    TERM="SIGTERM.",
+    INT="SIGINT.",
+    QUIT="SIGQUIT.",
+    HUP="SIGHUP.",
+    USR1="SIGUSR1.",
+    USR2="SIGUSR2.",
+    WINCH="SIGWINCH.",
+)
 enum.describe(
     specs.ServiceType,
     "The type of a service.",
@@ -57,6 +74,18 @@ _ALSO = f"Further checks: the service is healthy when all have succeeded; at mos
 _INTERVAL = "Time between two checks."
 _TIMEOUT = "Maximum duration of a check."
 _START_PERIOD = f"Time after which a service that is not healthy has failed; at most {MAX_SECONDS}."
+_WATCH = "Time between two checks of a service that was found healthy."
+_FAILURES = (
+    f"Number of failed checks, one after another, after which a running service is unhealthy; at most {MAX_FAILURES}."
+    " Then it is restarted, unless its restart policy is NO."
+)
+_STOP_SIGNAL = "The signal that asks the processes of the service to stop."
+_RESTART = "When an instance that has ended or is unhealthy is started again. It has no effect on a job."
+_RESTART_BACKOFF = "The wait before a restart; it grows with the number of restarts within the window."
+_RESTART_LIMIT = (
+    f"Number of restarts within the window after which an instance that ends is given up; at most {MAX_RESTARTS}."
+)
+_RESTART_WINDOW = "The time within which restarts are counted."
 _IMAGE = "An existing container image; null for another source."
 _CONTEXT = "A folder with a Dockerfile to build an image from; null for another source."
 _DOCKERFILE = "Path of the Dockerfile in the build context; null for Dockerfile."
@@ -69,8 +98,8 @@ _HEALTH = "How the service is checked for health; null: it is healthy as soon as
 _BUILD_TIMEOUT = "Maximum duration of the build step."
 _DEPLOY_TIMEOUT = "Maximum duration of the deploy step."
 _STOP_GRACE = (
-    "Time between the signals TERM and KILL when a process of the service stops. The next one on the same port"
-    " starts when all its processes have ended."
+    "Time between the stop signal and the signal KILL when a process of the service stops. The next one on the same"
+    " port starts when all its processes have ended."
 )
 _STOP_FIRST = (
     "Whether the old instance is stopped before the new one starts, because both would use the same files, as databases"
@@ -110,6 +139,8 @@ class HealthCheck:
     interval_seconds: float = strawberry.field(description=_INTERVAL)
     timeout_seconds: float = strawberry.field(description=_TIMEOUT)
     start_period_seconds: float = strawberry.field(description=_START_PERIOD)
+    watch_interval_seconds: float = strawberry.field(description=_WATCH)
+    failure_threshold: int = strawberry.field(description=_FAILURES)
     http: HttpCheck | None = strawberry.field(default=None, description=_HTTP)
     tcp: TcpCheck | None = strawberry.field(default=None, description=_TCP)
     command: str | None = strawberry.field(default=None, description=_COMMAND)
@@ -164,7 +195,12 @@ class ServiceSpec:
     build_timeout_seconds: float = strawberry.field(description=_BUILD_TIMEOUT)
     deploy_timeout_seconds: float = strawberry.field(description=_DEPLOY_TIMEOUT)
     stop_grace_seconds: float = strawberry.field(description=_STOP_GRACE)
+    stop_signal: specs.StopSignal = strawberry.field(description=_STOP_SIGNAL)
     stop_first: bool = strawberry.field(description=_STOP_FIRST)
+    restart: specs.Restart = strawberry.field(description=_RESTART)
+    restart_backoff: Backoff = strawberry.field(description=_RESTART_BACKOFF)
+    restart_limit: int = strawberry.field(description=_RESTART_LIMIT)
+    restart_window_seconds: float = strawberry.field(description=_RESTART_WINDOW)
     retries: int = strawberry.field(description=_RETRIES)
     backoff: Backoff = strawberry.field(description=_BACKOFF)
     allow_failure: bool = strawberry.field(description=_ALLOW_FAILURE)
@@ -207,6 +243,8 @@ class HealthCheckInput:
     interval_seconds: float = strawberry.field(default=DEFAULT_HEALTH.interval, description=_INTERVAL)
     timeout_seconds: float = strawberry.field(default=DEFAULT_HEALTH.timeout, description=_TIMEOUT)
     start_period_seconds: float = strawberry.field(default=DEFAULT_HEALTH.start_period, description=_START_PERIOD)
+    watch_interval_seconds: float = strawberry.field(default=DEFAULT_HEALTH.watch, description=_WATCH)
+    failure_threshold: int = strawberry.field(default=DEFAULT_HEALTH.failures, description=_FAILURES)
 
 
 @strawberry.input(description="The wait between a failed attempt at a step and the next one.")
@@ -264,7 +302,14 @@ class ServiceSpecInput:
     build_timeout_seconds: float = strawberry.field(default=DEFAULT.build_timeout, description=_BUILD_TIMEOUT)
     deploy_timeout_seconds: float = strawberry.field(default=DEFAULT.deploy_timeout, description=_DEPLOY_TIMEOUT)
     stop_grace_seconds: float = strawberry.field(default=DEFAULT.stop_grace, description=_STOP_GRACE)
+    stop_signal: specs.StopSignal = strawberry.field(default=DEFAULT.stop_signal, description=_STOP_SIGNAL)
     stop_first: bool = strawberry.field(default=DEFAULT.stop_first, description=_STOP_FIRST)
+    restart: specs.Restart = strawberry.field(default=DEFAULT.restart, description=_RESTART)
+    restart_backoff: BackoffInput | None = strawberry.field(
+        default=None, description=f"{_RESTART_BACKOFF} Null for the default."
+    )
+    restart_limit: int = strawberry.field(default=DEFAULT.restart_limit, description=_RESTART_LIMIT)
+    restart_window_seconds: float = strawberry.field(default=DEFAULT.restart_window, description=_RESTART_WINDOW)
     retries: int = strawberry.field(default=DEFAULT.retries, description=_RETRIES)
     backoff: BackoffInput | None = strawberry.field(default=None, description=f"{_BACKOFF} Null for the default.")
     allow_failure: bool = strawberry.field(default=DEFAULT.allow_failure, description=_ALLOW_FAILURE)
@@ -291,7 +336,12 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
         build_timeout=given.build_timeout_seconds,
         deploy_timeout=given.deploy_timeout_seconds,
         stop_grace=given.stop_grace_seconds,
+        stop_signal=given.stop_signal,
         stop_first=given.stop_first,
+        restart=given.restart,
+        restart_backoff=_backoff_to_domain(given.restart_backoff),
+        restart_limit=given.restart_limit,
+        restart_window=given.restart_window_seconds,
         retries=given.retries,
         backoff=_backoff_to_domain(given.backoff),
         allow_failure=given.allow_failure,
@@ -335,6 +385,8 @@ def _health_to_domain(given: HealthCheckInput | None) -> specs.Health | None:
         interval=given.interval_seconds,
         timeout=given.timeout_seconds,
         start_period=given.start_period_seconds,
+        watch=given.watch_interval_seconds,
+        failures=given.failure_threshold,
     )
 
 
@@ -365,7 +417,12 @@ def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
         build_timeout_seconds=spec.build_timeout,
         deploy_timeout_seconds=spec.deploy_timeout,
         stop_grace_seconds=spec.stop_grace,
+        stop_signal=spec.stop_signal,
         stop_first=spec.stop_first,
+        restart=spec.restart,
+        restart_backoff=_backoff_from_domain(spec.restart_backoff),
+        restart_limit=spec.restart_limit,
+        restart_window_seconds=spec.restart_window,
         retries=spec.retries,
         backoff=_backoff_from_domain(spec.backoff),
         allow_failure=spec.allow_failure,
@@ -408,6 +465,8 @@ def _health_from_domain(health: specs.Health) -> HealthCheck:
         interval_seconds=health.interval,
         timeout_seconds=health.timeout,
         start_period_seconds=health.start_period,
+        watch_interval_seconds=health.watch,
+        failure_threshold=health.failures,
     )
 
 

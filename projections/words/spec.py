@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import assert_never
 
 from domain.spec import NAMES, Backoff, Check, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
@@ -56,12 +57,15 @@ def _value(value: object) -> str:
             return ", ".join(_value(each) for each in value)
         case Health():
             times = f"interval {value.interval:g} s, timeout {value.timeout:g} s, start period {value.start_period:g} s"
-            return f"{' and '.join(map(_check, value.checks))}, {times}"
+            watch = f"then every {value.watch:g} s, unhealthy after {value.failures}"
+            return f"{' and '.join(map(_check, value.checks))}, {times}, {watch}"
         case Backoff():
             shortened = f", jitter {value.jitter:g}" if value.jitter else ""
             return f"{value.initial:g} s, times {value.factor:g}, at most {value.max:g} s{shortened}"
         case float():
             return f"{value:g} s"
+        case StrEnum():
+            return value.value
         case str():
             return _text(value)
         case _:

@@ -6,6 +6,7 @@ does not wait for the interval.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -70,6 +71,8 @@ async def _wait_for(check: Check, health: Health, instance: Instance, until: flo
 
 async def find_problem(health: Health, instance: Instance) -> str | None:
     """Try each check once, all at the same time; return the reason of the first that fails, else None."""
+    if not health.also:  # a third cheaper than to gather one
+        return await _find_problem(health.check, health.timeout, instance)
     tries = (_find_problem(check, health.timeout, instance) for check in health.checks)
     return next((problem for problem in await asyncio.gather(*tries) if problem is not None), None)
 
@@ -90,7 +93,8 @@ async def _try(check: Check, instance: Instance) -> None:
         case HttpCheck(path=path, port=index):
             await _http(path, *await instance.address(index))
         case TcpCheck(port=index):
-            await _tcp(*await instance.address(index), is_proxied=instance.is_proxied)
+            reach = _reach_proxied if instance.is_proxied else _reach
+            await reach(*await instance.address(index))
         case CommandCheck(command=command):
             if code := await instance.run(command):
                 raise Unhealthy(f"the check ({command}) ended with exit code {code}")
@@ -105,10 +109,21 @@ async def _connect(hosts: Sequence[str], port: int) -> tuple[asyncio.StreamReade
     raise Unhealthy(f"connection refused on port {port}")
 
 
-async def _tcp(hosts: Sequence[str], port: int, *, is_proxied: bool) -> None:
+async def _reach(hosts: Sequence[str], port: int) -> None:
+    """Connect and hang up, without the streams of `_connect`: half the time."""
+    for host in hosts:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with suppress(OSError), socket.socket(family) as connection:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, (host, port))
+            return
+    raise Unhealthy(f"connection refused on port {port}")
+
+
+async def _reach_proxied(hosts: Sequence[str], port: int) -> None:
     reader, writer = await _connect(hosts, port)
     try:
-        if is_proxied and not await asyncio.wait_for(reader.read(1), GREETING):
+        if not await asyncio.wait_for(reader.read(1), GREETING):
             raise Unhealthy(f"connection closed on port {port}")
     except TimeoutError:
         pass  # it waits for what the client says

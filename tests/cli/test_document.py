@@ -140,7 +140,9 @@ def test_a_pipeline_is_exported_as_it_was(applied: Shell) -> None:
 def test_an_export_is_fit_for_a_repository(staging: Shell) -> None:
     """Directories in the repository are relative, defaults are left out."""
     for name, directory in (("a", "./app"), ("b", "../else"), ("c", "."), ("d", "ä b: #"), ("e", "/srv/away")):
-        staging.done("service", "add", "-n", name, "-t", "job", "--directory", directory, "--run", "x", "--port", "0")
+        staging.done(
+            "service", "add", "-n", name, "-t", "database", "--directory", directory, "--run", "x", "--port", "0"
+        )
     staging.done("service", "edit", "-n", "a", "--health-http", "/", "--health-interval", "2")
     staging.done("service", "edit", "-n", "b", "--health-tcp", "--retries", "0", "--build-timeout", "1800")
 

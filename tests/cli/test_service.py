@@ -20,7 +20,10 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         *("--health-interval", "0.5", "--health-timeout", "2", "--health-start-period", "9"),
         *("--build-timeout", "60", "--deploy-timeout", "30.5", "--stop-grace", "60", "--retries", "2"),
         *("--backoff-initial", "0.5", "--backoff-factor", "3", "--backoff-max", "9", "--backoff-jitter", "0.1"),
-        *("--allow-failure", "--stop-first"),
+        *("--allow-failure", "--stop-first", "--stop-signal", "int", "--restart", "on_failure", "--restart-limit", "3"),
+        *("--restart-window", "60", "--restart-backoff-initial", "2", "--restart-backoff-max", "20"),
+        *("--restart-backoff-factor", "4", "--restart-backoff-jitter", "0.5"),
+        *("--health-watch-interval", "15", "--health-failure-threshold", "4"),
     )
     assert answer.out == "Service added successfully\n"
     assert {
@@ -43,11 +46,18 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
             "intervalSeconds": 0.5,
             "timeoutSeconds": 2.0,
             "startPeriodSeconds": 9.0,
+            "watchIntervalSeconds": 15.0,
+            "failureThreshold": 4,
         },
         "buildTimeoutSeconds": 60.0,
         "deployTimeoutSeconds": 30.5,
         "stopGraceSeconds": 60.0,
+        "stopSignal": "INT",
         "stopFirst": True,
+        "restart": "ON_FAILURE",
+        "restartBackoff": {"initialSeconds": 2.0, "factor": 4.0, "maxSeconds": 20.0, "jitter": 0.5},
+        "restartLimit": 3,
+        "restartWindowSeconds": 60.0,
         "retries": 2,
         "backoff": {"initialSeconds": 0.5, "factor": 3.0, "maxSeconds": 9.0, "jitter": 0.1},
         "allowFailure": True,
@@ -262,6 +272,27 @@ def test_a_job_has_no_health_check(staging: Shell) -> None:
             " its exit code counts.\n"
         ),
     )
+
+
+def test_what_runs_of_a_service_is_shown(staging: Shell) -> None:
+    assert staging.done("service", "instance").out == "<no instance>\n"
+    staging.done("service", "add", "-n", "Seed", "-t", "job", "--run", "true")
+    staging.done(
+        "service", "add", "-n", "Web", "-t", "application", "--run", "exec python3 -m http.server $PORT", "--port", "0"
+    )
+    assert "Web" in staging.done("service", "instance").out
+    staging.done("environment", "deploy", "-w")
+    try:
+        [web] = staging.done("service", "instance", "-n", "web", "--json").json["services"]
+        live = web["instance"]
+        assert (web["name"], live["status"], live["restarts"], live["lastExit"]) == ("Web", "RUNNING", 0, None)
+        [endpoint] = live["endpoints"]
+        head, row = staging.done("service", "instance").out.splitlines()
+        assert [each in row for each in ("Web", "running", f"127.0.0.1:{endpoint['port']}")] == [True, True, True]
+        assert "Seed" not in row
+        assert head.split()[:2] == ["Service", "Status"]
+    finally:
+        staging.done("service", "remove", "-n", "Web", "--yes")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ query ($environment: ID!, $service: ID!) {
     name
     spec {
       runCommand buildCommands workingDirectory ports env { name value }
-      healthCheck { command also { tcp { portIndex } command } intervalSeconds timeoutSeconds startPeriodSeconds }
-      buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopFirst
+      healthCheck { command also { tcp { portIndex } command } intervalSeconds timeoutSeconds startPeriodSeconds
+        watchIntervalSeconds failureThreshold }
+      buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopSignal stopFirst
+      restart restartBackoff { initialSeconds factor maxSeconds jitter } restartLimit restartWindowSeconds
       retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
     }
   }
@@ -49,11 +51,18 @@ WHOLE = {
         "intervalSeconds": 2.5,
         "timeoutSeconds": 4.0,
         "startPeriodSeconds": 30.0,
+        "watchIntervalSeconds": 12.0,
+        "failureThreshold": 5,
     },
     "buildTimeoutSeconds": 12.5,
     "deployTimeoutSeconds": 34.0,
     "stopGraceSeconds": 1.0,
+    "stopSignal": "INT",
     "stopFirst": True,
+    "restart": "ON_FAILURE",
+    "restartBackoff": {"initialSeconds": 2.0, "factor": 4.0, "maxSeconds": 20.0, "jitter": 0.5},
+    "restartLimit": 3,
+    "restartWindowSeconds": 60.0,
     "retries": 3,
     "backoff": {"initialSeconds": 0.5, "factor": 1.5, "maxSeconds": 9.0, "jitter": 0.25},
     "allowFailure": True,

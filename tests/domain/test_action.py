@@ -16,7 +16,7 @@ from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import repeat as repeats
 from domain.deployment.effect import Effect
-from domain.deployment.instance import Instance, InstanceStatus, LastRun
+from domain.deployment.instance import DeployedStatus, Instance, LastRun
 from domain.deployment.plan import Plan
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.selection import WHOLE, Selection
@@ -89,8 +89,8 @@ HISTORY = (
 )
 
 
-def instance(service: ServiceId, status: InstanceStatus = InstanceStatus.RUNNING, **more: object) -> Instance:
-    stopped = {"stopped_by": SECOND, "stopped_number": 2} if status is InstanceStatus.STOPPED else {}
+def instance(service: ServiceId, status: DeployedStatus = DeployedStatus.RUNNING, **more: object) -> Instance:
+    stopped = {"stopped_by": SECOND, "stopped_number": 2} if status is DeployedStatus.STOPPED else {}
     known = Instance(service=service, deployment=FIRST, number=1, ports=(9000,), status=status)
     return replace(known, **stopped, **more)
 
@@ -158,13 +158,13 @@ def test_services_are_stopped_in_the_reverse_order_of_the_stages_and_jobs_are_le
     assert stopped[ORDERS] == RUNNING[2]
     for id_ in (API, WEB):
         now = stopped[id_]
-        assert (now.status, now.stopped_by, now.stopped_number, now.ports) == (InstanceStatus.STOPPED, THIRD, 3, ())
+        assert (now.status, now.stopped_by, now.stopped_number, now.ports) == (DeployedStatus.STOPPED, THIRD, 3, ())
         assert (now.deployment, now.number) == (FIRST, 1)
 
 
 def test_a_deleted_instance_is_forgotten_also_that_of_a_job() -> None:
     plan = planned(Effect.DELETE, instances=RUNNING)
-    stopped = instance(API, InstanceStatus.STOPPED)
+    stopped = instance(API, DeployedStatus.STOPPED)
     over = carried_out(given(pinned(plan)).state, stopped, *RUNNING[1:])
     assert (over.status, converge.instances(over, THIRD)) == (Status.SUCCEEDED, ())
     history = pinned(plan), DeploymentStarted(instances=RUNNING), taken, StageStarted(stage=SHIP)
@@ -213,21 +213,21 @@ def test_a_cancelled_stop_leaves_running_what_was_not_stopped() -> None:
     ("effect", "status", "omission"),
     [
         (Effect.STOP, None, Omission.NOT_RUNNING),
-        (Effect.STOP, InstanceStatus.STOPPED, Omission.STOPPED),
-        (Effect.STOP, InstanceStatus.LOST, None),
+        (Effect.STOP, DeployedStatus.STOPPED, Omission.STOPPED),
+        (Effect.STOP, DeployedStatus.LOST, None),
         (Effect.RESTART, None, Omission.NEVER_RAN),
-        (Effect.RESTART, InstanceStatus.STOPPED, Omission.STOPPED),
-        (Effect.RESTART, InstanceStatus.LOST, None),
-        (Effect.RESTART, InstanceStatus.RUNNING, None),
+        (Effect.RESTART, DeployedStatus.STOPPED, Omission.STOPPED),
+        (Effect.RESTART, DeployedStatus.LOST, None),
+        (Effect.RESTART, DeployedStatus.RUNNING, None),
         (Effect.START, None, Omission.NEVER_RAN),
-        (Effect.START, InstanceStatus.STOPPED, None),
-        (Effect.START, InstanceStatus.RUNNING, None),
+        (Effect.START, DeployedStatus.STOPPED, None),
+        (Effect.START, DeployedStatus.RUNNING, None),
         (Effect.DELETE, None, Omission.NOT_RUNNING),
-        (Effect.DELETE, InstanceStatus.STOPPED, None),
+        (Effect.DELETE, DeployedStatus.STOPPED, None),
     ],
 )
 def test_a_service_is_left_out_if_there_is_nothing_to_do(
-    effect: Effect, status: InstanceStatus | None, omission: Omission | None
+    effect: Effect, status: DeployedStatus | None, omission: Omission | None
 ) -> None:
     known = () if status is None else (instance(API, status),)
     plan = planned(effect, selection=Selection(services=("api",)))
@@ -270,7 +270,7 @@ def test_a_service_that_runs_is_not_started_a_second_time() -> None:
         )
     )
     assert converge.instances(after, THIRD) == (instance(API),)
-    stopped = DeploymentStarted(instances=(instance(API, InstanceStatus.STOPPED),))
+    stopped = DeploymentStarted(instances=(instance(API, DeployedStatus.STOPPED),))
     restarted = given(
         pinned(plan), stopped, taken, StageStarted(stage=SHIP), ServiceDeployStarted(service=API, attempt=1)
     )
@@ -339,7 +339,7 @@ def test_a_stopped_service_is_started_by_the_next_deployment() -> None:
     }
     again = replace(first.plan, revision="a")
     ship_stage = StageStarted(stage=BUILD)
-    for status, unchanged in ((InstanceStatus.RUNNING, True), (InstanceStatus.STOPPED, False)):
+    for status, unchanged in ((DeployedStatus.RUNNING, True), (DeployedStatus.STOPPED, False)):
         start = DeploymentStarted(instances=(replace(known[WEB], status=status),))
         state = given(
             DeploymentPlanned(environment=ENVIRONMENT, number=4, action=Action.DEPLOY, plan=again),
@@ -368,7 +368,7 @@ def test_the_plan_of_a_restart_has_the_specifications_of_the_last_runs_and_leave
 def test_a_service_is_not_started_without_one_that_it_needs() -> None:
     first = deployed()
     known = {each.service: each for each in converge.instances(first, FIRST)}
-    stopped = {id_: replace(known[id_], status=InstanceStatus.STOPPED) for id_ in (API, WEB)}
+    stopped = {id_: replace(known[id_], status=DeployedStatus.STOPPED) for id_ in (API, WEB)}
     runs = {each.service.int: each for each in last_runs(first, *stopped.values())}
     with pytest.raises(UnmetReference) as caught:
         planned(Effect.START, selection=Selection(services=("api",)), instances=tuple(stopped.values()), last_runs=runs)
@@ -418,7 +418,7 @@ def test_the_values_of_a_last_run_are_those_that_are_no_addresses() -> None:
 def test_a_cancelled_start_leaves_the_service_stopped() -> None:
     plan = planned(Effect.START, selection=Selection(services=("api",)))
     state = given(pinned(plan)).state
-    stopped = instance(API, InstanceStatus.STOPPED)
+    stopped = instance(API, DeployedStatus.STOPPED)
     state = deployment.advance(state, TakeUpDeployment(worker=WORKER, instances=(stopped,)))[1]
     state = deployment.advance(state, CancelDeployment())[1]
     assert (state.status, converge.instances(state, THIRD)) == (Status.CANCELLED, (stopped,))
@@ -498,8 +498,8 @@ def test_what_ran_runs_or_is_replaced_by_something_healthy_unless_it_was_stopped
         assert {id_: each.number for id_, each in now.items() if each.is_running} == machine.running
         for id_ in before.keys() - machine.running.keys():
             assert id_ in chosen
-            assert effect.is_end or now[id_].status is InstanceStatus.LOST
-        stopped = {id_ for id_, each in now.items() if each.status is InstanceStatus.STOPPED}
+            assert effect.is_end or now[id_].status is DeployedStatus.LOST
+        stopped = {id_ for id_, each in now.items() if each.status is DeployedStatus.STOPPED}
         assert stopped <= machine.stopped
         assert not stopped & machine.running.keys()
         if state.status is Status.SUCCEEDED and effect is Effect.DEPLOY:
@@ -536,7 +536,7 @@ def rolling_back(effect: Effect, *, fails: ServiceId, instances: tuple[Instance,
 def test_a_failed_stop_is_not_rolled_back_and_a_stopped_service_is_not_brought_back() -> None:
     assert not rolling_back(Effect.STOP, fails=WEB, instances=RUNNING).rolls_back
     assert rolling_back(Effect.DEPLOY, fails=API, instances=RUNNING).rolls_back
-    stopped = instance(WEB, InstanceStatus.STOPPED)
+    stopped = instance(WEB, DeployedStatus.STOPPED)
     assert not rolling_back(Effect.DEPLOY, fails=API, instances=(instance(API), stopped)).rolls_back
 
 

@@ -30,7 +30,7 @@ from domain.deployment.gate import (
     StageWaitStarted,
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased, HoldDeployment, ReleaseDeployment
-from domain.deployment.instance import Instance, InstanceStatus, digest
+from domain.deployment.instance import DeployedStatus, Instance, digest
 from domain.deployment.plan import PlannedService, PlannedStage
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
@@ -395,7 +395,7 @@ class Story:
                 number=0,
                 revision="abc",
                 digest=digest(each.spec),
-                status=InstanceStatus.RUNNING if effect is Effect.DEPLOY else random.choice(list(InstanceStatus)),
+                status=DeployedStatus.RUNNING if effect is Effect.DEPLOY else random.choice(list(DeployedStatus)),
             )
             for each in known
         )
@@ -606,11 +606,11 @@ def test_an_action_comes_to_its_end_and_does_only_what_it_is_for(
             case Effect.DELETE if is_done:
                 assert id_ not in after
             case Effect.STOP if is_done:
-                assert (after[id_].status, after[id_].stopped_by) == (InstanceStatus.STOPPED, SECOND)
+                assert (after[id_].status, after[id_].stopped_by) == (DeployedStatus.STOPPED, SECOND)
             case Effect.RESTART | Effect.START if is_done:
-                assert (after[id_].status, after[id_].deployment) == (InstanceStatus.RUNNING, SECOND)
+                assert (after[id_].status, after[id_].deployment) == (DeployedStatus.RUNNING, SECOND)
             case _:
-                lost = InstanceStatus.LOST if id_ in story.witness.lost else before.status
+                lost = DeployedStatus.LOST if id_ in story.witness.lost else before.status
                 assert after[id_] == replace(before, status=lost)
 
 

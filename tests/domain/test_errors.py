@@ -208,6 +208,15 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.OutputElsewhere(machine="worker-2"),
+        "OUTPUT_ELSEWHERE",
+        (
+            "The output is on machine worker-2, which this server does not run on: ask a server on that machine, or"
+            " read the file there."
+        ),
+    ),
+    (
+        Conflict,
         errors.EnvironmentBusy(number=3),
         "ENVIRONMENT_BUSY",
         "Deployment 3 of the environment has not ended: wait for its end, or cancel it.",

@@ -4,7 +4,18 @@ import pytest
 from msgspec.structs import replace
 
 from domain.errors import InvalidSpec
-from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, TcpCheck, Variable, checked
+from domain.spec import (
+    Backoff,
+    CommandCheck,
+    Health,
+    HttpCheck,
+    Restart,
+    ServiceSpec,
+    ServiceType,
+    TcpCheck,
+    Variable,
+    checked,
+)
 
 
 def variables(*names: str) -> tuple[Variable, ...]:
@@ -135,6 +146,18 @@ BAD = {
         "backoff.maxSeconds",
         "1e+06 is not between 0.01 and 86,400 seconds",
     ),
+    "a restart backoff that shrinks": (
+        ServiceSpec(restart_backoff=Backoff(factor=0.5)),
+        "restartBackoff.factor",
+        "0.5 is not between 1 and 10",
+    ),
+    "no restart at all": (ServiceSpec(restart_limit=0), "restartLimit", "0 is not between 1 and 1000"),
+    "too many restarts": (ServiceSpec(restart_limit=1001), "restartLimit", "1001 is not between 1 and 1000"),
+    "no failed check": (
+        ServiceSpec(health=Health(check=CommandCheck(command="true"), failures=0)),
+        "healthCheck.failureThreshold",
+        "0 is not between 1 and 100",
+    ),
     "too many retries": (ServiceSpec(retries=11), "retries", "11 is not between 0 and 10"),
     "a path that begins nowhere": (ServiceSpec(ports=(80,), health=http("up")), "healthCheck", PATH),
     "no path": (ServiceSpec(ports=(80,), health=http("")), "healthCheck", PATH),
@@ -223,6 +246,8 @@ def test_only_a_job_runs_once(type: ServiceType) -> None:
             "a JOB runs to its end, so nothing checks its health; its exit code counts",
         ),
         (ServiceSpec(stop_first=True), "stopFirst", "a JOB runs to its end, so there is no old instance to stop"),
+        (ServiceSpec(restart=Restart.NO), "restart", "a JOB runs to its end, so nothing restarts it; see retries"),
+        (ServiceSpec(restart_limit=1), "restartLimit", "a JOB runs to its end, so nothing restarts it; see retries"),
     ],
 )
 def test_a_job_has_no_field_of_a_service_that_stays_up(spec: ServiceSpec, field: str, why: str) -> None:
@@ -244,6 +269,8 @@ def test_a_job_has_no_field_of_a_service_that_stays_up(spec: ServiceSpec, field:
         ("health.interval", "healthCheck.intervalSeconds"),
         ("health.timeout", "healthCheck.timeoutSeconds"),
         ("health.start_period", "healthCheck.startPeriodSeconds"),
+        ("health.watch", "healthCheck.watchIntervalSeconds"),
+        ("restart_window", "restartWindowSeconds"),
     ],
 )
 def test_every_time_has_its_limits(field: str, name: str, seconds: float) -> None:

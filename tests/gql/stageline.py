@@ -280,7 +280,7 @@ def document(operation: str, field: str, *arguments: str) -> str:
 def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     """Every field below *field*; of a link to a live object, or to a type that is *above* it, only id and name.
 
-    In each of many kinds, as of changes, the further checks of a service and the freezes of an environment are left
+    In each of many kinds of changes or nodes, the objects in a specification and the freezes of an environment are left
     out: an operation has its limit.
     """
     type_ = get_named_type(field.type)
@@ -314,7 +314,8 @@ def _is_edge(field: GraphQLField) -> bool:
 def _fields(type_: GraphQLObjectType | GraphQLInterfaceType, above: frozenset[str]) -> str:
     if type_.name in above:
         return "{ id }"
-    left_out = ASKED_ALONE | {"also", "freezes"} if "Change" in above else ASKED_ALONE
+    deep = {"healthCheck", "backoff", "restartBackoff", "freezes"}
+    left_out = ASKED_ALONE | deep if above & {"Change", "Node"} else ASKED_ALONE
     asked = {name: field for name, field in type_.fields.items() if name not in left_out and not _leads_on(field)}
     below = above | {type_.name}
     return "{ " + " ".join(f"{name} {selection(field, below)}" for name, field in asked.items()) + " }"

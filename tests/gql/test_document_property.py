@@ -10,7 +10,19 @@ from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import Service
 from domain.pipeline.state import Pipeline
-from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, TcpCheck, Variable
+from domain.spec import (
+    DEFAULT,
+    Backoff,
+    CommandCheck,
+    Health,
+    HttpCheck,
+    Restart,
+    ServiceSpec,
+    ServiceType,
+    StopSignal,
+    TcpCheck,
+    Variable,
+)
 from gql.document import format as formats
 from gql.document import pipeline as documents
 from gql.document.format import DocumentFormat
@@ -44,7 +56,12 @@ specs = st.builds(
     ),
     build_timeout=numbers,
     stop_grace=numbers,
+    stop_signal=st.sampled_from(StopSignal),
     stop_first=st.booleans(),
+    restart=st.sampled_from(Restart),
+    restart_backoff=st.builds(Backoff, initial=numbers),
+    restart_limit=st.integers(1, 1000),
+    restart_window=numbers,
     retries=st.integers(0, 10),
     backoff=st.builds(Backoff, initial=numbers, max=numbers, jitter=st.floats(0, 1)),
     allow_failure=st.booleans(),
@@ -55,7 +72,10 @@ services = st.tuples(st.sampled_from(ServiceType), specs).map(lambda given: (giv
 
 def _meant(kind: ServiceType, spec: ServiceSpec) -> ServiceSpec:
     """Return *spec* without the fields that a service of that *kind* can't have."""
-    return replace(spec, health=None, stop_first=False) if kind is ServiceType.JOB else replace(spec, once=False)
+    if kind is not ServiceType.JOB:
+        return replace(spec, once=False)
+    restart = {name: getattr(DEFAULT, name) for name in spec.__struct_fields__ if name.startswith("restart")}
+    return replace(spec, health=None, stop_first=False, **restart)
 
 
 @given(histories(most=15).map(folded), st.lists(services, max_size=3), st.sampled_from(DocumentFormat), st.booleans())

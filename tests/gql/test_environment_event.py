@@ -23,6 +23,7 @@ subscription ($environment: ID!, $after: String) {
     ... on PipelineEvent { pipelineEventType }
     ... on DeploymentEvent { deploymentEventType deployment { deploymentId number } }
     ... on QueueEvent { queueEventType deployment { deploymentId number } }
+    ... on InstanceEvent { instanceEventType }
   }
 }
 """

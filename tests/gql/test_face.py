@@ -13,7 +13,18 @@ from domain.pipeline.freeze import Freeze, OnFreeze
 from domain.pipeline.gate import Approval, OnTimeout, StageCheck
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
-from domain.spec import NAMES, Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
+from domain.spec import (
+    NAMES,
+    Backoff,
+    CommandCheck,
+    Health,
+    HttpCheck,
+    Restart,
+    ServiceSpec,
+    StopSignal,
+    TcpCheck,
+    Variable,
+)
 from gql.document import pipeline as documents
 from gql.document import spec as spec_documents
 from gql.types import environment as environments
@@ -30,7 +41,9 @@ POLICY = StagePolicy(
 )
 ALSO = (CommandCheck(command="test -e up"), TcpCheck(port=1), HttpCheck(port=1))
 BACKOFF = Backoff(initial=2.5, factor=3.0, max=9.0, jitter=0.5)
-HEALTH = Health(check=HttpCheck(path="/up", port=1), also=ALSO, interval=2.0, timeout=3.0, start_period=4.0)
+HEALTH = Health(
+    check=HttpCheck(path="/up", port=1), also=ALSO, interval=2.0, timeout=3.0, start_period=4.0, watch=5.0, failures=6
+)
 CONTAINER = Container(
     command=("serve",),
     user="app",
@@ -56,7 +69,12 @@ SPEC = ServiceSpec(
     build_timeout=5.0,
     deploy_timeout=6.0,
     stop_grace=7.0,
+    stop_signal=StopSignal.QUIT,
     stop_first=True,
+    restart=Restart.ON_FAILURE,
+    restart_backoff=Backoff(initial=4.5),
+    restart_limit=9,
+    restart_window=10.5,
     retries=8,
     backoff=BACKOFF,
     allow_failure=True,
@@ -144,9 +162,10 @@ def _input(spec: ServiceSpec) -> specs.ServiceSpecInput:
         **{
             field.name: getattr(shown, field.name)
             for field in dataclasses.fields(shown)
-            if field.name not in ("health_check", "backoff")
+            if field.name not in ("health_check", "backoff", "restart_backoff")
         },
         backoff=specs.BackoffInput(**dataclasses.asdict(shown.backoff)),
+        restart_backoff=specs.BackoffInput(**dataclasses.asdict(shown.restart_backoff)),
         health_check=specs.HealthCheckInput(
             **{field.name: getattr(health, field.name) for field in dataclasses.fields(health)}
         ),

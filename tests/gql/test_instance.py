@@ -2,7 +2,10 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
@@ -11,7 +14,12 @@ from tests.runner.target import fixed_port
 INSTANCES = """
 query ($environment: ID!, $deployment: ID!) {
   pipeline(environment: $environment) {
-    stages { services { name instance { deployment { number } ports revision } } }
+    stages {
+      services {
+        name
+        instance { deployment { number } status restarts lastExit { code } endpoints { host port } revision }
+      }
+    }
   }
   deployment(id: $deployment) {
     status revision
@@ -121,14 +129,14 @@ def test_unchanged_services_are_left_as_they_are_and_the_plan_says_so(environmen
 
 def test_a_service_that_died_is_renewed(environment: Environment) -> None:
     pid = environment.stageline.folder / f"pid-{environment.number}"
-    environment.add("web", "APPLICATION", runCommand=f'echo $$ > "{pid}"; exec sleep 60')
+    environment.add("web", "APPLICATION", runCommand=f'echo $$ > "{pid}"; exec sleep 60', restart="NO")
     _deploy(environment, revision="a")
     number = int(pid.read_text())
     os.kill(number, signal.SIGKILL)
     with suppress(ProcessLookupError):
         while True:
             os.kill(number, 0)
-    assert plan_of(environment, "a")["web"]["action"] == "UNCHANGED"  # nobody knows yet
+    assert plan_of(environment, "a")["web"]["action"] == "UNCHANGED"  # a plan does not look
     second = _deploy(environment, revision="a")
     live, services = _instances(environment, second)
     assert (services["web"]["status"], live["web"]) == ("SUCCEEDED", 2)
@@ -155,3 +163,105 @@ def test_after_a_failure_the_service_says_that_the_old_instance_runs(environment
 def test_a_revision_that_is_no_line_is_refused(environment: Environment) -> None:
     environment.add("web")
     assert environment.refusal("deploy", revision="a\nb") == "INVALID_ARGUMENT"
+
+
+FOLLOW = """
+subscription ($environment: ID!) {
+  instances(environment: $environment) {
+    name instance { status since restarts lastExit { code signal } endpoints { host port } deployment { number } }
+  }
+}
+"""
+EVENTS = """
+subscription ($environment: ID!, $after: String) {
+  environmentEvents(environment: $environment, after: $after) {
+    __typename id message
+    ... on InstanceEvent {
+      instanceEventType count problem exit { code signal } service { name } deployment { number }
+    }
+  }
+}
+"""
+BACKOFF = {"initialSeconds": 0.05, "maxSeconds": 0.05}
+
+
+def _follow(environment: Environment, document: str = FOLLOW) -> Iterator[Any]:
+    with environment.stageline.socket() as socket:
+        socket.subscribe("1", document, environment=environment.id)
+        while (message := socket.receive())["type"] == "next":
+            assert "errors" not in message["payload"], message
+            [value] = message["payload"]["data"].values()
+            yield value
+
+
+def _kill(file: Path) -> None:
+    number = int(file.read_text())
+    file.unlink()
+    os.kill(number, signal.SIGKILL)
+
+
+def _instance_events(environment: Environment, *, until: str) -> list[Data]:
+    found = []
+    for event in _follow(environment, EVENTS):
+        if event["__typename"] == "InstanceEvent":
+            found.append(event)
+            if event["instanceEventType"] == until:
+                return found
+    raise AssertionError("the events ended")
+
+
+def test_an_instance_that_dies_is_seen_live_and_in_the_events(environment: Environment) -> None:
+    pid = environment.stageline.folder / f"dies-{environment.number}"
+    run = f'echo $$ > "{pid}"; exec sleep 60'
+    environment.add(
+        "web",
+        "APPLICATION",
+        runCommand=run,
+        ports=[0],
+        restartBackoff=BACKOFF,
+        healthCheck={"command": f'test -s "{pid}"'},
+    )
+    live = _follow(environment)
+    assert next(live) == [{"name": "web", "instance": None}]
+    _deploy(environment)
+    first = next(each for [each] in live if each["instance"] is not None)["instance"]
+    assert (first["status"], first["restarts"], first["lastExit"]) == ("RUNNING", 0, None)
+    assert [each["host"] for each in first["endpoints"]] == ["127.0.0.1"]
+    assert first["since"] is not None
+    _kill(pid)
+    after = next(each for [each] in live if each["instance"]["restarts"] == 1)["instance"]
+    assert (after["status"], after["lastExit"]) == ("RUNNING", {"code": None, "signal": "SIGKILL"})
+    assert after["endpoints"] == first["endpoints"]
+    assert after["since"] > first["since"]
+    assert after["deployment"] == {"number": 1}
+    ended, restarted = _instance_events(environment, until="INSTANCE_RESTARTED")
+    assert ended["message"] == "web: the instance of deployment 1 ended by SIGKILL; it is restarted"
+    assert (ended["count"], ended["exit"]) == (1, {"code": None, "signal": "SIGKILL"})
+    assert (ended["service"], ended["deployment"]) == ({"name": "web"}, {"number": 1})
+    assert restarted["message"] == "web: restarted, 1 time in all"
+    document = "query ($id: ID!) { node(id: $id) { __typename ... on InstanceEvent { message } } }"
+    found = environment.stageline.execute(document, id=ended["id"])["node"]
+    assert found == {"__typename": "InstanceEvent", "message": ended["message"]}
+
+
+def test_an_instance_that_is_given_up_says_so_until_the_next_deployment(environment: Environment) -> None:
+    go = environment.stageline.folder / f"go-{environment.number}"
+    run = f'until [ -e "{go}" ]; do sleep 0.01; done; exit 3'
+    environment.add("web", "APPLICATION", runCommand=run, restartBackoff=BACKOFF, restartLimit=2)
+    first = _deploy(environment)
+    live = _follow(environment)
+    go.touch()
+    given_up = next(each for [each] in live if each["instance"]["status"] == "GIVEN_UP")["instance"]
+    assert (given_up["lastExit"], given_up["restarts"]) == ({"code": 3, "signal": None}, 2)
+    last = _instance_events(environment, until="INSTANCE_GIVEN_UP")[-1]
+    assert last["message"] == "web: given up after 2 restarts"
+    go.unlink()
+    second = _deploy(environment)
+    after = next(each for [each] in live if each["instance"]["deployment"] == {"number": 2})["instance"]
+    assert (after["status"], after["restarts"], after["lastExit"]) == ("RUNNING", 0, None)
+    document = "query ($id: ID!) { deployment(id: $id) { stages { services { instance { status } } } } }"
+    statuses = []
+    for deployment in (first, second):
+        shown = environment.stageline.execute(document, id=deployment["id"])["deployment"]
+        statuses += [each["instance"]["status"] for stage in shown["stages"] for each in stage["services"]]
+    assert statuses == [None, "RUNNING"]  # another instance replaced the first one

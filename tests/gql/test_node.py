@@ -16,8 +16,13 @@ def _objects(environment: Environment) -> dict[str, Data]:
     """An object of each type that has an id, as another field answers it."""
     stageline = environment.stageline
     environment.add("api")
+    go = stageline.folder / f"go-{environment.number}"
+    run = f'until [ -e "{go}" ]; do sleep 0.01; done'
+    environment.add("web", "APPLICATION", runCommand=run, restart="NO")
     deployment = environment.end(environment.do("deploy"))
     pipeline = environment.pipeline
+    go.touch()
+    ended = next(each for each in follow(environment) if "instanceEventType" in each)
     actor = f"actor {environment.number}"
     digest = hashlib.sha256(actor.encode()).hexdigest()
     token = stageline.do("issueToken", name="robot", hash=digest, actor=actor)
@@ -35,6 +40,7 @@ def _objects(environment: Environment) -> dict[str, Data]:
         "DeploymentEvent": stageline.everything("deploymentEvents", deployment=deployment["id"])[-1],
         "ProjectEvent": stageline.everything("projectChanges", project=environment.project)[-1],
         "QueueEvent": {"id": queued["id"], "cursor": queued["cursor"], "message": queued["message"]},
+        "InstanceEvent": {"id": ended["id"], "cursor": ended["cursor"], "message": ended["message"]},
         "Token": next(each for each in stageline.everything("tokens") if each["id"] == token["id"]),
         "Actor": next(each for each in stageline.everything("actors") if each["id"] == actor),
     }

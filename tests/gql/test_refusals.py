@@ -394,7 +394,8 @@ def test_every_code_is_here() -> None:
         "ALREADY_UNDONE",
         "CHANGED_MEANWHILE",
         "ENVIRONMENT_FROZEN",
-    }  # test_undo.py, test_write.py, test_freeze.py
+        "OUTPUT_ELSEWHERE",
+    }  # test_undo.py, test_write.py, test_freeze.py, and tests/runner/test_log.py
     assert {code for code, *_ in CASES} | elsewhere == {code.value for code in RefusalCode}
 
 

@@ -47,7 +47,7 @@ def test_no_position_in_the_log_is_an_int() -> None:
         and "logPosition" in type_.fields
         and type_.fields.keys() & {"cursor", "hash"}
     }
-    assert found.keys() >= {"LogHead", "PipelineEvent", "DeploymentEvent", "QueueEvent"}
+    assert found.keys() >= {"LogHead", "PipelineEvent", "DeploymentEvent", "QueueEvent", "InstanceEvent"}
     assert set(found.values()) == {"LogPosition"}
 
 

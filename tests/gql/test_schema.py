@@ -17,18 +17,18 @@ from graphql import (
 )
 
 from domain.container import Pull
-from domain.deployment.instance import InstanceStatus
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
 from domain.deployment.wait import WaitReason
+from domain.instance import InstanceEvent, InstanceStatus
 from domain.pipeline.environment import OnRequest, Target
 from domain.pipeline.freeze import OnFreeze
 from domain.pipeline.gate import OnTimeout
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
 from domain.project import ProjectEvent
-from domain.spec import ServiceType
+from domain.spec import Restart, ServiceType, StopSignal
 from gql import schema
 from gql.contract import refusal
 from gql.document import pipeline
@@ -36,7 +36,7 @@ from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
 from gql.types.deployment_list import DeploymentOrder
 from gql.types.environment import EnvironmentOrder
-from gql.types.event import DeploymentEventType, QueueEventType
+from gql.types.event import DeploymentEventType, InstanceEventType, QueueEventType
 from gql.types.instance import PlannedAction
 from gql.types.progress import ServiceWaitReason
 from gql.types.project_event import ProjectEventType
@@ -52,6 +52,8 @@ ENUMS: dict[str, type[Enum]] = {
     "DeploymentEventType": DeploymentEventType,
     "DeploymentOrder": DeploymentOrder,
     "EnvironmentOrder": EnvironmentOrder,
+    "InstanceEventType": InstanceEventType,
+    "InstanceStatus": InstanceStatus,
     "LogKind": LineKind,
     "OnFailure": OnFailure,
     "OnFreeze": OnFreeze,
@@ -59,15 +61,16 @@ ENUMS: dict[str, type[Enum]] = {
     "OnTimeout": OnTimeout,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
-    "InstanceStatus": InstanceStatus,
     "PlannedAction": PlannedAction,
     "StepPhase": Phase,
     "PipelineEventType": PipelineEventType,
     "ProjectEventType": ProjectEventType,
     "QueueEventType": QueueEventType,
     "RefusalCode": refusal.RefusalCode,
+    "Restart": Restart,
     "ServiceType": ServiceType,
     "ServiceWaitReason": ServiceWaitReason,
+    "StopSignal": StopSignal,
     "RunStatus": Status,
     "EnvironmentTarget": Target,
     "PullPolicy": Pull,
@@ -148,6 +151,7 @@ def test_the_enums_are_the_domains_own_and_those_that_stand_for_its_types() -> N
         (PipelineEventType, PipelineEvent),
         (ProjectEventType, ProjectEvent),
         (QueueEventType, QueueEvent),
+        (InstanceEventType, InstanceEvent),
     ],
 )
 def test_every_event_has_its_type(shown: type[Enum], events: object) -> None:
@@ -167,7 +171,7 @@ def test_one_answer_may_have_the_type_of_every_kind_of_event() -> None:
         kind.name: [name for name, field in kind.fields.items() if is_leaf_type(get_named_type(field.type))]
         for kind in kinds
     }
-    assert leaves.keys() == {"DeploymentEvent", "PipelineEvent", "ProjectEvent", "QueueEvent"}
+    assert leaves.keys() == {"DeploymentEvent", "InstanceEvent", "PipelineEvent", "ProjectEvent", "QueueEvent"}
     fields = " ".join(f"... on {name} {{ {' '.join(own)} }}" for name, own in leaves.items())
     asked = f'subscription {{ environmentEvents(environment: "x") {{ {fields} }} }}'
     assert validate(schema.schema._schema, parse(asked)) == []
@@ -187,4 +191,10 @@ def test_no_field_begins_with_the_name_of_its_type_but_those_that_tell_kinds_of_
         for name in getattr(type_, "fields", {})
         if name.lower().startswith(type_.name.lower())
     }
-    assert found == {"deploymentEventType", "pipelineEventType", "projectEventType", "queueEventType"}
+    assert found == {
+        "deploymentEventType",
+        "instanceEventType",
+        "pipelineEventType",
+        "projectEventType",
+        "queueEventType",
+    }

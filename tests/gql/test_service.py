@@ -13,6 +13,11 @@ WHOLE: Data = {
     "stopFirst": False,
     "retries": 2,
     "backoff": {"initialSeconds": 1.0, "factor": 2.0, "maxSeconds": 30.0, "jitter": 0.0},
+    "stopSignal": "INT",
+    "restart": "ON_FAILURE",
+    "restartBackoff": {"initialSeconds": 2.0, "factor": 4.0, "maxSeconds": 20.0, "jitter": 0.5},
+    "restartLimit": 3,
+    "restartWindowSeconds": 60.0,
     "allowFailure": False,
     "once": False,
     "container": {
@@ -36,6 +41,8 @@ WHOLE: Data = {
         "intervalSeconds": 0.5,
         "timeoutSeconds": 2.0,
         "startPeriodSeconds": 20.0,
+        "watchIntervalSeconds": 15.0,
+        "failureThreshold": 4,
         "http": {"path": "/health", "portIndex": 1},
         "also": [
             {"http": None, "tcp": {"portIndex": 0}, "command": None},

@@ -38,7 +38,7 @@ BEFORE = ServiceSpec(run="./api", build=("make",), ports=(80,), env=env(LEVEL="i
         ),
         (
             replace(BEFORE, health=Health(check=TcpCheck(port=0), start_period=1.0)),
-            "healthCheck: – → tcp on port 0, interval 1 s, timeout 5 s, start period 1 s",
+            "healthCheck: – → tcp on port 0, interval 1 s, timeout 5 s, start period 1 s,…",
         ),
         (
             replace(BEFORE, health=Health(check=TcpCheck(port=0), also=(CommandCheck(command="true"),))),
@@ -46,7 +46,7 @@ BEFORE = ServiceSpec(run="./api", build=("make",), ports=(80,), env=env(LEVEL="i
         ),
         (
             replace(BEFORE, health=Health(check=CommandCheck(command="true"), timeout=1.0)),
-            "healthCheck: – → command true, interval 1 s, timeout 1 s, start period 60 s",
+            "healthCheck: – → command true, interval 1 s, timeout 1 s, start period 60 s,…",
         ),
     ],
 )

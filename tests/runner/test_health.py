@@ -13,7 +13,7 @@ import pytest
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.targets.contract import StepFailed
 from runner.targets.health import find_problem, wait_until_healthy
-from runner.targets.process.instance import ProcessInstance
+from runner.targets.process.probe import ProcessInstance
 from tests.runner.target import until
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from domain.spec import CommandCheck, Health, TcpCheck, Variable
 from runner.targets.contract import StepFailed, StepRequest
-from runner.targets.process import attempt, table
+from runner.targets.process import attempt, file, table
 from runner.targets.process import executor as executors
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
@@ -477,7 +477,7 @@ async def test_a_log_that_was_deleted_during_a_job_does_no_harm(executor: Proces
 async def test_the_log_of_a_service_is_rotated(
     executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "MAX_LOG", 10_000)
+    monkeypatch.setattr(file, "MAX_LOG", 10_000)
     monkeypatch.setattr(executors, "ROTATION", 0.01)
     printing = "echo $$ > pid; n=0; while :; do n=$((n + 1)); echo line $n; sleep 0.001; done"
     request = deploy(printing, directory=str(tmp_path), health=BEGUN)

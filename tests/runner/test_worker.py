@@ -23,6 +23,7 @@ from runner import jobs, worker
 from runner.connector import Connector, Manager
 from runner.jobs import Jobs
 from runner.machine import machine
+from runner.roster import SharedRoster
 from runner.targets.contract import StepOutput, StepRequest
 from runner.worker import WorkerEngine
 from store import ids
@@ -826,3 +827,22 @@ def test_a_file_without_a_machines_number_is_refused_with_what_it_means(tmp_path
         LogUnavailable, match=r"machine holds no machine id\. Restore it; if you remove it, this becomes another"
     ):
         machine(tmp_path)
+
+
+async def test_the_output_of_an_environment_is_on_the_machine_that_it_is_bound_to(database: str) -> None:
+    """A server without that machine names it; one on it, and one that knows of no machine, reads its own files."""
+    await migrate(database)
+    await jobs.prepare(database)
+    here, environment, unbound = UUID(int=1), EnvironmentId(ids.new()), EnvironmentId(ids.new())
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("INSERT INTO machines VALUES ($1, 'worker-2', now())", here)
+        await connection.execute("INSERT INTO homes VALUES ($1, $2)", environment, here)
+    finally:
+        await connection.close()
+    found = {}
+    for machine_ in (here, UUID(int=2), None):
+        roster = SharedRoster(database, machine_)
+        found[machine_] = [await roster.elsewhere(each) for each in (environment, unbound)]
+        await roster.close()
+    assert found == {here: [None, None], UUID(int=2): ["worker-2", None], None: ["worker-2", None]}

@@ -231,7 +231,7 @@ def test_a_deployment_goes_on_when_it_is_started_again_after_ctrl_c(data: Path) 
         assert "running steps continue, and the next start resumes them" in said
         found = re.search(r"1 of this server's services and steps keep running: api \(process group (\d+)\)", said)
         assert found, said
-        assert f"To stop them now: kill -- -{found[1]}" in said
+        assert f"To stop them until the next start: kill -- -{found[1]}" in said
         assert os.getpgid(int(found[1])) == int(found[1])
         server.stop()
         server.start()

@@ -71,14 +71,19 @@ export const SERVICE = graphql(`
         env { name value }
         ports
         healthCheck {
-          intervalSeconds timeoutSeconds startPeriodSeconds
+          intervalSeconds timeoutSeconds startPeriodSeconds watchIntervalSeconds failureThreshold
           http { path portIndex } tcp { portIndex } command
           also { http { path portIndex } tcp { portIndex } command }
         }
         buildTimeoutSeconds
         deployTimeoutSeconds
         stopGraceSeconds
+        stopSignal
         stopFirst
+        restart
+        restartBackoff { initialSeconds factor maxSeconds jitter }
+        restartLimit
+        restartWindowSeconds
         retries
         backoff { initialSeconds factor maxSeconds jitter }
         allowFailure

@@ -8,7 +8,7 @@ import { Failed } from "../parts/states";
 import { TYPES } from "./card";
 import { ContainerFields } from "./container";
 import { SERVICE } from "./documents";
-import { CheckFields, FailureFields, Seconds, SourceFields, Variables } from "./spec-fields";
+import { CheckFields, FailureFields, RestartFields, Seconds, SourceFields, Variables } from "./spec-fields";
 import { checkOf, read, sourceOf, type Check, type Source, type Spec, type SpecInput } from "./spec";
 import type { Service, Stage } from "./state";
 
@@ -176,10 +176,21 @@ function useSpecForm(spec: Spec | null): { fields: ReactNode; read: (form: FormD
           <Seconds name="build-timeout" label="Longest build" value={spec?.buildTimeoutSeconds ?? 1_800} />
           <Seconds name="deploy-timeout" label="Longest deploy" value={spec?.deployTimeoutSeconds ?? 600} />
         </div>
-        <Seconds name="stop-grace" label="Time to stop" value={spec?.stopGraceSeconds ?? 10} />
+        <div className="pair">
+          <Seconds name="stop-grace" label="Time to stop" value={spec?.stopGraceSeconds ?? 10} />
+          <label>
+            Signal to stop
+            <select name="stop-signal" defaultValue={spec?.stopSignal ?? "TERM"}>
+              {["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH"].map((signal) => (
+                <option key={signal}>{signal}</option>
+              ))}
+            </select>
+          </label>
+        </div>
         <Choice name="stop-first" label="The old instance stops before the new one starts" isChosen={spec?.stopFirst} />
         <Choice name="once" label="A job runs once for each revision" isChosen={spec?.once} />
       </details>
+      <RestartFields spec={spec} />
       <FailureFields spec={spec} />
     </>
   );

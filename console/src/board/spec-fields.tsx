@@ -130,6 +130,13 @@ export function CheckFields({ check, spec }: { check: Check; spec: Spec | null }
         <Seconds name="timeout" label="Longest check" value={health?.timeoutSeconds ?? 5} />
       </div>
       <Seconds name="start-period" label="Time to become healthy" value={health?.startPeriodSeconds ?? 60} />
+      <div className="pair">
+        <Seconds name="watch" label="Then checked each" value={health?.watchIntervalSeconds ?? 30} />
+        <label>
+          Unhealthy after so many failures
+          <input name="failures" type="number" min={1} max={100} required defaultValue={health?.failureThreshold ?? 3} />
+        </label>
+      </div>
     </>
   );
 }
@@ -162,8 +169,48 @@ function FurtherChecks({ spec }: { spec: Spec | null }) {
   );
 }
 
+function BackoffFields({ of, backoff }: { of: string; backoff: Spec["backoff"] | undefined }) {
+  return (
+    <div className="pair">
+      <Seconds name={`${of}initial`} label="First wait" value={backoff?.initialSeconds ?? 1} />
+      <Seconds name={`${of}max`} label="Longest wait" value={backoff?.maxSeconds ?? 30} />
+      <label>
+        Each wait is longer by the factor
+        <input name={`${of}factor`} type="number" min={1} max={10} step="any" defaultValue={backoff?.factor ?? 2} />
+      </label>
+      <label>
+        Part by chance, in %
+        <input name={`${of}jitter`} type="number" min={0} max={100} step="any" defaultValue={100 * (backoff?.jitter ?? 0)} />
+      </label>
+    </div>
+  );
+}
+
+export function RestartFields({ spec }: { spec: Spec | null }) {
+  return (
+    <details>
+      <summary>When its instance ends</summary>
+      <label>
+        Start it again
+        <select name="restart" defaultValue={spec?.restart ?? "ALWAYS"}>
+          <option value="ALWAYS">always</option>
+          <option value="ON_FAILURE">after a failure</option>
+          <option value="NO">never</option>
+        </select>
+      </label>
+      <BackoffFields of="restart-" backoff={spec?.restartBackoff} />
+      <div className="pair">
+        <label>
+          Given up after so many restarts
+          <input name="restart-limit" type="number" min={1} max={1000} required defaultValue={spec?.restartLimit ?? 10} />
+        </label>
+        <Seconds name="restart-window" label="Within" value={spec?.restartWindowSeconds ?? 600} />
+      </div>
+    </details>
+  );
+}
+
 export function FailureFields({ spec }: { spec: Spec | null }) {
-  const backoff = spec?.backoff;
   return (
     <details>
       <summary>When a step fails</summary>
@@ -171,18 +218,7 @@ export function FailureFields({ spec }: { spec: Spec | null }) {
         Retries
         <input name="retries" type="number" min={0} max={100} defaultValue={spec?.retries ?? 0} />
       </label>
-      <div className="pair">
-        <Seconds name="initial" label="First wait" value={backoff?.initialSeconds ?? 1} />
-        <Seconds name="max" label="Longest wait" value={backoff?.maxSeconds ?? 30} />
-        <label>
-          Each wait is longer by the factor
-          <input name="factor" type="number" min={1} max={10} step="any" defaultValue={backoff?.factor ?? 2} />
-        </label>
-        <label>
-          Part by chance, in %
-          <input name="jitter" type="number" min={0} max={100} step="any" defaultValue={100 * (backoff?.jitter ?? 0)} />
-        </label>
-      </div>
+      <BackoffFields of="" backoff={spec?.backoff} />
       <Choice
         name="allow-failure"
         label="It may fail: the deployment goes on as if it had succeeded"

@@ -46,7 +46,15 @@ export function read(form: FormData, source: Source, check: Check): SpecInput {
     intervalSeconds: number("interval"),
     timeoutSeconds: number("timeout"),
     startPeriodSeconds: number("start-period"),
+    watchIntervalSeconds: number("watch"),
+    failureThreshold: number("failures"),
   };
+  const backoff = (of: string) => ({
+    initialSeconds: number(`${of}initial`),
+    factor: number(`${of}factor`),
+    maxSeconds: number(`${of}max`),
+    jitter: number(`${of}jitter`) / 100,
+  });
   return {
     ...sources[source],
     ports: text("ports").split(/[\s,]+/).filter(Boolean).map(Number),
@@ -55,14 +63,14 @@ export function read(form: FormData, source: Source, check: Check): SpecInput {
     buildTimeoutSeconds: number("build-timeout"),
     deployTimeoutSeconds: number("deploy-timeout"),
     stopGraceSeconds: number("stop-grace"),
+    stopSignal: text("stop-signal") as Spec["stopSignal"],
     stopFirst: form.has("stop-first"),
+    restart: text("restart") as Spec["restart"],
+    restartBackoff: backoff("restart-"),
+    restartLimit: number("restart-limit"),
+    restartWindowSeconds: number("restart-window"),
     retries: number("retries"),
-    backoff: {
-      initialSeconds: number("initial"),
-      factor: number("factor"),
-      maxSeconds: number("max"),
-      jitter: number("jitter") / 100,
-    },
+    backoff: backoff(""),
     allowFailure: form.has("allow-failure"),
     once: form.has("once"),
     container: source === "command" ? null : readContainer(form),

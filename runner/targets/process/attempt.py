@@ -1,11 +1,14 @@
 """
 An attempt at a step as local processes, with its state in a folder.
 
-    record   the state of the attempt, in lines: name, began, grace, ports, pid, command, ended, failed, settled
+    record   the state of the attempt, in lines: name, began, grace, signal, ports, run, pid, command, ended, failed,
+             settled
     log      the output of its processes
-    log.1    the output before that, if there was more than `MAX_LOG`
+    log.1    the output before that, if there was more than `MAX_LOG` (see file.py)
 
-Of a service there are also `start` and `replaced`, see start.py.
+    stopped  marks an attempt whose processes were stopped on purpose: nothing starts them again
+
+Of a service there are also `start` and `replaced`, see start.py, and `instance`, see instance.py.
 
 The process that may run the attempt holds a lock on the record (flock). The server holds it while it starts the shim.
 From then on the shim holds it, because the open file is its standard input. The kernel releases the lock when its last
@@ -31,12 +34,13 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
 from msgspec import Struct
 
-from domain.spec import STOP_GRACE
+from domain.spec import STOP_GRACE, StopSignal
 from runner.targets.contract import StepFailed
 from runner.targets.process import table
 from runner.targets.process.account import Account
@@ -55,12 +59,6 @@ REAP_TIME = 2.0
 PORT_RELEASE = 1.0
 """Maximum time until the port of an ended process is free, in seconds: its last thread may end a little later."""
 
-PIECE = 1024 * 1024
-"""Size of a part of a log that is copied at once, in bytes."""
-
-MAX_LOG = 16 * 1024 * 1024
-"""Size of a log from which it is rotated, in bytes; as much of it stays in log.1, or twice as much of a fast one."""
-
 VERDICTS = frozenset({"failed", "settled"})
 """Keys of a record of which only the first one counts."""
 
@@ -71,14 +69,16 @@ OPEN_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 class AttemptRecord(Struct, frozen=True, kw_only=True):
     """The record of an attempt. *began* is in seconds of the monotonic clock, and *command* counts from 1.
 
-    *grace* is the time between the signals TERM and KILL, in seconds. An attempt that *is_settled* was found healthy
-    before it failed or was aborted, so it can't any more.
+    *grace* is the time between *signal* and KILL, in seconds. *run* counts the restarts of a service. An attempt that
+    *is_settled* was found healthy before it failed or was aborted, so it can't any more.
     """
 
     name: str = ""
     began: float = 0.0
     grace: float = STOP_GRACE
+    signal: StopSignal = StopSignal.TERM
     ports: tuple[int, ...] = ()
+    run: int = 0
     pid: int | None = None
     command: int = 1
     ended: int | None = None
@@ -103,6 +103,7 @@ class ProcessAttempt:
         self.folder = folder
         self.log = folder / "log"
         self._record = folder / "record"
+        self._stopped = folder / "stopped"
 
     @property
     def record(self) -> AttemptRecord:
@@ -118,7 +119,9 @@ class ProcessAttempt:
             name=written.get("name", ""),
             began=float(written.get("began", time.monotonic())),
             grace=float(written.get("grace", STOP_GRACE)),
+            signal=StopSignal(written.get("signal", StopSignal.TERM)),
             ports=tuple(int(port) for port in written.get("ports", "").split()),
+            run=int(written.get("run", 0)),
             pid=int(written["pid"]) if "pid" in written else None,
             command=int(written.get("command", 1)),
             ended=int(written["ended"]) if "ended" in written else None,
@@ -141,6 +144,16 @@ class ProcessAttempt:
     def is_begun(self) -> bool:
         return self.record.is_begun or self.is_running
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether its processes were stopped on purpose, or its folder is gone."""
+        return self._stopped.exists() or not self.folder.is_dir()
+
+    @property
+    def touched_at(self) -> datetime:
+        """The time of the last line in its record, by the wall clock."""
+        return datetime.fromtimestamp(self._record.stat().st_mtime, UTC)
+
     def is_alive_in(self, rows: Sequence[ProcessRow]) -> bool:
         """Return whether any of its processes is among *rows*, even one that the shim left behind."""
         return self.is_running or bool(self._own(rows))
@@ -154,10 +167,13 @@ class ProcessAttempt:
         *,
         name: str = "",
         grace: float = STOP_GRACE,
+        signal: StopSignal = StopSignal.TERM,
         account: Account | None = None,
+        run: int = 0,
     ) -> None:
         """Start *commands*, unless the attempt has begun already; raise `StepFailed` if that is impossible.
 
+        With a *run* they are started again, for the time with that number, unless they run or were stopped on purpose.
         They run as *account*, or as the server's user. The record stays the server's, since it is believed.
         """
         disk.make_folder(self.folder)
@@ -166,14 +182,16 @@ class ProcessAttempt:
                 fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            if self.record.is_begun:
+            if self.is_stopped if run else self.record.is_begun:
                 return
             record.truncate(0)
             state = {
                 "name": " ".join(name.split()),
                 "began": time.monotonic(),
                 "grace": grace,
+                "signal": signal,
                 "ports": " ".join(map(str, ports)),
+                **({"run": run, "settled": 1} if run else {}),
             }
             if account is not None:
                 os.fchown(log.fileno(), account.uid, account.gid)
@@ -228,14 +246,21 @@ class ProcessAttempt:
                     os.close(descriptor)
 
     async def end(self) -> None:
-        """Stop all its processes: signal TERM, and KILL after its grace. Wait until they and their ports are gone.
+        """Stop all its processes for good; see `halt`."""
+        if self.folder.is_dir():
+            self._stopped.touch(mode=0o600)
+        await self.halt()
+
+    async def halt(self) -> None:
+        """Stop all its processes: its signal, and KILL after its grace. Wait until they and their ports are gone.
 
         A killed process is gone when its id is: its parent, or for orphans the system, has reaped it. Until then a
         database takes the process of its lock file for alive. So the shim is not killed before it has reaped its child.
         """
         group = await self._pid()
         record, known, deadline = self.record, set[tuple[int, int]](), 0.0
-        for number, seconds in ((signal.SIGTERM, record.grace), (signal.SIGKILL, KILL_TIME)):
+        gentle = signal.Signals[f"SIG{record.signal}"]
+        for number, seconds in ((gentle, record.grace), (signal.SIGKILL, KILL_TIME)):
             deadline, pause, signalled = time.monotonic() + seconds, 0.005, set[tuple[int, int]]()
             while living := self._own(await table.tables.read(), known):
                 known.update(row.identity for row in living)
@@ -278,20 +303,6 @@ class ProcessAttempt:
         if not self.is_running and not any(row.group == group and row.stamp == stamp for row in rows):
             group = None
         return table.own(rows, self.folder, group, known)
-
-    def rotate(self) -> None:
-        """Move the end of a log that is larger than `MAX_LOG` to log.1, and what is printed meanwhile, up to as much.
-
-        Output of the moment of the truncation is lost.
-        """
-        with suppress(FileNotFoundError):
-            size = self.log.stat().st_size
-            if size > MAX_LOG:
-                with self.log.open("rb") as log, open(self.folder / "log.1", "wb", opener=disk.open_private) as old:
-                    log.seek(size - MAX_LOG)
-                    while old.tell() < 2 * MAX_LOG and (part := log.read(min(PIECE, MAX_LOG))):
-                        old.write(part)
-                os.truncate(self.log, 0)
 
 
 def _is_due(number: int, row: ProcessRow, living: Sequence[ProcessRow]) -> bool:

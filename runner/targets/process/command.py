@@ -15,7 +15,7 @@ from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.health import find_problem, wait_until_healthy
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt
-from runner.targets.process.instance import COMMAND, ProcessInstance
+from runner.targets.process.probe import COMMAND, ProcessInstance
 from runner.targets.process.table import STAMP
 
 STEADY_TIME = 1.0

@@ -11,8 +11,9 @@ beside the failed attempt.
 import asyncio
 import shutil
 import socket
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -31,13 +32,18 @@ from runner.targets.process import command
 from runner.targets.process import start as starts
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
+from runner.targets.process.file import LogKeeper
 from runner.targets.process.start import InstanceStart
+from runner.targets.process.supervisor import Supervisor
 from runner.targets.process.table import tables
 from runner.targets.process.tail import Tail
 from runner.targets.process.written import OutputFile
 
 ROTATION = 10.0
 """Time between two looks at the sizes of logs, in seconds."""
+
+FAST_ROTATION = 1.0
+"""Time between two looks at the sizes of logs that grow fast, in seconds."""
 
 
 class ProcessExecutor:
@@ -54,6 +60,8 @@ class ProcessExecutor:
     An environment has one deployment at a time. So the first attempt of a deployment at a service removes the ended
     attempts of earlier deployments: nothing will adopt them again.
 
+    From the moment when it is found healthy, an instance is watched by the `supervisor`.
+
     With an *account*, the processes run as that user, with its HOME, and the log of an attempt is its file.
     """
 
@@ -64,13 +72,15 @@ class ProcessExecutor:
         self._open_secrets = open_secrets
         self._root = data.resolve() / "processes"
         self._recent: deque[int] = deque(maxlen=1000)  # assigned ports, on which a service may not listen yet
+        self.supervisor = Supervisor(self._root, account, open_secrets)
         self._tailed: set[Path] = set()  # folders of attempts whose log is being copied
+        self._logs = LogKeeper(self._tailed)
 
     async def build(self, request: StepRequest, output: StepOutput) -> None:
         attempt = self._attempt(request)
         if not attempt.is_begun:
             await self._forget_earlier(request)
-            self._begin(attempt, request, request.spec.build)
+            starts.begin(attempt, request, request.spec.build, (), self._account)
         await self._run_to_end(request, attempt, output, request.spec.build_timeout)
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
@@ -122,12 +132,17 @@ class ProcessExecutor:
             old = replace(old, request=await self._with_secrets(old.request))
             mask = Mask(old.request.secrets)
             again = await self._again(request, old)
+        except StepFailed as failure:
+            return OldInstance(number=number, problem=mask.text(failure.reason))
+        try:
             healthy = command.wait_until_up(old.request, again, self._account)
             await first([healthy, again.wait()])
             if not again.is_running:
                 raise StepFailed(f"the process {command.outcome(again.record)} before it was healthy")
         except StepFailed as failure:
             return OldInstance(number=number, problem=mask.text(failure.reason))
+        finally:
+            self.supervisor.adopt(again)  # nothing else runs of the service, so it is not left alone
         return OldInstance(number=number, ports=again.record.ports)
 
     async def _with_secrets(self, request: StepRequest) -> StepRequest:
@@ -172,17 +187,14 @@ class ProcessExecutor:
         return found
 
     async def keep_logs_small(self) -> None:
-        """Rotate the logs of running services that no step copies any more, again and again."""
+        """Mark and rotate the logs of services that no step copies any more, again and again."""
         while True:
-            await asyncio.to_thread(self._rotate)
-            await asyncio.sleep(ROTATION)
-
-    def _rotate(self) -> None:
-        for environment in _folders(self._root):
-            for service in _folders(environment):
-                for attempt in _attempts(service):
-                    if attempt.folder not in self._tailed:
-                        attempt.rotate()
+            await asyncio.to_thread(lambda: self._logs.look(self._root.glob("*/*/*/log")))
+            next_ = time.monotonic() + ROTATION
+            while (left := next_ - time.monotonic()) > 0:
+                await asyncio.sleep(min(left, FAST_ROTATION))
+                if self._logs.fast:
+                    await asyncio.to_thread(lambda: self._logs.look(list(self._logs.fast)))
 
     @asynccontextmanager
     async def _watching(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:
@@ -214,7 +226,7 @@ class ProcessExecutor:
                 raise StepFailed(f"timeout after {seconds:g} s: {command.subject(request, record)} was stopped")
             if record.ended != 0:
                 raise StepFailed(f"{command.subject(request, record)} {command.outcome(record)}")
-            await attempt.end()  # stops background processes that it left
+            await attempt.halt()  # stops background processes that it left
 
     async def _wait_for_service(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
         """Wait until the service is healthy; raise `StepFailed` if it ends before or the time is up."""
@@ -228,6 +240,7 @@ class ProcessExecutor:
             attempt.settle()
             if reason := attempt.record.failed:
                 raise StepFailed(reason)
+        self.supervisor.adopt(attempt)
 
     async def _prepare(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
         """Begin the attempt, after its fixed ports are free; raise `StepFailed` if that is impossible."""
@@ -237,33 +250,14 @@ class ProcessExecutor:
         ports = tuple(port or self._free_port() for port in request.spec.ports)
         if request.type is ServiceType.JOB:
             output_file = OutputFile(attempt.folder, self._account)
-            self._begin(attempt, request, (request.spec.run,), ports, output_file.create())
+            starts.begin(attempt, request, (request.spec.run,), ports, self._account, output_file.create())
         else:
             self._begin_service(attempt, request, ports)
 
     def _begin_service(self, attempt: ProcessAttempt, request: StepRequest, ports: tuple[int, ...]) -> None:
         assert request.spec.run is not None
         starts.write(attempt.folder / starts.OWN, InstanceStart(request=request, ports=ports))
-        self._begin(attempt, request, (request.spec.run,), ports)
-
-    def _begin(
-        self,
-        attempt: ProcessAttempt,
-        request: StepRequest,
-        commands: Sequence[str],
-        ports: Sequence[int] = (),
-        own: Mapping[str, str] = {},
-    ) -> None:
-        visible, hidden = command.hidden(request, commands)
-        attempt.begin(
-            visible,
-            command.directory(request),
-            {**command.variables(request, ports, self._account), **own, **hidden},
-            ports,
-            name=request.name,
-            grace=request.spec.stop_grace,
-            account=self._account,
-        )
+        starts.begin(attempt, request, (request.spec.run,), ports, self._account)
 
     async def _remove(self, service: Path) -> None:
         """Stop the service, and delete its files and the empty folder of its environment."""

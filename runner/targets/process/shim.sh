@@ -6,7 +6,7 @@
 
 # A signal to the group ends the commands; this shell stays and records the end. (Commands would inherit ignored signals.)
 stopped=
-trap 'stopped=143' HUP INT TERM
+trap 'stopped=143' HUP INT TERM QUIT USR1 USR2 WINCH
 
 echo "pid $$" >&0 || exit
 

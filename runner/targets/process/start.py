@@ -1,6 +1,11 @@
-"""The start of an instance, stored in a file, so that the instance can be started again."""
+"""
+The start of an attempt.
+
+That of an instance is stored in a file, so that the instance can be started again.
+"""
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runner.targets.contract import StepRequest
+from runner.targets.process import command
+from runner.targets.process.account import Account
+from runner.targets.process.attempt import ProcessAttempt
 from store.sqlite import disk
 
 OWN = "start"
@@ -25,12 +33,38 @@ class InstanceStart(Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...]
 
 
-def write(file: Path, start: InstanceStart) -> None:
-    """Store *start* whole or not at all, for the owner only; the values of secrets are left out."""
+def begin(
+    attempt: ProcessAttempt,
+    request: StepRequest,
+    commands: Sequence[str],
+    ports: Sequence[int],
+    account: Account | None,
+    own: Mapping[str, str] = {},
+    run: int = 0,
+) -> None:
+    """Start *commands* of *request* with the variables in *own*, too; see `ProcessAttempt.begin`."""
+    visible, hidden = command.hidden(request, commands)
+    attempt.begin(
+        visible,
+        command.directory(request),
+        {**command.variables(request, ports, account), **own, **hidden},
+        ports,
+        name=request.name,
+        grace=request.spec.stop_grace,
+        signal=request.spec.stop_signal,
+        account=account,
+        run=run,
+    )
+
+
+def write(file: Path, content: Struct) -> None:
+    """Store *content* whole or not at all, for the owner only; the values of secrets are left out."""
+    if isinstance(content, InstanceStart):
+        content = replace(content, request=content.request.without_secrets())
     disk.make_folder(file.parent)
     part = file.with_name(f"{file.name}.part")
     with open(part, "wb", opener=disk.open_private) as written:
-        written.write(msgspec.json.encode(replace(start, request=start.request.without_secrets())))
+        written.write(msgspec.json.encode(content))
         written.flush()
         os.fsync(written.fileno())
     part.replace(file)

@@ -10,7 +10,7 @@ from typing import Any
 from runner.mask import Mask
 from runner.targets.contract import StepOutput
 from runner.targets.line import MAX_LINE, hidden_lines, last_state
-from runner.targets.process.attempt import MAX_LOG
+from runner.targets.process.file import MAX_LOG
 from store.attempt import MAX_BYTES
 
 MAX_READ = 4 * MAX_LINE

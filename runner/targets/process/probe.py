@@ -1,0 +1,60 @@
+"""A started service that runs as a process, for its health checks."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from runner.targets.process.account import Account
+
+COMMAND = "STAGELINE_COMMAND"
+"""Name of the variable that has a command with secrets."""
+
+HOSTS = ("127.0.0.1", "::1")
+"""Addresses that a check tries: a service may listen on either."""
+
+
+class ProcessInstance(Struct, frozen=True, kw_only=True):
+    """A started service: its ports, and the directory, variables and user of its check's command.
+
+    Nobody else may see a command that *has_secrets*.
+    """
+
+    ports: Sequence[int]
+    directory: Path
+    variables: Mapping[str, str]
+    account: Account | None = None
+    has_secrets: bool = False
+
+    @property
+    def is_proxied(self) -> bool:
+        return False
+
+    async def address(self, index: int) -> tuple[Sequence[str], int]:
+        return HOSTS, self.ports[index]
+
+    async def run(self, command: str) -> int:
+        null = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            f'eval "${COMMAND}"' if self.has_secrets else command,
+            stdin=null,
+            stdout=null,
+            stderr=null,
+            cwd=self.directory,
+            env={**self.variables, COMMAND: command} if self.has_secrets else self.variables,
+            start_new_session=True,
+            **({} if self.account is None else self.account.options),
+        )
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
