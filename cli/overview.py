@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from cli.colour import painted
-from cli.instance import NumberJson
+from cli.instance import EndpointJson, InstanceJson, NumberJson
 from cli.output import duration
 from cli.pipeline import ProjectRefJson
 from cli.run import MARKS, DeploymentSummaryJson, StepJson, WaitJson
@@ -18,32 +18,42 @@ COLUMNS = 80
 NAME = 22
 """Maximum width of a service's name, in cells."""
 
+LOCAL = "127.0.0.1"
+"""The host of services that run as processes, which is not shown."""
+
+FAULTS = {
+    "UNHEALTHY": "unhealthy",
+    "RESTARTING": "restarting",
+    "EXITED": "exited",
+    "GIVEN_UP": "given up",
+    "LOST": "lost",
+}
+"""The statuses of instances that are not well, in words."""
+
 REVISION = 12
 """Maximum width of a revision, in cells: the beginning of a Git commit is enough."""
 
 
-class StartedJson(NumberJson, rename="camel"):
-    """A deployment with the time of its start."""
+class StatusInstanceJson(InstanceJson, rename="camel"):
+    """The instance of a service, how it is and since when, and the addresses on which it listens."""
 
-    started_at: datetime | None
-
-
-class StatusInstanceJson(Struct, rename="camel"):
-    """The instance of a service, the deployment that started it, and the one that stopped it, if any."""
-
-    status: str
     since: datetime | None
-    deployment: StartedJson
-    stopped_by: NumberJson | None
-    revision: str | None
-    ports: list[int]
+    restarts: int
+    problem: str | None
+    endpoints: list[EndpointJson]
 
-    def state(self, now: datetime) -> str:
-        at = self.since if self.stopped_by is not None else self.deployment.started_at
-        age = f" ({duration((now - at).total_seconds())})" if at else ""
+    @property
+    def fault(self) -> str:
+        """The word for a status that is not well, or an empty text."""
+        return FAULTS.get(self.status or "", "")
+
+    def text(self, now: datetime) -> str:
+        """Return how it is, and for how long."""
+        age = f" ({duration((now - self.since).total_seconds())})" if self.since else ""
+        number = self.deployment.number
         if self.stopped_by is not None:
             return f"stopped since {self.stopped_by.number}{age}"
-        return f"{'may run' if self.status == 'LOST' else 'runs'} since {self.deployment.number}{age}"
+        return f"{self.fault}{age}, from {number}" if self.fault else f"runs since {number}{age}"
 
 
 class StatusStepJson(StepJson, rename="camel", kw_only=True):
@@ -86,6 +96,8 @@ class StatusServiceJson(Struct, rename="camel"):
         status = "SKIPPED" if self.is_skipped else self.last_step.step.status if self.last_step else ""
         if status in ("FAILED", "RUNNING", "CANCELLED", "SKIPPED"):
             return MARKS[status], {"FAILED": "red", "RUNNING": "cyan", "CANCELLED": "yellow"}.get(status)
+        if self.instance is not None and self.instance.fault:
+            return MARKS["FAILED"], "red"
         is_running = self.instance is not None and self.instance.status == "RUNNING"
         is_there = is_running or (self.type == "JOB" and status in ("SUCCEEDED", "UNCHANGED"))
         return (MARKS["SUCCEEDED"], "green") if is_there else (MARKS["QUEUED"], None)
@@ -93,7 +105,7 @@ class StatusServiceJson(Struct, rename="camel"):
     def state(self, now: datetime) -> str:
         """Return what runs of the service, or what it does."""
         if self.instance is not None:
-            return self.instance.state(now)
+            return self.instance.text(now)
         last = self.last_step
         if self.is_skipped:
             return "skipped"
@@ -115,6 +127,11 @@ class StatusServiceJson(Struct, rename="camel"):
             yield f"{last.phase.lower()} waits for attempt {last.step.attempt}: {last.step.failure_reason}", "yellow"
         elif last.step.status == "CANCELLED":
             yield f"{last.phase.lower()} cancelled in deployment {last.deployment.number}", "yellow"
+        if self.instance is not None and self.instance.problem:
+            yield self.instance.problem, "red"
+        if self.instance is not None and self.instance.restarts:
+            times = "once" if self.instance.restarts == 1 else f"{self.instance.restarts} times"
+            yield f"restarted {times} since its deployment", "yellow"
         if self.waits_for:
             yield f"waits: {self.waits_for.message}", None
 
@@ -228,14 +245,14 @@ class StatusJson(Struct, rename="camel"):
 
 
 def _ends(instance: StatusInstanceJson | None) -> Iterator[str]:
-    """Yield the revision of an instance, and the ports that it listens on."""
+    """Yield the revision of an instance, and the addresses on which it listens."""
     if instance is None:
         return
     if instance.revision:
         yield _clipped(instance.revision, REVISION)
-    if instance.ports:
-        more = f" +{len(instance.ports) - 1}" if len(instance.ports) > 1 else ""
-        yield f":{instance.ports[0]}{more}"
+    for endpoint in instance.endpoints[:1]:
+        more = f" +{len(instance.endpoints) - 1}" if len(instance.endpoints) > 1 else ""
+        yield f"{'' if endpoint.host == LOCAL else endpoint.host}:{endpoint.port}{more}"
 
 
 def _outcome(deployment: DeploymentSummaryJson, now: datetime) -> str:

@@ -34,7 +34,10 @@ query Status($environment: ID!, $atLeast: String) {
         id position name
         services {
           id name type isSkipped
-          instance { status since revision ports deployment { number startedAt } stoppedBy { number } }
+          instance {
+            status since restarts problem endpoints { host port } revision ports
+            deployment { number } stoppedBy { number }
+          }
           lastStep {
             phase deployment { number }
             step { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase retryAt }
@@ -75,8 +78,8 @@ def status(
 ) -> None:
     """Show an environment at a glance: its last deployment, what runs or waits now, and what runs of each service.
 
-    The exit code is 0 if all is well, and 4 if it is not: the last deployment or a service failed, a deployment waits
-    for a worker, or no worker runs.
+    The exit code is 0 if all is well, and 4 if it is not: the last deployment or a service failed, a service is
+    unhealthy or has ended, a deployment waits for a worker, or no worker runs.
     """
     with Client.known() as client:
         chosen = scope.find(client)
@@ -122,6 +125,9 @@ def _problems(status: StatusJson) -> Iterator[str]:
     for service in (each for stage in status.stages for each in stage.services):
         if service.failure:
             yield f"{service.name}: {service.failure}"
+        if service.instance is not None and service.instance.fault and not service.is_skipped:
+            why = f": {service.instance.problem}" if service.instance.problem else ""
+            yield f"{service.name} is {service.instance.fault}{why}"
     for deployment in status.queue:
         if deployment.waits_for is not None and deployment.is_stuck:
             yield f"deployment {deployment.number} waits: {deployment.waits_for.message}"

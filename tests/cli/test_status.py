@@ -88,6 +88,21 @@ def test_what_runs_and_what_waits_is_shown_with_the_reason(staging: Shell, tmp_p
     (tmp_path / "go").touch()
 
 
+def test_an_instance_that_ended_is_not_well(staging: Shell, tmp_path: Path) -> None:
+    run = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; exit 3"
+    staging.done("service", "add", "-n", "Web", "-t", "application", "--run", run, "--restart", "no", *PORT)
+    staging.done("environment", "deploy", "--watch")
+    found = staging.done("status", "--json").json["stages"][3]["services"][0]["instance"]
+    assert (found["status"], found["restarts"], len(found["endpoints"])) == ("RUNNING", 0, 1)
+    (tmp_path / "go").touch()
+    while (answer := staging("status")).code == 0:
+        pass
+    assert (answer.code, answer.lines[0].endswith(": not well")) == (4, True)
+    assert answer.lines[6].startswith("  ✗ Web  exited (")
+    assert answer.lines[6].split("  ")[-2].endswith("), from 1")
+    assert staging("status", "--json").json["problems"][0].startswith("Web is exited")
+
+
 def test_changes_are_shown_as_they_come_until_the_environment_is_deleted(staging: Shell) -> None:
     watching = staging.process("status", "-w")
     wait_for_line(watching, "never deployed")
