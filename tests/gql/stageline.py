@@ -6,7 +6,7 @@ A test names a root field and its arguments; the document that is sent asks for 
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -280,8 +280,7 @@ def document(operation: str, field: str, *arguments: str) -> str:
 def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     """Every field below *field*; of a link to a live object, or to a type that is *above* it, only id and name.
 
-    In each of many kinds of changes or nodes, the objects in a specification and the freezes of an environment are left
-    out: an operation has its limit.
+    The fields of an interface are asked for once and not again in each of its kinds, for an operation has its limit.
     """
     type_ = get_named_type(field.type)
     if isinstance(type_, GraphQLInterfaceType) and type_.name == "Event":
@@ -291,12 +290,13 @@ def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     if above and type_.name in LIVE and not is_list_type(get_nullable_type(field.type)):
         return "{ id name }"
     if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
-        kinds = schema._schema.get_possible_types(type_)
-        return (
-            "{ __typename "
-            + " ".join(f"... on {kind.name} {_fields(kind, above | {type_.name})}" for kind in kinds)
-            + " }"
-        )
+        shared = type_.fields if isinstance(type_, GraphQLInterfaceType) else {}
+        parts = {
+            kind.name: _fields(kind, above | {type_.name}, shared) for kind in schema._schema.get_possible_types(type_)
+        }
+        if isinstance(type_, GraphQLInterfaceType):
+            parts[type_.name] = _fields(type_, above)
+        return "{ __typename " + " ".join(f"... on {kind} {asked}" for kind, asked in parts.items() if asked) + " }"
     return _fields(type_, above) if isinstance(type_, GraphQLObjectType) else ""
 
 
@@ -311,11 +311,16 @@ def _is_edge(field: GraphQLField) -> bool:
     return definition is not None and load_of(definition) is not None
 
 
-def _fields(type_: GraphQLObjectType | GraphQLInterfaceType, above: frozenset[str]) -> str:
+def _fields(
+    type_: GraphQLObjectType | GraphQLInterfaceType, above: frozenset[str], without: Container[str] = ()
+) -> str:
+    """The selection of the fields of *type_* that are not among *without*; empty if there are none."""
     if type_.name in above:
         return "{ id }"
-    deep = {"healthCheck", "backoff", "restartBackoff", "freezes"}
-    left_out = ASKED_ALONE | deep if above & {"Change", "Node"} else ASKED_ALONE
-    asked = {name: field for name, field in type_.fields.items() if name not in left_out and not _leads_on(field)}
     below = above | {type_.name}
-    return "{ " + " ".join(f"{name} {selection(field, below)}" for name, field in asked.items()) + " }"
+    asked = [
+        f"{name} {selection(field, below)}"
+        for name, field in type_.fields.items()
+        if name not in ASKED_ALONE and name not in without and not _leads_on(field)
+    ]
+    return "{ " + " ".join(asked) + " }" if asked else ""
