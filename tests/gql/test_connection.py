@@ -52,7 +52,7 @@ class Lists:
         match field:
             case "projects" | "actors" | "tokens" | "history":
                 return {}
-            case "environments" | "services":
+            case "environments" | "services" | "projectChanges":
                 return {"project": self.environment.project}
             case "deploymentEvents" | "deploymentLogs":
                 return {"deployment": self.deployment}

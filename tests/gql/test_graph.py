@@ -100,6 +100,7 @@ query ($project: ID!, $environment: ID!, $deployment: ID!) {
   pipelineEvents(environment: $environment, first: 1) { pageInfo { endCursor } }
   deploymentLogs(deployment: $deployment, first: 1) { pageInfo { endCursor } }
   projects(first: 1) { pageInfo { endCursor } }
+  projectChanges(project: $project, first: 1) { pageInfo { endCursor } }
   environments(project: $project, first: 1) { pageInfo { endCursor } }
   services(project: $project, first: 1) { pageInfo { endCursor } }
   deployments(environment: $environment, first: 1) { pageInfo { endCursor } }
@@ -111,13 +112,13 @@ query ($project: ID!, $environment: ID!, $deployment: ID!) {
 """
 
 
-LOG = ("deploymentEvents", "pipelineEvents", "deploymentLogs")
+LOG = ("deploymentEvents", "pipelineEvents", "projectChanges", "deploymentLogs")
 """Lists whose cursors are places in the log or in the output."""
 
 
 def _arguments(environment: Environment, field: str) -> Data:
     match field:
-        case "environments" | "services":
+        case "environments" | "services" | "projectChanges":
             return {"project": environment.project}
         case "deployments" | "pipelineHistory" | "pipelineEvents":
             return {"environment": environment.id}
@@ -284,7 +285,7 @@ ABOUT = {
 }
 """Roots whose answer is about something."""
 
-NO_ID = {"logHead", "cursor", "viewer", "workers"}
+NO_ID = {"logHead", "cursor", "viewer", "workers", "server"}
 """Roots that are given nothing to find."""
 
 

@@ -120,6 +120,7 @@ def _of_postgres(patch: pytest.MonkeyPatch) -> list[str]:
 
 PAGES: dict[str, Callable[[World], Data]] = {
     "projects": lambda world: {},
+    "projectChanges": lambda world: {"project": world.one.project},
     "environments": lambda world: {"project": world.one.project},
     "deployments": lambda world: {"environment": world.one.id},
     "deploymentEvents": lambda world: {"deployment": world.runs[0]},
