@@ -10,25 +10,36 @@ from tests.gql.environment import Environment
 from tests.serving import ROOT
 
 GUIDE = (ROOT / "docs" / "pipeline.md").read_text()
+FILE, APPROVAL, WAIT, ENV = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
 
 
 def test_the_file_of_the_guide_is_applied_and_exported_as_it_stands(environment: Environment) -> None:
-    text, _ = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
-    environment.do("applyPipeline", document=text)
+    environment.do("applyPipeline", document=FILE)
     exported = environment.stageline.query("exportPipeline", environment=environment.id)
-    assert documents.read(exported) == documents.read(text)
-    assert exported == formats.write(documents.read(text))
-    specs = {each.name: each.spec for stage in documents.read(text).stages for each in stage.services}
+    assert documents.read(exported) == documents.read(FILE)
+    assert exported == formats.write(documents.read(FILE))
+    specs = {each.name: each.spec for stage in documents.read(FILE).stages for each in stage.services}
     assert specs["DB"].env == {"VERSION": "1.10"}
     assert specs["API"].env == {"LOG_LEVEL": "info", "UMASK": "0027", "START": "07:30"}
-    assert environment.stageline.query("documentDiff", environment=environment.id, document=text)["differences"] == []
+    assert environment.stageline.query("documentDiff", environment=environment.id, document=FILE)["differences"] == []
+
+
+def test_the_stage_of_the_guide_waits_for_all_that_the_guide_says(environment: Environment) -> None:
+    environment.do("applyPipeline", document=APPROVAL + WAIT)
+    assert environment.stageline.query("exportPipeline", environment=environment.id) == formats.write(
+        documents.read(APPROVAL + WAIT)
+    )
+    (stage,) = environment.pipeline["stages"]
+    policy = stage["policy"]
+    assert policy["approval"] == {"count": 2, "timeoutSeconds": 3600, "onTimeout": "REJECT", "selfApproval": False}
+    assert policy["waitSeconds"] == 300
+    assert policy["check"] == {"url": "https://status.example.org/ready", "intervalSeconds": 10, "timeoutSeconds": 600}
 
 
 def test_the_references_of_the_guide_are_taken(environment: Environment) -> None:
-    text, env = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
     environment.do("setEnvironmentVariables", variables=[{"name": "REGION", "value": "eu"}])
-    indented = "".join(f"      {line}\n" for line in env.splitlines())
-    environment.do("applyPipeline", document=re.sub(r"      env:\n        LOG_LEVEL: info\n", indented, text))
+    indented = "".join(f"      {line}\n" for line in ENV.splitlines())
+    environment.do("applyPipeline", document=re.sub(r"      env:\n        LOG_LEVEL: info\n", indented, FILE))
     for reference in re.findall(r"`((?:services|variables|environment|project|deployment)[^`]*)`", GUIDE):
         assert list(references(f"${{{{ {reference} }}}}")), reference
 
