@@ -290,10 +290,9 @@ def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     if above and type_.name in LIVE and not is_list_type(get_nullable_type(field.type)):
         return "{ id name }"
     if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
+        below = above | {type_.name}
         shared = type_.fields if isinstance(type_, GraphQLInterfaceType) else {}
-        parts = {
-            kind.name: _fields(kind, above | {type_.name}, shared) for kind in schema._schema.get_possible_types(type_)
-        }
+        parts = {kind.name: _fields(kind, below, shared) for kind in schema._schema.get_possible_types(type_)}
         if isinstance(type_, GraphQLInterfaceType):
             parts[type_.name] = _fields(type_, above)
         return "{ __typename " + " ".join(f"... on {kind} {asked}" for kind, asked in parts.items() if asked) + " }"
