@@ -276,8 +276,10 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
     ):
         assert f"| {line}" in guide
     weights = {**cost.INTROSPECTION, **COSTS.weights}
+    explanation = weights.pop("explanation")
     assert set(weights) == set(re.findall(r"`(\w+)`", re.findall(r"each of these fields costs 500: ([^.]*)", guide)[0]))
     assert set(weights.values()) == {500}
+    assert f"The explanation of a deployment costs {explanation}." in guide
     assert (cost.CHARACTERS, cost.MUTATION, COSTS.items) == (200, 100, {"environments": 50})
     (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
     (exemplary,) = cost.costs(CORE, parse(example), COSTS).values()
