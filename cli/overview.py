@@ -30,6 +30,17 @@ FAULTS = {
 }
 """The statuses of instances that are not well, in words."""
 
+JOBS = {
+    "QUEUED": "waits in",
+    "RUNNING": "runs in",
+    "SUCCEEDED": "done in",
+    "UNCHANGED": "done in",
+    "FAILED": "failed in",
+    "CANCELLED": "cancelled in",
+    "SKIPPED": "left out of",
+}
+"""What a job does in a deployment, in words before its number."""
+
 REVISION = 12
 """Maximum width of a revision, in cells: the beginning of a Git commit is enough."""
 
@@ -94,24 +105,27 @@ class StatusServiceJson(Struct, rename="camel"):
     def mark(self) -> tuple[str, str | None]:
         """The sign in front of the name, and its colour."""
         status = "SKIPPED" if self.is_skipped else self.last_step.step.status if self.last_step else ""
-        if status in ("FAILED", "RUNNING", "CANCELLED", "SKIPPED"):
-            return MARKS[status], {"FAILED": "red", "RUNNING": "cyan", "CANCELLED": "yellow"}.get(status)
+        if self.is_skipped or status in ("FAILED", "RUNNING"):
+            return MARKS[status], {"FAILED": "red", "RUNNING": "cyan"}.get(status)
         if self.instance is not None and self.instance.fault:
             return MARKS["FAILED"], "red"
+        if status == "CANCELLED" or (status == "SKIPPED" and self.instance is None):
+            return MARKS[status], "yellow" if status == "CANCELLED" else None
         is_running = self.instance is not None and self.instance.status == "RUNNING"
         is_there = is_running or (self.type == "JOB" and status in ("SUCCEEDED", "UNCHANGED"))
         return (MARKS["SUCCEEDED"], "green") if is_there else (MARKS["QUEUED"], None)
 
-    def state(self, now: datetime) -> str:
-        """Return what runs of the service, or what it does."""
+    def state(self, now: datetime, newest: int | None) -> str:
+        """Return what runs of the service, or what it does. *newest* is the number of the newest deployment, if any."""
         if self.instance is not None:
             return self.instance.text(now)
-        last = self.last_step
         if self.is_skipped:
             return "skipped"
-        if self.type == "JOB" and last and last.step.status in ("SUCCEEDED", "UNCHANGED"):
-            return f"done in {last.deployment.number}"
-        return "did not run" if self.type == "JOB" else "does not run"
+        if self.type != "JOB":
+            return "does not run"
+        if self.last_step is None:
+            return "did not run" if newest is None else f"not in {newest}"
+        return f"{JOBS[self.last_step.step.status]} {self.last_step.deployment.number}"
 
     def notes(self, now: datetime) -> Iterator[tuple[str, str | None]]:
         """Yield what a person should know beside, with colours."""
@@ -229,7 +243,9 @@ class StatusJson(Struct, rename="camel"):
         services = [each for stage in self.stages for each in stage.services]
         names = {each.id: _clipped(each.name, NAME) for each in services}
         size = max(map(width, names.values()), default=0)
-        states = {each.id: each.state(now) for each in services}
+        carried_out = self.queue[0] if self.queue else self.last_deployment
+        newest = carried_out.number if carried_out else None
+        states = {each.id: each.state(now, newest) for each in services}
         wide = max(map(len, states.values()), default=0)
         for stage in self.stages:
             yield _line(f'{stage.position} "{stage.name}"')

@@ -50,13 +50,27 @@ def test_the_exit_code_says_that_not_all_is_well(staging: Shell) -> None:
     answer = staging("status")
     assert (answer.code, answer.err) == (4, "")
     assert answer.lines[0].endswith(": not well")
-    assert "  ✗ Migrate  did not run" in answer.lines
+    assert "  ✗ Migrate  failed in 1" in answer.lines
     assert "      deploy failed in deployment 1: the job ended with exit code 7" in answer.lines
     found = staging("status", "--json")
     assert (found.code, found.json["isWell"], len(found.json["problems"])) == (4, False, 2)
     staging.done("service", "edit", "-n", "Migrate", "--run", "true")
     staging.done("environment", "deploy", "--watch")
     staging.done("status")
+
+
+def test_what_a_start_or_a_stop_leaves_out_is_shown_as_it_is(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "true")
+    staging.done("service", "add", "-n", "Web", "-t", "application", "--run", "exec sleep 60", *PORT)
+    staging.done("service", "add", "-n", "Worker", "-t", "application", "--run", "exec sleep 60", *PORT)
+    staging.done("environment", "deploy", "--watch")
+    staging.done("stop", "--service", "Worker", "--watch")
+    staging.done("start", "--watch")
+    lines = staging.done("status").lines
+    assert "  ✓ Web      runs since 1 (" in [line[:27] for line in lines]
+    assert "  - Migrate  left out of 3" in lines
+    staging.done("restart", "--service", "Web", "--watch")
+    assert "  · Migrate  not in 4" in staging.done("status").lines
 
 
 def test_lines_fit_eighty_columns(staging: Shell) -> None:
