@@ -104,7 +104,7 @@ def test_a_person_is_asked_before_an_environment_is_deleted(staging: Shell, proj
     assert "Delete environment" not in terminal.seen
 
 
-def test_help_offers_no_target_and_no_source_that_no_server_has(shell: Shell) -> None:
+def test_help_offers_no_target_that_no_server_has(shell: Shell) -> None:
     for words in (
         ("environment", "create"),
         ("environment", "edit"),
@@ -113,9 +113,8 @@ def test_help_offers_no_target_and_no_source_that_no_server_has(shell: Shell) ->
         ("service", "edit"),
     ):
         text = shell.done(*words, "--help").out.lower()
-        for word in ("docker", "kubernetes", "--image", "--context"):
-            assert word not in text, (words, word)
-    assert "PROCESS" in shell.done("environment", "create", "--help").out
+        assert "kubernetes" not in text, words
+    assert "process|docker" in shell.done("environment", "create", "--help").out
     guides = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     for guide in guides:
-        assert not re.search(r"--target docker|--image|Docker engine|Kubernetes cluster", guide.read_text()), guide
+        assert not re.search(r"--target kubernetes|Kubernetes cluster", guide.read_text()), guide

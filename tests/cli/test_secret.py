@@ -91,7 +91,8 @@ def test_a_dry_run_sets_and_destroys_nothing(staging: Shell, give: Callable[...,
 def test_the_history_of_a_project_has_its_variables_and_secrets(staging: Shell, give: Callable[..., Answer]) -> None:
     staging.done("variable", "set", "--shared", "REGION=eu")
     give(VALUE, "secret", "set", "--shared", "NPM", "--reason", "for builds")
-    project = staging.done("project", "list", "--json").json["projects"][-1]["id"]
+    projects = staging.done("project", "list", "--json").json["projects"]
+    project = max(projects, key=lambda each: each["createdAt"])["id"]
     lines = staging.done("project", "history", "-n", project).lines
     assert "variable REGION: – → eu" in lines[-2]
     assert "secret NPM set" in lines[-1]

@@ -99,7 +99,15 @@ def deployment(name: str, **given: object) -> DeploymentJson:
         }
         for each in names
     ]
-    stage = {"id": "s", "position": 1, "name": name, "status": "SUCCEEDED", "startedAt": NOW, "finishedAt": NOW}
+    stage = {
+        "id": "s",
+        "position": 1,
+        "name": name,
+        "status": "SUCCEEDED",
+        "startedAt": NOW,
+        "finishedAt": NOW,
+        "gate": None,
+    }
     told = {
         "environment": {"id": "e", "name": name},
         "requestedBy": {"id": "admin", "name": given.pop("actorName", None)},
@@ -108,6 +116,7 @@ def deployment(name: str, **given: object) -> DeploymentJson:
         "startedAt": NOW,
         "finishedAt": NOW,
         "hasTimedOut": False,
+        "isHeld": False,
         "stages": [{**stage, "services": services}],
         **given,
     }
