@@ -14,10 +14,23 @@ from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.http.representation import MEDIA_TYPE
 from endpoint.identity import Identity
 from tests.gql.environment import Environment
-from tests.gql.stageline import Data, Stageline, document, served
+from tests.gql.stageline import Data, Stageline, served
 from tests.postgres import Server, created
 
-PIPELINE = document("query", "pipeline", "environment")
+PIPELINE = """
+query ($environment: ID!) {
+  pipeline(environment: $environment) {
+    id version cursor
+    environment { id name project { id name } concurrency policy { onFailure buildBarrier } createdAt updatedAt }
+    stages {
+      id position name description defaultForType policy { concurrency onFailure always }
+      services { id name type isSkipped stage { id name } spec { runCommand ports env { name value } } }
+    }
+  }
+}
+"""
+"""A document that is short enough to be compiled when it is sent for the first time."""
+
 VERSION = "query ($environment: ID!) { pipeline(environment: $environment) { version } }"
 
 
