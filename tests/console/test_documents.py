@@ -81,8 +81,9 @@ def test_the_form_of_a_service_has_every_field_of_a_specification() -> None:
         each for each in document(board / "documents.ts").definitions if isinstance(each, OperationDefinitionNode)
     ]
     (asked,) = (each for each in operations if each.name and each.name.value == "Service")
-    shown = "".join((board / name).read_text() for name in ("service-dialog.tsx", "spec-fields.tsx"))
-    read = (board / "spec.ts").read_text().partition("export function read(")[2]
+    shown = "".join((board / name).read_text() for name in ("service-dialog.tsx", "spec-fields.tsx", "container.tsx"))
+    readers = (("spec.ts", "export function read("), ("container.tsx", "export function readContainer("))
+    read = "".join((board / name).read_text().partition(begin)[2] for name, begin in readers)
     forgotten = {
         "the query": fields - selected(asked.selection_set),
         "the fields of the form": {each for each in fields if not re.search(rf"\.{each}\b", shown)},
