@@ -88,6 +88,44 @@ def _created(environment: Environment) -> str:
     return "Jobs"
 
 
+def _secret(environment: Environment) -> Data:
+    """A secret that is set in the environment."""
+    environment.do("setEnvironmentSecret", name="KEY", value="value of the key")
+    return {"environment": environment.id}
+
+
+def _shared_secret(environment: Environment) -> Data:
+    """A secret that is set in the project."""
+    environment.stageline.do("setProjectSecret", project=environment.project, name="KEY", value="value of the key")
+    return {"project": environment.project}
+
+
+def _running(environment: Environment) -> Data:
+    """A service that runs, while a deployment blocks its environment."""
+    environment.add("api", "APPLICATION", runCommand="exec sleep 60")
+    assert environment.end(environment.do("deploy"))["status"] == "SUCCEEDED"
+    environment.block()
+    return {"environment": environment.id}
+
+
+def _stopped(environment: Environment) -> Data:
+    """A service that was stopped, while a deployment blocks its environment."""
+    environment.add("api", "APPLICATION", runCommand="exec sleep 60")
+    for mutation in ("deploy", "stopServices"):
+        assert environment.end(environment.do(mutation))["status"] == "SUCCEEDED"
+    environment.block()
+    return {"environment": environment.id}
+
+
+def _last_in_queue(environment: Environment) -> str:
+    """The second of two deployments that wait."""
+    environment.do("editEnvironment", policy={"onRequest": "WAIT"})
+    environment.block()
+    environment.do("deploy")
+    deployment: str = environment.do("deploy")["id"]
+    return deployment
+
+
 def _empty(environment: Environment) -> str:
     name: str = environment.stageline.do("createProject", name=f"Empty {environment.number}")["name"]
     return name
@@ -114,6 +152,12 @@ CHANGES: dict[str, Asked] = {
     "deleteEnvironmentVariables": lambda e: {"environment": _variables(e)["environment"], "names": ["COLOUR"]},
     "setProjectVariables": lambda e: _shared_variables(e) | {"variables": [{"name": "COLOUR", "value": "blue"}]},
     "deleteProjectVariables": lambda e: {"project": _shared_variables(e)["project"], "names": ["COLOUR"]},
+    "setEnvironmentSecret": lambda e: _secret(e) | {"name": "KEY", "value": "another value"},
+    "deleteEnvironmentSecrets": lambda e: _secret(e) | {"names": ["KEY"]},
+    "rotateEnvironmentKey": _secret,
+    "setProjectSecret": lambda e: _shared_secret(e) | {"name": "KEY", "value": "another value"},
+    "deleteProjectSecrets": lambda e: _shared_secret(e) | {"names": ["KEY"]},
+    "rotateProjectKey": _shared_secret,
     "deleteEnvironment": lambda e: {"environment": e.id},
     "createStage": lambda e: {"environment": e.id, "name": "Checks", "to": {"before": DATABASE}},
     "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": "First", "policy": {"concurrency": 1}},
@@ -133,7 +177,12 @@ CHANGES: dict[str, Asked] = {
     "cloneEnvironment": lambda e: _added_to(e) | {"name": "Clone"},
     "redeploy": lambda e: {"environment": e.block()["environment"]["id"]},
     "deploy": lambda e: {"environment": e.block()["environment"]["id"]},
+    "restartServices": _running,
+    "startServices": _stopped,
+    "stopServices": _running,
+    "deleteInstances": _running,
     "cancelDeployment": lambda e: {"deployment": _waiting(e)},
+    "moveDeployment": lambda e: {"deployment": _last_in_queue(e), "position": 1},
     "holdDeployment": lambda e: {"deployment": _waiting(e)},
     "releaseDeployment": lambda e: {"deployment": _held(e)},
     "approveStage": lambda e: {"deployment": e.ask(count=2)["id"], "stage": APPLICATION},
@@ -164,6 +213,7 @@ SILENT: dict[str, Asked] = {
     "applyPipeline": lambda e: _added_to(e) | {"document": _document(e)},
     "applyPipelineToAll": lambda e: {"environments": [e.id, e.id], "document": _document(e, format="JSON", ids=True)},
     "cancelDeployment": lambda e: {"deployment": _cancelled(e)},
+    "moveDeployment": lambda e: {"deployment": _waiting(e), "position": 1},
     "holdDeployment": lambda e: {"deployment": _held(e)},
     "releaseDeployment": lambda e: {"deployment": _waiting(e)},
     "approveStage": lambda e: {"deployment": _approved(e), "stage": APPLICATION},
@@ -236,6 +286,7 @@ def test_only_what_has_a_version_is_expected_to_be_at_one() -> None:
     """A new thing has no version yet, a project and a token have none, and several environments have several."""
     without = {"issueToken", "revokeToken", "createProject", "createEnvironment", "applyPipelineToAll"}
     without |= {"renameProject", "deleteProject", "setProjectVariables", "deleteProjectVariables"}
+    without |= {"setProjectSecret", "deleteProjectSecrets", "rotateProjectKey"}
     assert set(VERSIONED) == CHANGES.keys() - without
 
 
@@ -259,18 +310,21 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
     assert stageline.position > before
 
 
-# Reasons of what is no part of a pipeline are in exports of the log only.
-NOT_IN_HISTORY = {
-    name for name in CHANGES if name.endswith(("Project", "Profile", "Actor", "Token", "ProjectVariables"))
-}
+# Reasons of what is no part of a project are in exports of the log only.
+NOT_IN_HISTORY = {name for name in CHANGES if name.endswith(("Profile", "Actor", "Token"))}
 
 
 @pytest.mark.parametrize("mutation", sorted(CHANGES.keys() - NOT_IN_HISTORY))
 def test_a_reason_is_kept_with_the_change(environment: Environment, mutation: str) -> None:
-    stageline = environment.stageline
-    changed = stageline.do(mutation, **CHANGES[mutation](environment), reason="because …")
-    if changed["__typename"] == "Deployment":
+    stageline, arguments = environment.stageline, CHANGES[mutation](environment)
+    cursor = stageline.execute("{ cursor }")["cursor"]
+    changed = stageline.do(mutation, **arguments, reason="because …")
+    if mutation == "moveDeployment":  # its event is one of the queue
+        events = [next(stageline.follow("environmentEvents", environment=environment.id, after=cursor))]
+    elif changed["__typename"] == "Deployment":
         events = stageline.everything("deploymentEvents", deployment=changed["id"])
+    elif changed["__typename"] == "Project":
+        events = stageline.everything("projectChanges", project=changed["id"])
     else:
         (changed,) = changed.get("pipelines", [changed])
         events = stageline.everything("pipelineEvents", environment=changed["environment"]["id"])
