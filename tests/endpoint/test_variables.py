@@ -46,6 +46,18 @@ mutation ($names: [String!]!) {
   deleteEnvironmentVariables(environment: "x", names: $names) { ... on Refusal { code message } }
 }
 """
+NAMES = """
+mutation ($names: [ID!]!) {
+  CHANGE: $names) { ... on Refusal { code message } }
+}
+"""
+POLICY = """
+mutation ($policy: EnvironmentPolicyInput!) {
+  editEnvironment(environment: "x", policy: $policy) { ... on Refusal { code message } }
+}
+"""
+TOO_MANY_NAMES: dict[str, object] = {"names": ["X"] * 101}
+TOLD = "101 are given; at most 100"
 DIFF = 'query ($text: String!) { documentDiff(environment: "x", document: $text) { to { version } } }'
 LISTS: dict[str, tuple[str, dict[str, object], str]] = {
     "DeploymentFilter.statuses": (
@@ -71,6 +83,42 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
         "201 variables; at most 200 are allowed",
     ),
     "ServiceSpecInput.ports": (SERVICE, {"spec": {"ports": [0] * 21}}, "21 ports; at most 20 are allowed"),
+    "ContainerSpecInput.command": (
+        SERVICE,
+        {"spec": {"image": "redis", "container": {"command": ["x"] * 101}}},
+        "101 arguments; at most 100 are allowed",
+    ),
+    "ContainerSpecInput.buildArgs": (
+        SERVICE,
+        {"spec": {"buildContext": "/x", "container": {"buildArgs": [{"name": "X", "value": ""}] * 101}}},
+        "101 arguments; at most 100 are allowed",
+    ),
+    "ContainerSpecInput.publish": (
+        SERVICE,
+        {
+            "spec": {
+                "image": "redis",
+                "ports": [0] * 20,
+                "container": {"publish": [{"portIndex": n % 20, "hostPort": 80 + n} for n in range(21)]},
+            }
+        },
+        "port 0 (counted from 0) is published twice",
+    ),
+    "ContainerSpecInput.volumes": (
+        SERVICE,
+        {"spec": {"image": "redis", "container": {"volumes": [{"name": "x", "path": "/x"}] * 21}}},
+        "21 volumes; at most 20 are allowed",
+    ),
+    "HealthCheckInput.also": (
+        SERVICE.replace("JOB", "APPLICATION"),
+        {"spec": {"healthCheck": {"command": "true", "also": [{"command": "true"}] * 10}}},
+        "11 checks; at most 10 are allowed",
+    ),
+    "EnvironmentPolicyInput.freezes": (
+        POLICY,
+        {"policy": {"freezes": [{"cron": "0 18 * * FRI", "durationSeconds": 60}] * 11}},
+        "11 freezes; at most 10 are allowed",
+    ),
     "Mutation.setEnvironmentVariables.variables": (
         SET,
         {"variables": [{"name": "X", "value": ""}] * 101},
@@ -89,6 +137,30 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
         {"variables": ["X"] * 101},
         "101 are given; at most 100",
     ),
+    "Mutation.deleteEnvironmentSecrets.names": (
+        NAMES.replace("[ID!]!", "[String!]!").replace("CHANGE", 'deleteEnvironmentSecrets(environment: "x", names'),
+        TOO_MANY_NAMES,
+        TOLD,
+    ),
+    "Mutation.deleteProjectSecrets.names": (
+        NAMES.replace("[ID!]!", "[String!]!").replace("CHANGE", 'deleteProjectSecrets(project: "Shop", names'),
+        TOO_MANY_NAMES,
+        TOLD,
+    ),
+    "Mutation.cancelDeployment.services": (
+        NAMES.replace("CHANGE", 'cancelDeployment(deployment: "x", services'),
+        TOO_MANY_NAMES,
+        TOLD,
+    ),
+    **{
+        f"Mutation.{mutation}.{argument}": (
+            NAMES.replace("CHANGE", f'{mutation}(environment: "x", {argument}'),
+            TOO_MANY_NAMES,
+            TOLD,
+        )
+        for mutation in ("deploy", "redeploy", "restartServices", "startServices", "stopServices", "deleteInstances")
+        for argument in ("services", "stages")
+    },
     "Mutation.applyPipelineToAll.environments": (APPLY, {"environments": ["x"] * 101}, "101 are given; at most 100"),
 }
 """For each list argument: a request with one item too many, and its error message."""
@@ -153,7 +225,7 @@ def test_every_list_argument_has_a_limit(server: Stageline, name: str) -> None:
         message = error["message"]
     else:
         ((_, refused),) = answer["data"].items()
-        assert refused["code"] in ("INVALID_ARGUMENT", "INVALID_SPEC")
+        assert refused["code"] in ("INVALID_ARGUMENT", "INVALID_SPEC", "INVALID_POLICY")
         message = refused["message"]
     assert told in message
 
