@@ -202,7 +202,7 @@ def _spans(service: ServiceView, phase: Phase, step: StepView) -> tuple[Span, ..
 
 
 def _steps(service: ServiceView) -> tuple[tuple[Phase, StepView], tuple[Phase, StepView]]:
-    return (Phase.BUILD, service.build), (Phase.DEPLOY, service.deploy)
+    return (Phase.BUILD, service.build), (service.phase, service.deploy)
 
 
 def _start(step: StepView) -> datetime | None:

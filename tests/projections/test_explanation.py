@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from domain.deployment.effect import Effect
+from domain.deployment.queue import Action
 from domain.deployment.state import DeploymentStarted, DeploymentSucceeded, StageStarted, StageSucceeded
 from domain.deployment.step import (
     BuildSkipped,
@@ -15,6 +17,8 @@ from domain.deployment.step import (
     Phase,
     ServiceDeployed,
     ServiceDeployStarted,
+    ServiceStopped,
+    ServiceStopStarted,
     Status,
     StepRetried,
 )
@@ -73,6 +77,23 @@ def test_the_time_of_each_stage_step_and_attempt_is_explained() -> None:
         (2, Status.SUCCEEDED, 2.0, 3.0, None),
     ]
     assert steps["web", Phase.DEPLOY].waited == 1.0  # after its build
+
+
+def test_the_stop_of_a_service_is_not_explained_as_its_deploy() -> None:
+    running = planned(stage("Data", service("db")))
+    view = folded(
+        deployment.projection,
+        replace(running, action=Action.STOP, plan=replace(running.plan, effect=Effect.STOP)),
+        DeploymentStarted(),
+        StageStarted(stage=DATA),
+        ServiceStopStarted(service=DB, attempt=1),  # 4
+        ServiceStopped(service=DB, attempt=1),
+        StageSucceeded(stage=DATA),
+        DeploymentSucceeded(),
+    )
+    assert view is not None
+    (step,) = explain(view, [_view()]).steps
+    assert (step.phase, step.seconds, step.usual) == (Phase.STOP, 1.0, None)
 
 
 def test_the_critical_path_follows_the_attempts_that_ended_last() -> None:
