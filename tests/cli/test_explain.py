@@ -10,7 +10,7 @@ from tests.cli.shell import Shell
 
 def test_a_deployment_is_explained_and_compared(staging: Shell) -> None:
     flaky = "if [ -e tried ]; then rm tried; else touch tried; echo no; exit 7; fi"
-    more = ("--directory", str(staging.home), "--retries", "1", "--backoff-initial", "0.1")
+    more = ("--directory", str(staging.home), "--retries", "1", "--backoff-initial", "0.5")
     staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", flaky, *more)
     staging.done("service", "add", "-n", "Web", "-t", "application", "--run", "exec sleep 60", "--build", "true")
     assert staging("explain").code == 1
@@ -37,7 +37,7 @@ def test_a_deployment_is_explained_and_compared(staging: Shell) -> None:
     assert [each["attempt"] for each in path] == [1, 2, 1, 1]
     took, *waits = (each["waitSeconds"] for each in path)
     assert took >= 0
-    assert waits[0] >= 0.1  # the backoff
+    assert waits[0] > 0.25  # the backoff: it begins when the attempt fails, shortly before that is recorded
     assert staging.done("deployment", "explain", "2", "--json").json == found
     found["explanation"]["criticalPath"] = path * 6
     *_, last = convert(found, ExplainedDeploymentJson, strict=False).lines()
