@@ -516,16 +516,18 @@ async def test_a_worker_whose_database_does_not_let_it_hand_over_ends_all_the_sa
         assert (await world.over(id_)).status == Status.SUCCEEDED
 
 
+@pytest.fixture
+def brief_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that starts from now on gives up its sign of life before the database gives up the lock it waits for."""
+    monkeypatch.setattr(worker, "STATEMENT_TIMEOUT", 1.0)
+
+
+@pytest.mark.usefixtures("brief_statements")
 async def test_a_worker_whose_sign_of_life_is_not_taken_lets_go_of_what_it_drives_and_starts_over(
-    world: World,
-    driven: tuple[DeploymentId, Gate],
-    database: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    world: World, driven: tuple[DeploymentId, Gate], database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Though all else is answered."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(worker, "STATEMENT_TIMEOUT", 1.0)
     id_, gate = driven
     connection = await asyncpg.connect(database)
     async with connection.transaction():
