@@ -72,6 +72,8 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
             <span className="last">
               {progress.isStopped && progress.status === "SUCCEEDED" ? (
                 <Status status="SKIPPED" word="stopped" />
+              ) : progress.fault && !progress.step ? (
+                <Status status="FAILED" word={progress.fault} />
               ) : (
                 <Status status={progress.status} word={progress.step ?? undefined} />
               )}{" "}
@@ -84,6 +86,11 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
         {service.needs.length > 0 && (
           <span className="wait">
             Needs <bdi>{listed(service.needs.map(({ name }) => name))}</bdi>
+          </span>
+        )}
+        {progress?.instance && !progress.isStopped && (
+          <span className="wait" title={progress.instance}>
+            Instance: <bdi>{progress.instance}</bdi>
           </span>
         )}
         {progress?.wait && (

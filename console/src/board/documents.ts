@@ -39,10 +39,17 @@ export const PROGRESS = graphql(`
     deployments(environment: $environment, first: 1) {
       nodes {
         environment {
-          pipeline { stages { services { id instance { status } lastStep { phase step { status attempt } } waitsFor { message } } } }
+          pipeline { stages { services { id lastStep { phase step { status attempt } } waitsFor { message } } } }
         }
       }
     }
+  }
+`);
+
+/** What runs of each service now; sent again when an instance changes. */
+export const INSTANCES = graphql(`
+  subscription BoardInstances($environment: ID!) {
+    instances(environment: $environment) { id instance { status restarts problem lastExit { code signal } } }
   }
 `);
 
