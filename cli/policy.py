@@ -31,7 +31,10 @@ class FreezeJson(Struct, rename="camel"):
 
     @property
     def words(self) -> str:
-        return f"{self.cron}; {self.duration_seconds / 3600:g}h; {self.time_zone}; {self.action.lower()}"
+        unit, seconds = next(
+            ((unit, each) for unit, each in reversed(UNITS.items()) if self.duration_seconds % each == 0), ("s", 1)
+        )
+        return f"{self.cron}; {self.duration_seconds / seconds:.10g}{unit}; {self.time_zone}; {self.action.lower()}"
 
 
 def read_freeze(text: str) -> FreezeJson:

@@ -175,3 +175,33 @@ def test_a_stage_and_an_environment_have_policies(open_page: OpenPage, board: Pa
     policies = {stage["name"]: stage["policy"] for stage in found["pipeline"]["stages"]}
     assert policies[SECOND] == {"concurrency": 3, "onFailure": "CONTINUE", "always": True}
     assert policies[LAST] == {"concurrency": None, "onFailure": None, "always": False}
+
+
+@pytest.mark.parametrize(
+    ("duration", "shown"), [(61, "61s"), (1800, "30m"), (9000, "150m"), (216_000, "60h"), (172_800, "2d")]
+)
+def test_a_policy_keeps_its_freeze_whatever_else_is_changed(
+    board: Page, world: World, duration: int, shown: str
+) -> None:
+    freeze = f'{{cron: "0 18 * * FRI", durationSeconds: {duration}, timeZone: "Europe/Berlin", action: HOLD}}'
+    world.server.execute(
+        f'mutation {{ editEnvironment(environment: "{world.id}", policy: {{freezes: [{freeze}]}}) {{ __typename }} }}'
+    )
+    before = world.server.execute(POLICIES, id=world.id)["environment"]["policy"]
+    board.reload()
+    board.get_by_role("button", name="Policy …", exact=True).click()
+    expect(board.get_by_label("Freezes")).to_have_value(f"0 18 * * FRI; {shown}; Europe/Berlin; hold")
+    board.get_by_label("Services at once").fill("7")
+    board.get_by_role("button", name="Save").click()
+    expect(board.get_by_role("dialog")).to_have_count(0)
+    found = world.server.execute(POLICIES, id=world.id)["environment"]
+    assert (found["concurrency"], found["policy"]) == (7, before)
+
+
+@pytest.mark.parametrize("freeze", ["nonsense", "0 18 * * FRI; 2; UTC; hold", "0 18 * * FRI; 2h; UTC; hodl"])
+def test_a_freeze_that_cannot_be_read_is_refused_by_name(board: Page, world: World, freeze: str) -> None:
+    board.get_by_role("button", name="Policy …", exact=True).click()
+    board.get_by_label("Freezes").fill(freeze)
+    board.get_by_role("button", name="Save").click()
+    expect(board.get_by_role("alert")).to_contain_text(f'Invalid freeze "{freeze}"')
+    assert world.server.execute(POLICIES, id=world.id)["environment"]["policy"]["freezes"] == []

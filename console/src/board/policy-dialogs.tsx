@@ -144,18 +144,23 @@ function checkOf(form: FormData): StagePolicy["check"] {
   };
 }
 
+/** The units of a duration, in seconds, the largest first. */
+const UNITS: [string, number][] = [["d", 86_400], ["h", 3600], ["m", 60], ["s", 1]];
+
 /** A freeze as a line of the form: "0 18 * * FRI; 60h; Europe/Berlin; hold". */
 function line({ cron, durationSeconds, timeZone, action }: Freeze) {
-  return `${cron}; ${durationSeconds / 3600}h; ${timeZone}; ${action.toLowerCase()}`;
+  const [unit, seconds] = UNITS.find((each) => durationSeconds % each[1] === 0) ?? ["s", 1];
+  return `${cron}; ${durationSeconds / seconds}${unit}; ${timeZone}; ${action.toLowerCase()}`;
 }
 
-/** Return the freezes of the form; the server names what is wrong in one. */
-function freezesOf(text: string): Freeze[] {
-  return text.split("\n").filter((each) => each.trim()).map((each) => {
-    const [cron = "", hours = "", timeZone = "UTC", action = ""] = each.split(";").map((part) => part.trim());
-    const durationSeconds = 3600 * Number(hours.replace(/\s*h$/, "")) || 0;
-    return { cron, durationSeconds, timeZone, action: action.toLowerCase() === "hold" ? "HOLD" : "REFUSE" };
-  });
+/** Return the freeze of a line of the form, or null if it is none; the server checks its parts. */
+function freezeOf(text: string): Freeze | null {
+  const [cron = "", duration = "", timeZone = "UTC", action = "refuse", ...rest] = text.split(";").map((part) => part.trim());
+  const [, number, unit] = /^(\d+(?:\.\d+)?) ?([smhd])$/.exec(duration) ?? [];
+  const seconds = UNITS.find((each) => each[0] === unit)?.[1];
+  const isAction = /^(refuse|hold)$/i.test(action);
+  if (!number || !seconds || !isAction || rest.length > 0) return null;
+  return { cron, durationSeconds: Number(number) * seconds, timeZone, action: action.toUpperCase() as Freeze["action"] };
 }
 
 interface EnvironmentProps {
@@ -172,15 +177,21 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
       title="Policy of the environment"
       action="Save"
       close={close}
-      submit={(form) =>
-        save(Number(form.get("concurrency")), {
+      submit={async (form) => {
+        const freezes: Freeze[] = [];
+        for (const text of String(form.get("freezes")).split("\n").filter((each) => each.trim())) {
+          const freeze = freezeOf(text);
+          if (!freeze) return `Invalid freeze "${text.trim()}": one is "0 18 * * FRI; 60h; Europe/Berlin; hold".`;
+          freezes.push(freeze);
+        }
+        return save(Number(form.get("concurrency")), {
           onFailure: String(form.get("on-failure")) as EnvironmentPolicy["onFailure"],
           buildBarrier: form.has("barrier"),
-          freezes: freezesOf(String(form.get("freezes"))),
+          freezes,
           onRequest: String(form.get("on-request")) as EnvironmentPolicy["onRequest"],
           deploymentTimeoutSeconds: Number(form.get("timeout")) || null,
-        })
-      }
+        });
+      }}
     >
       <label>
         Services at once
@@ -213,7 +224,7 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         />
       </label>
       <label>
-        Freezes, one a line: cron; hours; time zone; refuse or hold
+        Freezes, one a line: cron; duration (s, m, h or d); time zone; refuse or hold
         <textarea
           name="freezes"
           rows={2}
