@@ -160,9 +160,9 @@ function Policy({ policy: { concurrency, onFailure, always, approval, waitSecond
     onFailure === "CONTINUE" && "goes on after a failure",
     onFailure === "ROLL_BACK" && "a failure rolls back",
     always && "always runs",
+    approval && (approval.count === 1 ? "needs an approval" : `needs ${approval.count} approvals`),
     waitSeconds !== null && `waits ${waitSeconds} s`,
     check && "waits for a check",
-    approval && (approval.count === 1 ? "needs an approval" : `needs ${approval.count} approvals`),
   ].filter(Boolean);
   if (parts.length === 0) return null;
   return <p className="description">{parts.join(", ")}</p>;
