@@ -264,6 +264,7 @@ def test_a_stage_is_approved_and_a_deployment_is_held_by_buttons(board: Page, wo
     board.get_by_role("button", name="Hold …").click()
     board.get_by_role("dialog").get_by_role("button", name="Hold", exact=True).click()
     expect(board.get_by_role("button", name="Release …")).to_be_visible()
+    expect(board.get_by_text("nothing new starts until it is released")).to_be_visible()
     board.get_by_role("button", name="Approve …").click()
     board.get_by_role("dialog").get_by_label("Reason (optional)").fill("tried it")
     board.get_by_role("dialog").get_by_role("button", name="Approve", exact=True).click()
@@ -271,6 +272,7 @@ def test_a_stage_is_approved_and_a_deployment_is_held_by_buttons(board: Page, wo
     status(board, "running")
     board.get_by_role("button", name="Release …").click()
     board.get_by_role("dialog").get_by_role("button", name="Release", exact=True).click()
+    expect(board.get_by_text("nothing new starts until it is released")).to_have_count(0)
     status(board, "succeeded")
 
 

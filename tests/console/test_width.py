@@ -3,12 +3,21 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.conftest import OpenPage, World
+from tests.console.conftest import CREATE_ENVIRONMENT, FIRST, OpenPage, World
+from tests.serving import Serving
 
 pytestmark = pytest.mark.long
 
 OVERFLOW = """() => [document.documentElement, document.querySelector("main")]
   .map((each) => each.scrollWidth - each.clientWidth)"""
+
+LACK = """(list) => {
+  const whole = document.body.appendChild(list.cloneNode(true));
+  const lack = whole.getBoundingClientRect().width - list.getBoundingClientRect().width;
+  whole.remove();
+  return lack;
+}"""
+"""How much wider a list would be with room for everything, in pixels."""
 
 
 @pytest.mark.parametrize("width", [360, 800, 1280, 2560])
@@ -62,3 +71,38 @@ def test_the_header_has_one_row(open_page: OpenPage, world: World, width: int) -
     assert box is not None
     assert box["height"] < 60
     expect(page.get_by_role("link", name="Variables")).to_be_in_viewport(ratio=0.95)
+
+
+def test_the_lists_of_the_header_show_whole_names_where_there_is_room(open_page: OpenPage, server: Serving) -> None:
+    server.execute('mutation { createProject(name: "Store") { __typename } }')
+    create = CREATE_ENVIRONMENT.replace('"Shop"', '"Store"')
+    made = server.execute(create, name="staging")["createEnvironment"]["pipeline"]["environment"]["id"]
+    page = open_page(f"/environments/{made}", viewport={"width": 1280, "height": 600})
+    for name in ("Project", "Environment"):
+        found = page.get_by_role("combobox", name=name)
+        expect(found).to_be_visible()
+        assert found.evaluate(LACK) < 1, name
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_deployment_that_waits_has_its_buttons_and_its_words_in_place(
+    open_page: OpenPage, world: World, width: int
+) -> None:
+    policy = "{approval: {count: 1}}"
+    world.server.execute(
+        f'mutation {{ editStage(environment: "{world.id}", stage: "{FIRST}", policy: {policy}) {{ __typename }} }}'
+    )
+    world.do("deploy")
+    page = open_page(f"/environments/{world.id}/deployments", viewport={"width": width, "height": 800})
+    page.get_by_role("link", name="#1").first.click()
+    waits = page.get_by_text("needs an approval")
+    expect(waits).to_be_visible()
+    assert (
+        waits.evaluate("(words) => words.getBoundingClientRect().x - words.closest('.lane').getBoundingClientRect().x")
+        > 8
+    )
+    for name in ("Approve …", "Reject …", "Hold …", "Cancel …"):
+        box = page.get_by_role("button", name=name).bounding_box()
+        assert box is not None
+        assert box["height"] < 40, f"{name} has one line"
+        assert box["x"] + box["width"] <= width

@@ -44,7 +44,7 @@ export function Stages({ deployment }: { deployment: Deployment }) {
 }
 
 function Facts({ deployment }: { deployment: Deployment }) {
-  const { action, environment, id, sourceNumber, requestedBy, requestedAt, pipelineVersion, reason, cancellation, cancelledBy } = deployment;
+  const { action, environment, id, sourceNumber, requestedBy, requestedAt, pipelineVersion, reason, isHeld, cancellation, cancelledBy, finishedAt } = deployment;
   return (
     <>
       <p className="soft">
@@ -61,6 +61,7 @@ function Facts({ deployment }: { deployment: Deployment }) {
           </>
         )}
       </p>
+      {isHeld && finishedAt === null && <p>It is held: running steps are finished, and nothing new starts until it is released.</p>}
       {cancellation && (
         <p className="soft">
           Cancelled by <bdi>{cancelledBy?.name ?? cancelledBy?.id ?? "somebody"}</bdi>:{" "}
