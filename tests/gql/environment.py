@@ -113,11 +113,16 @@ class Environment:
         return self.stageline.everything("deployments", environment=self.id)
 
     def close(self) -> None:
-        """Ends what runs."""
-        for edge in self.stageline.execute(OPEN, environment=self.id)["deployments"]["edges"]:
+        """Ends what runs: deployments and instances, whose ends would be events in the middle of other tests."""
+        deployments = self.stageline.execute(OPEN, environment=self.id)["deployments"]["edges"]
+        for edge in deployments:
             if edge["node"]["finishedAt"] is None:
                 self.stageline.mutate("cancelDeployment", deployment=edge["node"]["id"], force=True)
                 self.end(edge["node"])
+        if deployments:
+            deleted = self.stageline.mutate("deleteInstances", environment=self.id)
+            if deleted["__typename"] != "Refusal":
+                self.end(deleted)
 
 
 POLICY = {"concurrency": None, "onFailure": None, "always": False, "approval": None, "waitSeconds": None, "check": None}
