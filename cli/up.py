@@ -18,6 +18,7 @@ from cli.directory import ITEM
 from cli.environment import Revision, TargetOption
 from cli.errors import Failed, Interrupted, Misused
 from cli.output import Output, encoded, write
+from cli.policy import IgnoreFreeze
 from cli.scope import Scope, ScopedEnvironment
 from cli.text import plain
 
@@ -69,6 +70,7 @@ def up(
         str | None,
         typer.Option("--reason", metavar="TEXT", help="The reason; the history keeps it.", show_default=False),
     ] = None,
+    ignore_freeze: IgnoreFreeze = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     yes: Yes = False,
 ) -> None:
@@ -95,7 +97,13 @@ def up(
             confirm(f"Apply this to {where.environment} of {where.project}, and deploy it?", yes)
         try:
             id_, version = _applied(client, where, found, text, change)
-            variables = {"environment": id_, "revision": revision, "withDependencies": False, **change.variables}
+            variables = {
+                "environment": id_,
+                "revision": revision,
+                "ignoreFreeze": ignore_freeze,
+                "withDependencies": False,
+                **change.variables,
+            }
             variables["expectedVersion"] = version
             deployment = run.read(client.change(environment.DEPLOY, variables))
         except KeyboardInterrupt:

@@ -254,7 +254,7 @@ async def _repeat(write: Write, source: str, action: Action, ignore_freeze: bool
 def _ignores(write: Write, ignore_freeze: bool) -> bool:
     """Return whether a freeze is ignored; raises `InvalidArgument` if nobody says why."""
     if ignore_freeze and not write.reason:
-        raise InvalidArgument(argument="ignoreFreeze", why="a reason is required")
+        raise InvalidArgument(argument="ignoreFreeze", why="it needs a reason (--reason)")
     return ignore_freeze
 
 

@@ -47,6 +47,16 @@ def test_the_file_above_is_applied_deployed_and_watched(
     assert again.lines[-1].startswith("Deployment 2 of staging succeeded")
 
 
+def test_a_freeze_is_ignored_with_a_reason(staging: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    staging.done("environment", "edit", "--freeze", "* * * * *; 2h; Europe/Berlin")
+    refused = staging("up", "--yes")
+    assert (refused.code, "with --ignore-freeze" in refused.err) == (1, True)
+    unexplained = staging("up", "--yes", "--ignore-freeze")
+    assert (unexplained.code, "(--reason)" in unexplained.err) == (1, True)
+    staging.done("up", "--yes", "--ignore-freeze", "--reason", "a leak")
+
+
 def test_a_dry_run_changes_nothing_and_a_detached_one_watches_nothing(
     staging: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
