@@ -36,6 +36,9 @@ WORDS = {
 }
 """The reasons why a service is left out, in words."""
 
+REMEDIES = {Omission.STOPPED: "start what is stopped", Omission.NEVER_RAN: "deploy what does not run"}
+"""Advice for the one who wants to start or restart services that are left out, by the reason."""
+
 
 def omission_words(cause: Omission, number: int | None) -> str:
     """Return the reason why a service is left out, with the *number* of the deployment that brought it about."""
@@ -169,7 +172,10 @@ def _check(made: Plan, instances: Mapping[int, Instance], last_runs: Mapping[int
             if cause is not None
         ]
         more = [f"{len(found) - MAX_NAMED:,} more"] if len(found) > MAX_NAMED else []
-        raise NothingToDo(action=made.effect.lower(), why="; ".join(named + more) or "no services are chosen")
+        causes = {cause for _, cause in found}
+        remedies = [words for cause, words in REMEDIES.items() if cause in causes and made.effect.is_start]
+        why = "; ".join(named + more + remedies) or "no services are chosen"
+        raise NothingToDo(action=made.effect.lower(), why=why)
     started = {each.id.int for each, cause in found if cause is None and made.effect.is_start}
     for service in chosen:
         if service.id.int in started:

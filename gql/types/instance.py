@@ -113,8 +113,9 @@ class ServicePlan:
         description="What runs of the service now, as far as deployments know; null for a job."
     )
     changes: list[FieldChange] = strawberry.field(
-        description="The fields in which the planned specification differs from that of the instance. `env` has the"
-        " variables of the environment and its project, too."
+        description="The fields in which the planned specification differs from that of the instance; none if nothing"
+        " is deployed but only restarted, started, stopped or deleted. `env` has the variables of the environment and"
+        " its project, too."
     )
 
 
@@ -269,7 +270,7 @@ def _plan(
         reason=None if cause is None else actions.omission_words(cause, actions.since(cause, instance)),
         instance=None if run.service.type is ServiceType.JOB else _converted(instance, watched),
         changes=[]
-        if source is None or before is None
+        if source is None or before is None or effect is not Effect.DEPLOY
         else field_changes(_with_variables(source, before), _with_variables(state, run)),
     )
 

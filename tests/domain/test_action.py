@@ -243,7 +243,10 @@ def test_a_service_is_left_out_if_there_is_nothing_to_do(
     with pytest.raises(NothingToDo) as caught:
         planned(effect, selection=Selection(services=("api",)), instances=known)
     since = "" if number is None else ", since deployment 2"
-    assert str(caught.value) == (f"There is nothing to {effect.lower()}: 'api': {actions.WORDS[omission]}{since}.")
+    advice = f"; {actions.REMEDIES[omission]}" if effect.is_start and omission in actions.REMEDIES else ""
+    assert str(caught.value) == (
+        f"There is nothing to {effect.lower()}: 'api': {actions.WORDS[omission]}{since}{advice}."
+    )
 
 
 def test_a_refusal_names_ten_services_and_counts_the_others() -> None:

@@ -19,7 +19,10 @@ PLAN = """
 mutation ($environment: ID!, $services: [ID!]) {
   %s(environment: $environment, services: $services, dryRun: true) {
     ... on DeploymentPayload {
-      snapshot { number action stages { name services { name plan { action reason instance { status } } } } }
+      snapshot {
+        number action
+        stages { name services { name plan { action reason instance { status } changes { field } } } }
+      }
     }
     ... on Refusal { code message }
   }
@@ -50,6 +53,11 @@ def _plan(environment: Environment, mutation: str, *services: str) -> Data:
 def _actions(snapshot: Data) -> list[tuple[str, str, str | None]]:
     services = [each for stage in snapshot["stages"] for each in stage["services"]]
     return [(each["name"], each["plan"]["action"], each["plan"]["reason"]) for each in services]
+
+
+def _changes(answer: Data) -> list[str]:
+    services = [each for stage in answer["snapshot"]["stages"] for each in stage["services"]]
+    return [change["field"] for each in services for change in each["plan"]["changes"]]
 
 
 def _end(environment: Environment, mutation: str, **arguments: object) -> Data:
@@ -116,7 +124,10 @@ def test_services_are_stopped_started_restarted_and_deleted(environment: Environ
     assert (api["since"], api["ports"]) == (ended, [])
 
     refused = _plan(environment, "restartServices", "API")
-    assert refused["message"] == "There is nothing to restart: 'API': it is stopped, since deployment 2."
+    assert (
+        refused["message"]
+        == "There is nothing to restart: 'API': it is stopped, since deployment 2; start what is stopped."
+    )
     refused = _plan(environment, "startServices", "API")
     assert refused["message"] == (
         "Service 'API' refers to services['DB'].port in env DB, but 'DB' does not run: start or deploy 'DB', too."
@@ -133,11 +144,15 @@ def test_services_are_stopped_started_restarted_and_deleted(environment: Environ
     assert lines()[4:] == [f"{second_port} 5"]
     assert _status(environment, "API") == ("RUNNING", 5, None)
 
+    assert "runCommand" in _changes(_plan(environment, "deploy", "API"))
+    assert _changes(_plan(environment, "restartServices", "API")) == []  # it runs as before
     deleted = _end(environment, "deleteInstances", services=["API", "migrate"])
     assert [each["name"] for stage in deleted["stages"] for each in stage["services"]] == ["API", "migrate"]
     assert (_status(environment, "API"), _status(environment, "DB")) == (None, ("RUNNING", 3, None))
     refused = _plan(environment, "startServices", "API")
-    assert refused["message"] == "There is nothing to start: 'API': it has never run, or was deleted since."
+    assert refused["message"] == (
+        "There is nothing to start: 'API': it has never run, or was deleted since; deploy what does not run."
+    )
     assert environment.stageline.refusal("rollBackTo", deployment=deleted["id"]) == "NOTHING_TO_ROLL_BACK_TO"
 
 
