@@ -16,7 +16,7 @@ from cli.client import Client, Data, Document, document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
 from cli.errors import Failed, Misused
-from cli.output import Output, moment, say
+from cli.output import Output, moment, warn
 from cli.scope import Scope, find_project, named_environment
 from cli.text import plain, table
 from cli.variable import Shared
@@ -154,10 +154,15 @@ def set_(
 
     The next deployment uses it. Each setting is a new version, even with the same value.
     """
+    if "=" in name:
+        raise Misused(
+            "The value of a secret is no argument, since other users see arguments.",
+            hint=f"Give the name alone, and type the value: stageline secret set {name.partition('=')[0]}",
+        )
     value = _value(name)
-    if len(value) < MIN_MASKED:
-        say(f"The value has fewer than {MIN_MASKED} characters: it is not masked in the output of steps.")
     after = _change(SET_SHARED if shared else SET, scope, change, shared, name=name, value=value)
+    if len(value) < MIN_MASKED:
+        warn(f"the value has fewer than {MIN_MASKED} characters: it is not masked in the output of steps")
     output.answer(after, change.text(after, "Secret set successfully", f"{name} with a new value"))
 
 

@@ -69,11 +69,12 @@ def test_a_value_that_is_too_short_to_be_masked_is_set_with_a_warning(
 ) -> None:
     answer = give("abc", "secret", "set", "KEY")
     assert answer.code == 0
-    assert "The value has fewer than 4 characters: it is not masked in the output of steps." in answer.err
+    assert "Warning: the value has fewer than 4 characters: it is not masked in the output of steps" in answer.err
 
 
 def test_a_value_is_no_argument_and_must_be_a_text(staging: Shell, give: Callable[..., Answer]) -> None:
     assert staging("secret", "set", "KEY", VALUE).code == 2
+    assert "stageline secret set KEY\n" in staging("secret", "set", f"KEY={VALUE}").err
     answer = give(b"\xff\xfe", "secret", "set", "KEY")
     assert (answer.code, "The value on stdin is not UTF-8." in answer.err) == (2, True)
     answer = give("", "secret", "set", "KEY")
