@@ -224,6 +224,9 @@ class StatusJson(Struct, rename="camel"):
         lines = [f"{plain(name)}: {painted(verdict, 'green' if self.is_well else 'red')}"]
         if self.last_deployment is not None:
             lines.append(_line(f"deployment {self.last_deployment.number} {_outcome(self.last_deployment, now)}"))
+            if self.last_deployment.undone_number is not None:
+                undone = self.last_deployment.undone_number
+                lines.append(_line(f"  rollback after the failure of deployment {undone}", "yellow"))
             if self.last_deployment.failure:
                 lines.append(_line(f"  {self.last_deployment.failure}", "red"))
         lines += [

@@ -39,13 +39,13 @@ MARKS = {
 
 
 DOES = {
-    "REDEPLOY": "renews all",
-    "RESTART": "restarts",
-    "START": "starts",
-    "STOP": "stops",
-    "DELETE": "stops, and forgets the instances of,",
+    "REDEPLOY": "renews services, changed or not",
+    "RESTART": "restarts services",
+    "START": "starts services",
+    "STOP": "stops services",
+    "DELETE": "stops services, and forgets their instances",
 }
-"""What a deployment with an action does with services, in words."""
+"""What a deployment with an action does, in words."""
 
 
 class RefJson(Struct, rename="camel"):
@@ -396,7 +396,7 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
     if deployment.superseded_by_number is not None:
         yield f"  superseded by deployment {deployment.superseded_by_number}"
     if deployment.action in DOES:
-        yield f"  {DOES[deployment.action]} services"
+        yield f"  {DOES[deployment.action]}"
     if deployment.revision is not None:
         yield plain(f"  revision {deployment.revision}")
     yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")

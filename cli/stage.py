@@ -76,7 +76,7 @@ OnFailure = Annotated[
     typer.Option(
         "--on-failure",
         case_sensitive=False,
-        help="Reaction when a service fails: stop, continue, or as the environment does.",
+        help="Reaction when a service fails: stop, continue, roll back, or as the environment does.",
         show_default=False,
     ),
 ]

@@ -52,7 +52,9 @@ async def _service(context: Context, environment: str, service: str) -> tuple[En
         raise EnvironmentNotFound(environment=environment)
     found = view.pipeline.service(to_service(service))
     if found.type is ServiceType.JOB:
-        why = f"{found.name} is a JOB, which runs within a deployment; see deploymentLogs"
+        why = (
+            f"{found.name} is a JOB, which runs within a deployment: read `stageline deployment logs` (deploymentLogs)"
+        )
         raise InvalidArgument(argument="service", why=why)
     return own, found.id
 

@@ -75,7 +75,7 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             if plan.revision is not None:
                 text += f", revision {plan.revision}"
             if plan.renew:
-                text += ", to renew all services"
+                text += ", to renew services, changed or not"
             if plan.undoes is not None:
                 text += f": rollback after the failure of deployment {plan.undoes}"
             if plan.effect is not Effect.DEPLOY:
@@ -103,7 +103,7 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
         case StageWaitStarted() | StageWaitEnded() | StageCheckStarted() | StageCheckPassed() | StageCheckFailed():
             return _gate_words(deployment, event)
         case DeploymentHeld():
-            return EventWords("held: nothing new starts", EventSubject(wait_reason=WaitReason.HOLD))
+            return EventWords("held", EventSubject(wait_reason=WaitReason.HOLD))
         case DeploymentReleased():
             return EventWords("released", EventSubject(wait_reason=WaitReason.HOLD))
         case CancellationRequested(forced=True):

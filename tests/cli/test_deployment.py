@@ -92,7 +92,7 @@ def test_unchanged_services_are_left_and_the_plan_shows_what_differs(staging: Sh
 
     staging.done("environment", "redeploy", "--revision", "abc", "--watch")
     shown = staging.done("deployment", "show").lines
-    assert "  renews all services" in shown
+    assert "  renews services, changed or not" in shown
     assert not any("unchanged" in line for line in shown)
 
 

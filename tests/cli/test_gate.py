@@ -57,7 +57,7 @@ def test_a_deployment_is_held_and_released(staging: Shell) -> None:
     assert staging.done("deployment", "hold", "--reason", "slow").out == "Deployment 1 is held\n"
     assert staging.done("deployment", "hold", "1").out == "Nothing changed: it is already so\n"
     assert "  waits: it is held, until somebody releases it" in staging.done("deployment", "show").lines
-    assert staging.done("deployment", "events").lines[-1].endswith("held: nothing new starts by admin: slow")
+    assert staging.done("deployment", "events").lines[-1].endswith("held by admin: slow")
     assert staging.done("approve").code == 0
     assert staging.done("deployment", "show", "--json").json["stages"][1]["status"] == "QUEUED"
     assert staging.done("deployment", "release").out == "Deployment 1 goes on\n"

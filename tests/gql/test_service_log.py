@@ -40,7 +40,10 @@ def test_the_output_of_a_service_is_read_and_followed_until_it_is_removed(enviro
 def test_a_job_and_too_many_lines_are_refused(environment: Environment) -> None:
     environment.add("web", "JOB")
     answer = environment.stageline.ask(LINES, environment=environment.id, tail=9)
-    assert "web is a JOB, which runs within a deployment; see deploymentLogs" in answer["errors"][0]["message"]
+    assert (
+        "web is a JOB, which runs within a deployment: read `stageline deployment logs`"
+        in answer["errors"][0]["message"]
+    )
     environment.add("api", "APPLICATION")
     answer = environment.stageline.ask(LINES.replace("web", "api"), environment=environment.id, tail=1001)
     assert "1001 is not between 0 and 1,000" in answer["errors"][0]["message"]
