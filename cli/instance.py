@@ -49,6 +49,8 @@ class InstanceJson(Struct, rename="camel"):
         """What it does, since which deployment."""
         if self.stopped_by is not None:
             return f"stopped since deployment {self.stopped_by.number}"
+        if self.status in ("EXITED", "GIVEN_UP"):
+            return f"has ended, from deployment {self.deployment.number}"
         return f"{'may run' if self.status == 'LOST' else 'runs'} since deployment {self.deployment.number}"
 
 

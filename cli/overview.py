@@ -1,12 +1,13 @@
 """An environment at a glance: its JSON shape, and its lines for a terminal of 80 columns."""
 
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from cli.colour import painted
-from cli.instance import EndpointJson, InstanceJson, NumberJson
+from cli.instance import EndpointJson, ExitJson, InstanceJson, NumberJson
 from cli.output import duration
 from cli.pipeline import ProjectRefJson
 from cli.run import MARKS, DeploymentSummaryJson, StepJson, WaitJson
@@ -51,6 +52,7 @@ class StatusInstanceJson(InstanceJson, rename="camel"):
     since: datetime | None
     restarts: int
     problem: str | None
+    last_exit: ExitJson | None
     endpoints: list[EndpointJson]
 
     @property
@@ -143,6 +145,10 @@ class StatusServiceJson(Struct, rename="camel"):
             yield f"{last.phase.lower()} cancelled in deployment {last.deployment.number}", "yellow"
         if self.instance is not None and self.instance.problem:
             yield self.instance.problem, "red"
+        if self.instance is not None and self.instance.status in ("EXITED", "GIVEN_UP"):
+            if self.instance.last_exit is not None:
+                yield f"ended: {self.instance.last_exit}", "red"
+            yield f"start it again: stageline start --service {shlex.quote(self.name)}", None
         if self.instance is not None and self.instance.restarts:
             times = "once" if self.instance.restarts == 1 else f"{self.instance.restarts} times"
             yield f"restarted {times} since its deployment", "yellow"

@@ -35,7 +35,7 @@ query Status($environment: ID!, $atLeast: String) {
         services {
           id name type isSkipped
           instance {
-            status since restarts problem endpoints { host port } revision ports
+            status since restarts problem lastExit { code signal at } endpoints { host port } revision ports
             deployment { number } stoppedBy { number }
           }
           lastStep {

@@ -220,39 +220,51 @@ async def _plans(
     context: Context, planned: DeploymentState, environment: EnvironmentId
 ) -> dict[ServiceId, ServicePlan]:
     inherited = await _inherited(context, environment)
-    state = _expected(replace(planned, inherited=inherited))
-    brought = await _states(context, {each.deployment for each in inherited.values()})
     watched = await _watched(context, environment)
+    state = _expected(replace(planned, inherited=inherited), _ended(inherited, watched))
+    brought = await _states(context, {each.deployment for each in inherited.values()})
     runs = [run for stage in state.stages for run in stage.services]
     return {run.service.id: _plan(state, run, brought, watched) for run in runs}
 
 
-def _expected(state: DeploymentState) -> DeploymentState:
+def _ended(inherited: Mapping[int, Instance], watched: WatchedInstances) -> Collection[ServiceId]:
+    """Return the services whose instances have ended for good, which a deployment thus does not leave as they are."""
+    return {
+        service
+        for service, each in watched.known.items()
+        if each.status in (InstanceStatus.EXITED, InstanceStatus.GIVEN_UP)
+        and (instance := inherited.get(service.int)) is not None
+        and instance.deployment == each.instance.deployment
+    }
+
+
+def _expected(state: DeploymentState, ended: Collection[ServiceId]) -> DeploymentState:
     """Return *state* with what can be known of each stage's services when the next stage refers to them."""
     for index, stage in enumerate(state.stages):
-        services = tuple([_expected_run(state, run) for run in stage.services])
+        services = tuple([_expected_run(state, run, run.service.id in ended) for run in stage.services])
         after = (*state.stages[:index], replace(stage, services=services), *state.stages[index + 1 :])
         state = replace(state, stages=after)
     return state
 
 
-def _expected_run(state: DeploymentState, run: ServiceRun) -> ServiceRun:
+def _expected_run(state: DeploymentState, run: ServiceRun, has_ended: bool) -> ServiceRun:
     if run.status is not Status.QUEUED:
         return run
-    if cause := _omission(state, run):
+    is_known = not has_ended and converge.known(state, run) is not None
+    if cause := _omission(state, run, is_known):
         return replace(run, status=Status.SKIPPED, omission=cause)
-    if converge.known(state, run):
+    if is_known:
         return replace(run, status=Status.UNCHANGED)
     is_job = run.service.type is ServiceType.JOB
     return run if is_job else replace(run, endpoint=Endpoint(ports=run.service.spec.ports))  # fixed ports are known
 
 
-def _omission(state: DeploymentState, run: ServiceRun) -> Omission | None:
+def _omission(state: DeploymentState, run: ServiceRun, is_known: bool) -> Omission | None:
     """Return why there is nothing to do with a service, as far as that is known before its turn."""
     if state.plan is None:
         return None
     cause = actions.omission(state.plan.effect, run.service, state.inherited.get(run.service.id.int))
-    is_started = cause is None and state.plan.effect is Effect.START and converge.known(state, run) is not None
+    is_started = cause is None and state.plan.effect is Effect.START and is_known
     return Omission.RUNNING if is_started else cause
 
 

@@ -52,6 +52,7 @@ def test_a_failed_deployment_that_is_rolled_back_says_by_which_one(staging: Shel
     assert staging("deployment", "watch", "3").code == 0
     shown = staging.done("deployment", "show", "3").out
     assert "  rollback after the failure of deployment 2\n" in shown
+    assert "  rollback after the failure of deployment 2" in staging("status").lines
     assert "as in deployment 1" in shown
     last = staging.done("deployment", "show", "2").lines[-1]
     assert last == "Deployment 3 rolls back the services that it renewed."

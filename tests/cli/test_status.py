@@ -114,7 +114,10 @@ def test_an_instance_that_ended_is_not_well(staging: Shell, tmp_path: Path) -> N
     assert (answer.code, answer.lines[0].endswith(": not well")) == (4, True)
     assert answer.lines[6].startswith("  ✗ Web  exited (")
     assert answer.lines[6].split("  ")[-2].endswith("), from 1")
+    assert answer.lines[7].startswith("      ended: exit code 3, ")
+    assert answer.lines[8] == "      start it again: stageline start --service Web"
     assert staging("status", "--json").json["problems"][0].startswith("Web is exited")
+    assert "  · Web  start  has ended, from deployment 1" in staging("start", "--dry-run").lines
 
 
 def test_changes_are_shown_as_they_come_until_the_environment_is_deleted(staging: Shell) -> None:
