@@ -15,9 +15,9 @@ class ServiceTypeOption(StrEnum):
 
 
 class RestartOption(StrEnum):
-    NO = "NO"
-    ON_FAILURE = "ON_FAILURE"
-    ALWAYS = "ALWAYS"
+    NO = "no"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
 
 
 class StopSignalOption(StrEnum):

@@ -256,7 +256,7 @@ class SpecOptions:
             if (value := getattr(self, option)) is not None:
                 changes[f"{option}_seconds"] = value
         for option in (
-            *("stop_signal", "stop_first", "restart", "restart_limit"),
+            *("stop_signal", "stop_first", "restart_limit"),
             *("retries", "allow_failure", "once"),
         ):
             if (value := getattr(self, option)) is not None:
@@ -265,6 +265,8 @@ class SpecOptions:
             changes["build_commands"] = [command for command in self.build if command]
         if self.port is not None:
             changes["ports"] = self.port
+        if self.restart is not None:
+            changes["restart"] = self.restart.name
         return replace(
             spec,
             **changes,

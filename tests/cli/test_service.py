@@ -20,7 +20,7 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         *("--health-interval", "0.5", "--health-timeout", "2", "--health-start-period", "9"),
         *("--build-timeout", "60", "--deploy-timeout", "30.5", "--stop-grace", "60", "--retries", "2"),
         *("--backoff-initial", "0.5", "--backoff-factor", "3", "--backoff-max", "9", "--backoff-jitter", "0.1"),
-        *("--allow-failure", "--stop-first", "--stop-signal", "int", "--restart", "on_failure", "--restart-limit", "3"),
+        *("--allow-failure", "--stop-first", "--stop-signal", "int", "--restart", "on-failure", "--restart-limit", "3"),
         *("--restart-window", "60", "--restart-backoff-initial", "2", "--restart-backoff-max", "20"),
         *("--restart-backoff-factor", "4", "--restart-backoff-jitter", "0.5"),
         *("--health-watch-interval", "15", "--health-failure-threshold", "4"),
