@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from application.log import MAX_TAIL, MAX_TAIL_BYTES, ServiceOutput
-from domain.errors import OutputElsewhere
+from domain.errors import InvalidArgument, OutputElsewhere
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from runner.mask import Mask
@@ -49,6 +49,8 @@ class ProcessLogs:
 
     async def after(self, environment: EnvironmentId, service: ServiceId, cursor: str) -> ServiceOutput:
         own, found = await self._folder(environment, service), CURSOR.fullmatch(cursor)
+        if found is None and cursor:  # it is empty before the first output
+            raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list")
         current = await asyncio.to_thread(_current, own)
         folder = None if found is None else own / found[1]
         if found is not None and folder is not None and folder.is_dir():

@@ -49,3 +49,14 @@ def test_a_job_and_too_many_lines_are_refused(environment: Environment) -> None:
     assert "1001 is not between 0 and 1,000" in answer["errors"][0]["message"]
     answer = environment.stageline.ask(LINES.replace("web", "nothing"), environment=environment.id, tail=1)
     assert answer["errors"][0]["extensions"]["code"] == "SERVICE_NOT_FOUND"
+
+
+def test_what_is_no_cursor_of_an_output_is_refused(environment: Environment) -> None:
+    environment.add("web", "APPLICATION")
+    with environment.stageline.socket() as socket:
+        for number, cursor in enumerate(["nonsense", "../../x.deploy.1@0", "WyJhZjNjMDhjY2RmN2NlM2RhIiw1NF0"]):
+            socket.subscribe(str(number), FOLLOW, environment=environment.id, tail=1, after=cursor)
+            [error] = socket.receive()["payload"]["errors"]
+            assert error["extensions"]["code"] == "INVALID_ARGUMENT"
+            assert "Invalid cursor: it is damaged" in error["message"]
+            assert socket.receive() == {"type": "complete", "id": str(number)}
