@@ -285,3 +285,45 @@ def test_many_differences_take_as_many_statements_as_one(world: World) -> None:
         assert len(found) == count
     fewest = world.fewest(asked, of=world.one.id, at=world.runs[-2])
     assert 0 < world.fewest(asked, fewest, of=world.one.id, at=world.runs[0]) == fewest
+
+
+EXPLAINED = """
+query ($of: ID!, $first: Int!) {
+  deployments(environment: $of, first: $first) {
+    nodes {
+      isHeld waitsFor { message } hasTimedOut
+      explanation {
+        waitSeconds usualSeconds compared
+        stages { seconds usualSeconds } criticalPath { seconds }
+        steps { seconds usualSeconds isSlow attempts { seconds } }
+      }
+      stages { gate { message } }
+    }
+  }
+}
+"""
+
+
+def test_explanations_take_as_many_statements_for_many_as_for_some(world: World) -> None:
+    some = world.fewest(EXPLAINED, of=world.one.id, first=2)
+    assert 0 < world.fewest(EXPLAINED, some + SHARED, of=world.one.id, first=MANY) <= some + SHARED
+
+
+INSTANCES = """
+query ($first: Int!) {
+  services(first: $first) {
+    nodes {
+      needs { name } neededBy { name } lastStep { phase } waitsFor { message }
+      instance {
+        status since restarts problem lastExit { code signal at } endpoints { host port } ports revision
+        deployment { number } stoppedBy { number }
+      }
+    }
+  }
+}
+"""
+
+
+def test_the_instances_of_many_services_take_as_many_statements_as_those_of_some(world: World) -> None:
+    some = world.fewest(INSTANCES, first=2)
+    assert 0 < world.fewest(INSTANCES, some + SHARED, first=MANY) <= some + SHARED
