@@ -205,3 +205,34 @@ def test_a_freeze_that_cannot_be_read_is_refused_by_name(board: Page, world: Wor
     board.get_by_role("button", name="Save").click()
     expect(board.get_by_role("alert")).to_contain_text(f'Invalid freeze "{freeze}"')
     assert world.server.execute(POLICIES, id=world.id)["environment"]["policy"]["freezes"] == []
+
+
+def test_limits_and_ports_of_a_container_that_cannot_be_read_are_never_left_out(board: Page, world: World) -> None:
+    choose(board, f"stage {LAST}", "Add a service …")
+    dialog = board.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("Cache")
+    dialog.get_by_label("Source").select_option("a container image")
+    dialog.get_by_label("Image", exact=True).fill("redis:7")
+    dialog.get_by_label("Ports", exact=True).fill("6379")
+    dialog.get_by_text("Container", exact=True).click()
+    for name, key, amount in [("Memory in MiB", "1e", "256"), ("Processors", "-", "2")]:
+        dialog.get_by_label(name).press_sequentially(key)
+        dialog.get_by_role("button", name="Add", exact=True).click()
+        expect(dialog.get_by_label(name)).to_be_focused()  # the browser says what is wrong
+        dialog.get_by_label(name).fill(amount)
+    dialog.get_by_label("Published ports").fill("8080:6379")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text('Invalid published port "8080:6379"')
+    assert "Cache" not in world.order()[LAST]
+    dialog.get_by_label("Published ports").fill("0=[127.0.0.1]:8080")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(card(board, "Cache")).to_be_visible()
+    asked = (
+        'query ($id: ID!) { service(environment: $id, service: "Cache")'
+        " { spec { container { memoryMib cpus publish { portIndex hostPort address } } } } }"
+    )
+    assert world.server.execute(asked, id=world.id)["service"]["spec"]["container"] == {
+        "memoryMib": 256,
+        "cpus": 2.0,
+        "publish": [{"portIndex": 0, "hostPort": 8080, "address": "127.0.0.1"}],
+    }

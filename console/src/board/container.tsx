@@ -26,8 +26,8 @@ export function ContainerFields({ spec, isBuilt }: { spec: Spec | null; isBuilt:
         <Text name="platform" label="Platform" value={container?.platform} placeholder="linux/arm64" />
       </div>
       <div className="pair">
-        <Text name="memory" label="Memory in MiB" value={container?.memoryMib} />
-        <Text name="cpus" label="Processors" value={container?.cpus} />
+        <Amount name="memory" label="Memory in MiB" value={container?.memoryMib} step="1" />
+        <Amount name="cpus" label="Processors" value={container?.cpus} step="any" />
       </div>
       {isBuilt ? (
         <>
@@ -75,6 +75,23 @@ function Text({ name, label, value, placeholder }: TextProps) {
       <input name={name} autoComplete="off" placeholder={placeholder} defaultValue={value ?? ""} />
     </label>
   );
+}
+
+/** A field of a number, in which the browser takes nothing else: a limit that is no number is never left out. */
+function Amount({ name, label, value, step }: { name: string; label: string; value: number | null | undefined; step: string }) {
+  return (
+    <label>
+      {label}
+      <input name={name} type="number" min={0} step={step} placeholder="no limit" defaultValue={value ?? ""} />
+    </label>
+  );
+}
+
+/** Return why a line of the published ports in *form* can't be read; null if each can. */
+export function misread(form: FormData): string | null {
+  const lines = String(form.get("publish") ?? "").split("\n").map((line) => line.trim());
+  const wrong = lines.find((line) => line && !/^\d+=(\S+:)?\d+$/.test(line));
+  return wrong === undefined ? null : `Invalid published port "${wrong}": one is "0=8080" or "0=[127.0.0.1]:8080".`;
 }
 
 /** Return what *form* says of the container. */

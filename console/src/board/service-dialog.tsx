@@ -6,7 +6,7 @@ import { Choice } from "../parts/fields";
 import { listed } from "../parts/format";
 import { Failed } from "../parts/states";
 import { TYPES } from "./card";
-import { ContainerFields } from "./container";
+import { ContainerFields, misread } from "./container";
 import { SERVICE } from "./documents";
 import { CheckFields, FailureFields, RestartFields, Seconds, SourceFields, Variables } from "./spec-fields";
 import { checkOf, read, sourceOf, type Check, type Source, type Spec, type SpecInput } from "./spec";
@@ -33,7 +33,8 @@ export function AddServiceDialog({ stage, stages, save, close }: AddProps) {
       title="New service"
       action="Add"
       close={close}
-      submit={(data) =>
+      submit={async (data) =>
+        misread(data) ??
         save({
           name: String(data.get("name")).trim(),
           type: String(data.get("type")) as NewService["type"],
@@ -101,7 +102,7 @@ function EditForm({ service, spec, save, close }: Omit<EditProps, "environment">
       title={`Edit ${service.name}`}
       action="Save"
       close={close}
-      submit={(data) => save(String(data.get("name")).trim(), form.read(data))}
+      submit={async (data) => misread(data) ?? save(String(data.get("name")).trim(), form.read(data))}
     >
       <Relations service={service} />
       <label>
