@@ -150,12 +150,11 @@ def plan(
 
 
 def _for(effect: Effect, stage: PlannedStage, last_runs: Mapping[int, LastRun]) -> PlannedStage:
-    """Return *stage* for *effect*: the end of no service may fail, and a start has the specification of last time."""
+    """Return *stage* for *effect*: an end may not fail and waits for nobody, a start has last time's specification."""
     if effect.is_end:
         due = [each for each in reversed(stage.services) if each.is_due]
-        return replace(
-            stage, services=tuple([replace(each, spec=replace(each.spec, allow_failure=False)) for each in due])
-        )
+        ended = tuple([replace(each, spec=replace(each.spec, allow_failure=False)) for each in due])
+        return replace(stage, services=ended, approval=None, wait=None, check=None)
     started = [
         replace(each, spec=last.spec) if (last := last_runs.get(each.id.int)) else each for each in stage.services
     ]

@@ -58,9 +58,10 @@ from domain.deployment.step import (
 )
 from domain.deployment.value import Value
 from domain.errors import NothingToDo, NothingToRetry, NothingToRollBackTo, StepNotDue, UnmetReference
+from domain.pipeline.gate import Approval
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import ServiceRenamed, ServiceSkipped
-from domain.pipeline.stage import OnFailure
+from domain.pipeline.stage import OnFailure, StagePolicy, StagePolicyChanged
 from domain.pipeline.state import PipelineEvent
 from domain.project import Project
 from domain.spec import ServiceSpec, ServiceType, Variable
@@ -136,6 +137,13 @@ def carried_out(
 
 
 RUNNING = instance(API), instance(WEB), instance(ORDERS)
+
+
+def test_only_a_stop_and_a_delete_wait_for_nobody() -> None:
+    gated = StagePolicyChanged(stage=SHIP, policy=StagePolicy(approval=Approval(), wait=30.0))
+    for effect in (Effect.RESTART, Effect.STOP, Effect.DELETE):
+        ship = next(each for each in planned(effect, gated, instances=RUNNING).stages if each.id == SHIP)
+        assert bool(ship.gates) is effect.is_start
 
 
 def test_services_are_stopped_in_the_reverse_order_of_the_stages_and_jobs_are_left_out() -> None:

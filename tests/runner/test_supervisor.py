@@ -389,7 +389,8 @@ async def test_a_supervisor_that_ends_at_any_moment_is_followed_by_one_that_coun
     assert done == ["write", "write", "begin", "write"][:count]
     async with supervised(executor) as reports:
         state = await reports.status(InstanceStatus.RUNNING, exits=1)
-    assert (state.exits, attempt.record.run, begun(tmp_path)) == (1, 1, 2)
+        await until(lambda: begun(tmp_path) == 2)  # without a check it runs before its command has begun
+    assert (state.exits, attempt.record.run) == (1, 1)
 
 
 async def test_one_worker_of_a_machine_supervises_and_another_takes_over(
