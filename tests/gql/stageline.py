@@ -193,7 +193,9 @@ class Stageline:
     def open(self, protocol: Any = PROTOCOL, **options: Any) -> Iterator["Socket"]:
         """A WebSocket on which nothing was said."""
         url = self.url.replace("http", "ws", 1) + "/graphql"
-        with connect(url, subprotocols=[protocol], open_timeout=PATIENCE, proxy=None, **options) as connection:
+        # with a bounded queue, a close waits behind what nobody reads any more
+        options = {"open_timeout": PATIENCE, "proxy": None, "max_queue": None, **options}
+        with connect(url, subprotocols=[protocol], **options) as connection:
             yield Socket(connection)
 
     @contextmanager

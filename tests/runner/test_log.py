@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from application.log import MAX_TAIL, ServiceOutput
-from domain.errors import OutputElsewhere
+from domain.errors import InvalidArgument, OutputElsewhere
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from runner.log import ProcessLogs
@@ -181,10 +181,16 @@ async def test_a_service_that_never_ran_has_no_output_yet(tmp_path: Path) -> Non
     assert (await logs.after(ENV, API, "")).lines == ("first",)
 
 
-@pytest.mark.parametrize("cursor", ["x", "../../../etc@0", f"{'0' * 36}.deploy.1@0", "@", "a@-1"])
-async def test_a_cursor_of_nothing_begins_with_what_runs(output: Output, cursor: str) -> None:
+async def test_a_cursor_of_output_that_is_gone_begins_with_what_runs(output: Output) -> None:
     output.print("one")
-    assert (await output.after(cursor)).lines == ("one",)
+    assert (await output.after(f"{'0' * 36}.deploy.1@0")).lines == ("one",)
+
+
+@pytest.mark.parametrize("cursor", ["x", "../../../etc@0", "@", "a@-1"])
+async def test_a_damaged_cursor_is_refused(output: Output, cursor: str) -> None:
+    output.print("one")
+    with pytest.raises(InvalidArgument, match="damaged"):
+        await output.after(cursor)
 
 
 async def test_output_on_another_machine_is_refused_with_its_name(tmp_path: Path) -> None:
