@@ -51,6 +51,7 @@ mutation ($environment: ID!, $revision: String) {
   }
 }
 """
+from tests.waiting import wait_until
 
 
 def _services(owner: Data) -> dict[str, Data]:
@@ -136,7 +137,7 @@ def test_a_service_that_died_is_renewed(environment: Environment) -> None:
     with suppress(ProcessLookupError):
         while True:
             os.kill(number, 0)
-    assert plan_of(environment, "a")["web"]["action"] == "UNCHANGED"  # a plan does not look
+    wait_until(lambda: plan_of(environment, "a")["web"]["action"] == "RENEW", "the report of its end")
     second = _deploy(environment, revision="a")
     live, services = _instances(environment, second)
     assert (services["web"]["status"], live["web"]) == ("SUCCEEDED", 2)
