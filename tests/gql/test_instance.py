@@ -10,6 +10,7 @@ from typing import Any
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
 from tests.runner.target import fixed_port
+from tests.waiting import wait_until
 
 INSTANCES = """
 query ($environment: ID!, $deployment: ID!) {
@@ -51,7 +52,6 @@ mutation ($environment: ID!, $revision: String) {
   }
 }
 """
-from tests.waiting import wait_until
 
 
 def _services(owner: Data) -> dict[str, Data]:
