@@ -2,8 +2,8 @@
 The fixtures that all tests share, and the two forms of the suite.
 
 The short form keeps every promise, and repeats little: Hypothesis tries a quarter of its examples, the same ones each
-time; storms and series of crashes are brief; and what GraphQL answers from PostgreSQL is tried with one set of
-arguments of several. With `--long` all of it is tried.
+time; storms and series of crashes are brief; and of each file of GraphQL's tests one is tried on PostgreSQL. With
+`--long` all of it is tried.
 """
 
 import signal

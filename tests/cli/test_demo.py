@@ -149,6 +149,7 @@ def test_a_demo_on_the_port_of_another_server_ends_and_changes_nothing(staging: 
     assert staging("project", "list").out == projects
 
 
+@pytest.mark.long
 def test_the_demo_keeps_a_token_and_a_context_that_were_there(staging: Shell, tmp_path: Path) -> None:
     example = light(tmp_path / "example", {})
     port = free_port()

@@ -13,16 +13,16 @@ from tests.postgres import created
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Leave all sets of arguments but a test's first one on PostgreSQL to the long form.
+    Leave all tests on PostgreSQL but the first one of each file to the long form.
 
     The log and the read models are held to all of it on PostgreSQL in `tests/store` and `tests/projections`.
     """
     tried: set[str] = set()
     for item in filter(_is_on_postgres, items):
-        test = item.nodeid.partition("[")[0]
-        if test in tried:
+        file = item.nodeid.partition("::")[0]
+        if file in tried:
             item.add_marker("long")
-        tried.add(test)
+        tried.add(file)
 
 
 def _is_on_postgres(item: pytest.Item) -> bool:

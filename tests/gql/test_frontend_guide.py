@@ -284,6 +284,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["persisted-apollo.js", "persisted-urql.js"])
 def test_its_codegen_makes_the_list_that_the_server_answers(
     programs: Path, generated: Path, tmp_path: Path, name: str

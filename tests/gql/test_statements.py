@@ -158,7 +158,7 @@ def test_every_list_is_looked_at_here() -> None:
 
 
 @pytest.mark.parametrize("field", PAGES)
-@pytest.mark.parametrize("way", ["first", "last"])
+@pytest.mark.parametrize("way", ["first", pytest.param("last", marks=pytest.mark.long)])
 def test_a_page_of_many_takes_no_more_statements_than_one_of_some(world: World, field: str, way: str) -> None:
     arguments = PAGES[field](world)
     asked = document("query", field, way, *arguments)

@@ -46,6 +46,7 @@ def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_gql_tada_knows_the_types_of_documents(tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(CLIENTS / "node_modules")
     (tmp_path / "package.json").write_text('{"type": "module"}')

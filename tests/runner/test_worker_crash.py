@@ -177,6 +177,7 @@ async def test_no_step_is_lost_or_carried_out_twice_when_workers_are_killed(
         assert Counter(expected) == alive
 
 
+@pytest.mark.long
 async def test_a_service_on_a_fixed_port_runs_after_workers_were_killed(
     world: World, database: str, data: Path, is_long: bool
 ) -> None:

@@ -142,6 +142,7 @@ def test_what_is_no_origin_is_refused(named: str) -> None:
         normalize_origin(named)
 
 
+@pytest.mark.long
 def test_the_command_line_says_what_is_no_origin(tmp_path: Path) -> None:
     said = Serving(tmp_path).stageline("serve", "--allow-origin", ALLOWED, "--allow-origin", "*")
     assert (said.returncode, said.stdout) == (2, "")

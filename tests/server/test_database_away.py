@@ -151,6 +151,7 @@ def story(server: Serving, database: Server, folder: Path) -> None:
     assert sorted(edge["node"]["name"] for edge in projects) == ["Kept", "Shop"]
 
 
+@pytest.mark.long
 async def test_everything_goes_on_by_itself_when_the_database_is_back(data: Path) -> None:
     steps = data / "steps"
     steps.mkdir()

@@ -118,6 +118,7 @@ async def test_a_row_of_nothing_is_found(settings: Settings, damage: Damage) -> 
     assert "has rows without events: 1" in finding
 
 
+@pytest.mark.long
 async def test_several_processes_find_the_same(settings: Settings, damage: Damage) -> None:
     assert (await check(settings, single_process=0))[1] == []
     await asyncio.to_thread(damage, "DELETE FROM {documents}")

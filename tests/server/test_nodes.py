@@ -64,6 +64,7 @@ async def test_what_one_node_is_told_is_carried_out_by_any_worker_and_seen_on_th
     assert [statuses(node) for node in nodes] == [{1: "SUCCEEDED", 2: "SUCCEEDED"}] * 2
 
 
+@pytest.mark.long
 def test_who_signs_with_another_key_than_the_others_is_told(database: str, tmp_path: Path) -> None:
     """As one who started without the first one's: its heads aren't what the auditor's public key is for."""
     options = "--database", database, "--no-worker"

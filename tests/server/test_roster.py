@@ -146,6 +146,7 @@ def test_the_events_say_that_a_silent_machine_answers_again(node: Serving, empty
     assert recorded(node, 1)[-2:] == [silent, again]
 
 
+@pytest.mark.long
 def test_a_server_on_sqlite_lists_its_own_engine_and_the_deployment_before(node: Serving) -> None:
     node.start()
     gate = set_up(node)

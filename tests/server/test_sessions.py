@@ -354,6 +354,7 @@ def test_no_log_has_a_link(stageline: Stageline, caplog: pytest.LogCaptureFixtur
     assert code not in events
 
 
+@pytest.mark.long
 def test_while_the_database_is_away_who_signs_in_or_out_is_asked_to_come_back(tmp_path: Path) -> None:
     with (
         postgres.running(waits_for_disk=False) as server,

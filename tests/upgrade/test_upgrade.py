@@ -160,6 +160,7 @@ def test_an_export_agrees_with_the_head_that_was_signed_before(upgrade: Upgrade)
     assert upgrade.server.stageline("audit", "verify", "altered.jsonl").returncode != 0
 
 
+@pytest.mark.long
 def test_a_read_model_is_rebuilt_from_the_old_log(upgrade: Upgrade) -> None:
     """As when a later version raises the version of each."""
     before = read(upgrade.server.execute)
