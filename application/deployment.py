@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from application.handler import StreamState, Transaction, mismatch
-from application.pipeline import ALL_TARGETS, Targets, check_target
+from application.pipeline import ALL_TARGETS, Targets, check_target, existing
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
@@ -56,7 +56,6 @@ from domain.errors import (
     DeploymentNotFound,
     DeploymentOver,
     EnvironmentFrozen,
-    EnvironmentNotFound,
 )
 from domain.pipeline import freeze as freezes
 from domain.pipeline import need as needs
@@ -148,9 +147,8 @@ async def _pinned(
     transaction: Transaction, environment: EnvironmentId, expected: int | None
 ) -> tuple[StreamState[Pipeline], Project]:
     """Return the present pipeline of *environment* and its project; raises as `request` does."""
+    await existing(transaction, environment)
     pipeline = await transaction.load(pipelines.decider, environment)
-    if not pipeline.state.exists:
-        raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
     if expected is not None and expected != pipeline.version:
         raise mismatch(environment, expected, pipeline.version)
     assert pipeline.state.project is not None, "an environment that exists has a project"
@@ -199,14 +197,10 @@ async def repeat(
     `DeploymentNotFound`, `VersionMismatch`, `EnvironmentNotFound`, `TargetUnavailable`, `LimitReached`, and the
     refusals of `domain.deployment.repeat`.
     """
-    loaded = await _load(transaction, source)
-    if expected is not None and expected != loaded.version:
-        raise mismatch(source, expected, loaded.version)
+    loaded = await _load(transaction, source, expected)
     environment = loaded.state.environment
     assert environment is not None
-    pipeline = (await transaction.load(pipelines.decider, environment)).state
-    if not pipeline.exists:
-        raise EnvironmentNotFound(environment=pipeline.name)
+    pipeline = await existing(transaction, environment)
     if action is Action.RETRY:
         newest = (await transaction.load(queues.decider, queues.stream(environment))).state.count
         plan = repeats.retry(loaded.state, pipeline, newest)
@@ -338,9 +332,7 @@ async def cancel(
 
     Raises `DeploymentNotFound`, `VersionMismatch`, `DeploymentOver` or `ServiceNotFound`.
     """
-    loaded = await transaction.load(deployments.decider, deployment)
-    if expected is not None and expected != loaded.version:
-        raise mismatch(deployment, expected, loaded.version)
+    await _load(transaction, deployment, expected)
     command = CancelServices(services=services, forced=forced) if services else CancelDeployment(forced=forced)
     await _do(transaction, deployment, command)
     return deployment
@@ -361,9 +353,7 @@ async def review(
 
     Raises `DeploymentNotFound`, `VersionMismatch`, and the refusals of `domain.deployment.review`.
     """
-    loaded = await _load(transaction, deployment)
-    if expected is not None and expected != loaded.version:
-        raise mismatch(deployment, expected, loaded.version)
+    loaded = await _load(transaction, deployment, expected)
     command: Review = RejectStage(stage=stage, actor=actor, at=at, comment=comment)
     if approves:
         assert loaded.state.environment is not None
@@ -381,9 +371,7 @@ async def hold(
 
     Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
     """
-    loaded = await _load(transaction, deployment)
-    if expected is not None and expected != loaded.version:
-        raise mismatch(deployment, expected, loaded.version)
+    await _load(transaction, deployment, expected)
     await _do(transaction, deployment, command)
     return deployment
 
@@ -395,9 +383,7 @@ async def move(
 
     Raises `DeploymentNotFound`, `VersionMismatch`, `DeploymentNotWaiting` or `InvalidPosition`.
     """
-    loaded = await _load(transaction, deployment)
-    if expected is not None and expected != loaded.version:
-        raise mismatch(deployment, expected, loaded.version)
+    loaded = await _load(transaction, deployment, expected)
     assert loaded.state.environment is not None
     command = MoveDeployment(deployment=deployment, position=position)
     await transaction.do(queues.decider, queues.stream(loaded.state.environment), command)
@@ -416,10 +402,15 @@ async def _undo(
         await _enqueue(transaction, environment, repeats.undo_id(id_), ENGINE, Action.ROLLBACK, plan)
 
 
-async def _load(transaction: Transaction, deployment: DeploymentId) -> StreamState[deployments.Deployment]:
+async def _load(
+    transaction: Transaction, deployment: DeploymentId, expected: int | None = None
+) -> StreamState[deployments.Deployment]:
+    """Return *deployment*; raises `DeploymentNotFound`, or `VersionMismatch` if its version is not *expected*."""
     loaded = await transaction.load(deployments.decider, deployment)
     if loaded.state.plan is None:
         raise DeploymentNotFound(deployment=str(deployment))
+    if expected is not None and expected != loaded.version:
+        raise mismatch(deployment, expected, loaded.version)
     return loaded
 
 

@@ -34,10 +34,10 @@ ALL_TARGETS = Targets(Target)
 
 
 async def existing(transaction: Transaction, environment: EnvironmentId) -> Pipeline:
-    """Return the pipeline of *environment*; raises `EnvironmentNotFound` if it was deleted."""
+    """Return the pipeline of *environment*; raises `EnvironmentNotFound` if there is none, or it was deleted."""
     pipeline = (await transaction.load(pipelines.decider, environment)).state
     if not pipeline.exists:
-        raise EnvironmentNotFound(environment=pipeline.name)
+        raise EnvironmentNotFound(environment=pipeline.name or str(environment))
     return pipeline
 
 
