@@ -124,14 +124,17 @@ async def act(
     effect: Effect,
     expected: int | None = None,
     *,
+    targets: Targets = ALL_TARGETS,
     selection: Selection = WHOLE,
 ) -> DeploymentId:
     """Queue *deployment*, which restarts, starts, stops or deletes what runs of the *selection*.
 
     *expected* is the expected version of the pipeline. Return the deployment that carries out the request. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `LimitReached`, and the refusals of `domain.deployment.action.plan`.
+    `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`, `LimitReached`, and the refusals of
+    `domain.deployment.action.plan`.
     """
     pipeline, project = await _pinned(transaction, environment, expected)
+    check_target(targets, pipeline.state.target)
     queue = (await transaction.load(queues.decider, queues.stream(environment))).state
     instances, last_runs = None, dict[int, LastRun]()
     if not queue.open:

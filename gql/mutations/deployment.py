@@ -210,6 +210,7 @@ async def _act(write: Write, environment: str, effect: Effect, selection: Select
         actor=write.context.author(write.reason).actor,
         effect=effect,
         expected=write.expected_version,
+        targets=write.context.application.targets,
         selection=selection,
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))

@@ -1,6 +1,7 @@
 """The transactions that a deployment takes: with its pipeline, and with its environment's queue."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -11,6 +12,7 @@ from domain import pipeline as pipelines
 from domain.access import ENGINE
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
+from domain.deployment.effect import Effect
 from domain.deployment.queue import Action, DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
 from domain.deployment.state import DeploymentSuperseded
 from domain.deployment.step import FailStep, StartStep, Status, SucceedStep
@@ -332,6 +334,10 @@ async def test_a_request_for_a_target_that_the_server_lacks_is_refused(
 
     with pytest.raises(TargetUnavailable, match="does not offer target PROCESS; it offers DOCKER"):
         await transact(handler, deploy)
+    for effect in (Effect.START, Effect.RESTART, Effect.STOP, Effect.DELETE):
+        acting = partial(writing.act, environment=environment, deployment=DeploymentId(new()), actor="ann")
+        with pytest.raises(TargetUnavailable):
+            await transact(handler, partial(acting, effect=effect, targets=frozenset({Target.DOCKER})))
     await cancel(handler, over)
     with pytest.raises(TargetUnavailable):
         await transact(handler, roll_back)
