@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from application.handler import StreamState, Transaction, mismatch
+from application.instance import present_instances
 from application.pipeline import ALL_TARGETS, Targets, check_target, existing
 from domain import deployment as deployments
 from domain import pipeline as pipelines
@@ -34,7 +35,6 @@ from domain.deployment.queue import (
     DeploymentId,
     DeploymentMerged,
     MoveDeployment,
-    Queue,
     RequestDeployment,
     ThawDeployments,
 )
@@ -138,7 +138,7 @@ async def act(
     queue = (await transaction.load(queues.decider, queues.stream(environment))).state
     instances, last_runs = None, dict[int, LastRun]()
     if not queue.open:
-        instances = {each.service.int: each for each in await _instances(transaction, queue)}
+        instances = {each.service.int: each for each in await present_instances(transaction, queue)}
         if effect.is_start:
             last_runs = {each.service.int: each for each in await _last_runs(transaction, instances.values())}
     plan = actions.plan(pipeline.state, pipeline.version, project, effect, selection, instances, last_runs)
@@ -174,14 +174,7 @@ async def _running(transaction: Transaction, environment: EnvironmentId) -> set[
     queue = (await transaction.load(queues.decider, queues.stream(environment))).state
     if queue.open:
         return None
-    return {each.service.int for each in await _instances(transaction, queue) if each.is_running}
-
-
-async def _instances(transaction: Transaction, queue: Queue) -> tuple[Instance, ...]:
-    """Return the instances after the last deployment of *queue* that has run."""
-    if queue.last is None:
-        return ()
-    return converge.instances((await transaction.load(deployments.decider, queue.last)).state, queue.last)
+    return {each.service.int for each in await present_instances(transaction, queue) if each.is_running}
 
 
 async def repeat(
@@ -287,7 +280,10 @@ async def take_up(
         raise DeploymentNotAdmitted()
     instances, last_runs, secrets = tuple[Instance, ...](), tuple[LastRun, ...](), tuple[SecretVersion, ...]()
     if loaded.state.status is Status.QUEUED:
-        instances, secrets = await _instances(transaction, queue.state), await _secrets(transaction, loaded.state)
+        instances, secrets = (
+            await present_instances(transaction, queue.state),
+            await _secrets(transaction, loaded.state),
+        )
         plan = loaded.state.plan
         if plan is not None and plan.effect.is_start:
             due = {service.id.int for service in plan.services if service.is_due}

@@ -8,7 +8,7 @@ version of the environment's pipeline, None for any.
 from msgspec.structs import replace as replaced
 
 from application.handler import Transaction, mismatch
-from application.pipeline import Targets, check_target, existing, replace
+from application.pipeline import Targets, check_left, check_target, existing, replace
 from application.project import ProjectRef, find
 from domain import pipeline as pipelines
 from domain import project as projects
@@ -47,11 +47,13 @@ async def edit(
     targets: Targets,
     expected: int | None = None,
 ) -> EnvironmentId:
-    """Edit *environment*; raises `EnvironmentNotFound`, `TargetUnavailable` or `NameTaken`."""
+    """Edit *environment*; raises `EnvironmentNotFound`, `NameTaken`, and for a new target as `replace` does."""
     if command.target is not None:
         check_target(targets, command.target)
-    await existing(transaction, environment)
+    before = await existing(transaction, environment)
     after = await transaction.do(pipelines.decider, environment, command, expected)
+    if after.state.target != before.target:
+        await check_left(transaction, environment, before, targets)
     if command.name is not None:
         naming = NameEnvironment(environment=environment, name=command.name)
         await transaction.do(projects.decider, _project(after.state), naming)

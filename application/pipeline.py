@@ -9,9 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from application.handler import StreamState, Transaction
+from application.instance import present_instances
 from domain import pipeline as pipelines
 from domain import project as projects
-from domain.errors import ChangedMeanwhile, EnvironmentNotFound, TargetUnavailable, VersionNotFound
+from domain.deployment import queue as queues
+from domain.errors import (
+    ChangedMeanwhile,
+    EnvironmentBusy,
+    EnvironmentNotFound,
+    InvalidArgument,
+    TargetUnavailable,
+    VersionNotFound,
+)
 from domain.pipeline import apply as applying
 from domain.pipeline import need as needs
 from domain.pipeline.apply import ApplyPipeline
@@ -19,12 +28,13 @@ from domain.pipeline.aspect import collide
 from domain.pipeline.environment import Target
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
 from domain.project import EnvironmentId
+from domain.spec import ServiceType
 from projections.event import PipelineStory
 from projections.pipeline import Pipelines, PipelineView
 from store.log import EventLog
 
 MAX_NAMED = 10
-"""Maximum number of events that the message of a refusal names."""
+"""Maximum number of events or services that the message of a refusal names."""
 
 Targets = frozenset[Target]
 """The targets that this server offers."""
@@ -112,11 +122,16 @@ async def replace(
     targets: Targets,
     expected: int | None = None,
 ) -> StreamState[Pipeline]:
-    """Replace the pipeline of *environment*, which may be new; raises `TargetUnavailable` for a new target."""
+    """Replace the pipeline of *environment*, which may be new.
+
+    For a new target, raises `TargetUnavailable` and the refusals of `check_left`.
+    """
     now = (await transaction.load(pipelines.decider, environment)).state
     if wanted.target != now.target:
         check_target(targets, wanted.target)
     after = await transaction.do(applying.decider, environment, ApplyPipeline(wanted=wanted), expected)
+    if wanted.target != now.target:
+        await check_left(transaction, environment, now, targets)
     await check_values(transaction, environment)
     return after
 
@@ -125,6 +140,25 @@ def check_target(targets: Targets, target: Target) -> None:
     """Raise `TargetUnavailable` if this server does not offer *target*."""
     if target not in targets:
         raise TargetUnavailable(target=target.value, available=", ".join(sorted(targets)))
+
+
+async def check_left(transaction: Transaction, environment: EnvironmentId, before: Pipeline, targets: Targets) -> None:
+    """Raise a refusal unless *environment* has left its target *before*: later deployments can't reach what runs there.
+
+    Raises `EnvironmentBusy` while a deployment has not ended, and `InvalidArgument` while services have instances. A
+    target that this server does not offer any more can be left at any time: nothing can be deleted there.
+    """
+    queue = (await transaction.load(queues.decider, queues.stream(environment))).state
+    if queue.open:
+        raise EnvironmentBusy(number=queue.open[0].number)
+    if before.target not in targets:
+        return
+    left = {each.service.int for each in await present_instances(transaction, queue)}
+    names = [f"{each.name!r}" for each in before.services if each.id.int in left and each.type is not ServiceType.JOB]
+    if names:
+        remedy = "delete their instances first (stageline environment delete-instances)"
+        why = f"{joined(names[:MAX_NAMED], len(names))} would be left on {before.target.value}: {remedy}"
+        raise InvalidArgument(argument="target", why=why)
 
 
 async def restore(

@@ -4,9 +4,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
+import application.environment
+import application.pipeline
 from application import deployment as writing
 from application.handler import Handler, Outcome, Transaction
+from application.pipeline import ALL_TARGETS, Targets
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.access import ENGINE
@@ -21,6 +25,7 @@ from domain.errors import (
     DeploymentNotAdmitted,
     DeploymentNotFound,
     DeploymentOver,
+    EnvironmentBusy,
     EnvironmentNotFound,
     InvalidArgument,
     NothingToDeploy,
@@ -341,3 +346,35 @@ async def test_a_request_for_a_target_that_the_server_lacks_is_refused(
     await cancel(handler, over)
     with pytest.raises(TargetUnavailable):
         await transact(handler, roll_back)
+
+
+@pytest.mark.parametrize("is_document", [False, True])
+async def test_a_target_is_changed_only_when_nothing_is_left_on_the_old_one(
+    handler: Handler, environment: EnvironmentId, is_document: bool
+) -> None:
+    async def change(transaction: Transaction, targets: Targets = ALL_TARGETS) -> EnvironmentId:
+        if is_document:
+            now = await application.pipeline.existing(transaction, environment)
+            wanted = replace(now, target=Target.DOCKER)
+            await application.pipeline.replace(transaction, environment, wanted, targets)
+            return environment
+        command = EditEnvironment(target=Target.DOCKER)
+        return await application.environment.edit(transaction, environment, command, targets)
+
+    async def rehearse(targets: Targets = ALL_TARGETS) -> Target:
+        work = partial(change, targets=targets)
+        return (await handler.transact(work, pipelines.decider, ANN, dry_run=True)).state.target
+
+    assert await rehearse() is Target.DOCKER
+    running = await request(handler, environment)
+    with pytest.raises(EnvironmentBusy, match="Deployment 1 "):
+        await rehearse()
+    await succeed(handler, running)
+    for effect in (Effect.STOP, Effect.DELETE):
+        with pytest.raises(InvalidArgument, match=r"'api' would be left on PROCESS: delete .* delete-instances"):
+            await rehearse()
+        assert await rehearse(Targets({Target.DOCKER})) is Target.DOCKER
+        acting = partial(writing.act, environment=environment, deployment=DeploymentId(new()), actor="ann")
+        acted = await transact(handler, partial(acting, effect=effect))
+        await succeed(handler, DeploymentId(acted.subject.stream))
+    assert await rehearse() is Target.DOCKER
