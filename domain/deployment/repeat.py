@@ -16,7 +16,14 @@ from domain.deployment.plan import Endpoint, Plan, PlannedService, check
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import DEPLOYED
-from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, NothingToRollBackTo, RetryOutdated
+from domain.errors import (
+    EnvironmentBusy,
+    InvalidArgument,
+    NothingToDeploy,
+    NothingToRetry,
+    NothingToRollBackTo,
+    RetryOutdated,
+)
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import Pipeline
 from domain.variable import merged
@@ -25,8 +32,8 @@ from domain.variable import merged
 def retry(deployment: Deployment, pipeline: Pipeline, newest: int) -> Plan:
     """Return the plan of the services of *deployment* that failed, were cancelled or never began.
 
-    *newest* is the number of the newest deployment. Raises `EnvironmentBusy`, `RetryOutdated`, `NothingToRetry`,
-    or `UnmetReference`.
+    *newest* is the number of the newest deployment. Raises `EnvironmentBusy`, `InvalidArgument`, `RetryOutdated`,
+    `NothingToRetry` or `UnmetReference`.
     """
 
     def rest(service: PlannedService) -> PlannedService:
@@ -49,7 +56,7 @@ def roll_back(deployment: Deployment, pipeline: Pipeline) -> Plan:
     """Return the plan that deploys what *deployment* pinned.
 
     It has no revision: nobody says that the directories of the services were brought back to that one. Raises
-    `EnvironmentBusy`, `NothingToRollBackTo`, `NothingToDeploy` or `UnmetReference`.
+    `EnvironmentBusy`, `InvalidArgument`, `NothingToRollBackTo`, `NothingToDeploy` or `UnmetReference`.
     """
     plan = _repeated(deployment, pipeline, lambda service: replace(service, is_done=False, endpoint=None))
     if plan.effect is not Effect.DEPLOY:
@@ -117,9 +124,14 @@ def _left(failed: Deployment, service: PlannedService) -> PlannedService:
 
 
 def _repeated(deployment: Deployment, pipeline: Pipeline, again: Callable[[PlannedService], PlannedService]) -> Plan:
+    """Return the plan of *deployment* again; raises `EnvironmentBusy`, or `InvalidArgument` if the target is new."""
     assert deployment.plan is not None, "the deployment was planned"
     if not deployment.status.is_final:
         raise EnvironmentBusy(number=deployment.number)
+    was, now = deployment.plan.target, pipeline.target
+    if was is not now:  # later deployments could not reach what it would start there
+        why = f"deployment {deployment.number} ran on target {was}, and the environment has {now} now: deploy instead"
+        raise InvalidArgument(argument="deployment", why=why)
     known = {service.id.int for service in pipeline.services}
     stages = tuple(
         replace(stage, services=tuple(again(each) for each in stage.services if each.id.int in known))

@@ -15,7 +15,8 @@ from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import CancelDeployment, Deployment, DeploymentFailed
 from domain.deployment.step import FailStep, OldInstance, Status
-from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, RetryOutdated
+from domain.errors import EnvironmentBusy, InvalidArgument, NothingToDeploy, NothingToRetry, RetryOutdated
+from domain.pipeline.environment import Target
 from domain.pipeline.gate import Approval
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage
@@ -102,6 +103,15 @@ def test_a_deployment_that_runs_is_neither_retried_nor_rolled_back_to() -> None:
         repeats.retry(running, pipeline(ship), newest=1)
     with pytest.raises(EnvironmentBusy):
         repeats.roll_back(running, pipeline(ship))
+
+
+def test_a_deployment_on_a_former_target_is_neither_retried_nor_rolled_back_to() -> None:
+    now = replace(pipeline(ship, later), target=Target.DOCKER)
+    why = "deployment 1 ran on target PROCESS, and the environment has DOCKER now"
+    with pytest.raises(InvalidArgument, match=why):
+        repeats.retry(failed(), now, newest=1)
+    with pytest.raises(InvalidArgument, match=why):
+        repeats.roll_back(failed(), now)
 
 
 def test_only_the_newest_deployment_is_retried_and_only_if_something_is_left() -> None:
