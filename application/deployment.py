@@ -392,7 +392,10 @@ async def move(
 async def _undo(
     transaction: Transaction, id_: DeploymentId, failed: deployments.Deployment, environment: EnvironmentId
 ) -> None:
-    """Queue the deployment that brings back the instances that the *failed* one replaced."""
+    """Queue the deployment that brings back the instances that the *failed* one replaced.
+
+    Nothing is refused, or the failure could not be recorded. A service whose secret was deleted since fails alone.
+    """
     pipeline = (await transaction.load(pipelines.decider, environment)).state
     sources = {each.deployment for each in converge.replaced(failed)}
     loaded = {each: (await transaction.load(deployments.decider, each)).state for each in sources}

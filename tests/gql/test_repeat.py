@@ -78,6 +78,33 @@ def test_after_a_failure_the_server_rolls_back_what_was_renewed(environment: Env
     )
 
 
+def test_a_rollback_leaves_a_service_as_it_is_whose_secret_was_deleted(environment: Environment) -> None:
+    """A refusal would fail the report of the step that failed, and nothing would be brought back."""
+    environment.do("setEnvironmentSecret", name="KEY", value="correct horse battery staple")
+    environment.add("api", "DATABASE", runCommand="sleep 60", env=[{"name": "A", "value": "${{ secrets.KEY }}"}])
+    environment.add("web", "DATABASE", runCommand="sleep 60")
+    environment.end(environment.do("deploy"))
+    environment.do("editService", service="api", spec={"runCommand": "sleep 61", "env": []})
+    environment.do("editService", service="web", spec={"runCommand": "sleep 61"})
+    environment.do("deleteEnvironmentSecrets", names=["KEY"])
+    environment.add("broken", runCommand="exit 3")
+    environment.do("editEnvironment", policy={"onFailure": "ROLL_BACK"})
+    failed = environment.end(environment.do("deploy"))
+    assert _statuses(failed) == {"api": "SUCCEEDED", "web": "SUCCEEDED", "broken": "FAILED"}
+
+    document = "query ($id: ID!) { deployment(id: $id) { rollback { id } } }"
+    over = environment.end(environment.stageline.execute(document, id=failed["id"])["deployment"]["rollback"])
+    assert (over["status"], _statuses(over)) == ("FAILED", {"api": "FAILED", "web": "SUCCEEDED"})
+    document = "query ($id: ID!) { deployment(id: $id) { failure { failureReason } } }"
+    reason = environment.stageline.execute(document, id=over["id"])["deployment"]["failure"]["failureReason"]
+    assert "no such secret when the deployment started: set it" in reason
+    instances = """query ($id: ID!) { pipeline(environment: $id) { stages { services {
+      name instance { status deployment { number } } } } } }"""
+    stages = environment.stageline.execute(instances, id=environment.id)["pipeline"]["stages"]
+    runs = {each["name"]: each["instance"] for stage in stages for each in stage["services"]}
+    assert {name: runs[name]["deployment"]["number"] for name in ("api", "web")} == {"api": 2, "web": 3}
+
+
 def test_a_deployment_that_runs_is_not_retried(environment: Environment) -> None:
     running = environment.block()
     for mutation in ("retryDeployment", "rollBackTo"):
