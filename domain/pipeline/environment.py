@@ -32,7 +32,7 @@ class Target(StrEnum):
 
 
 class OnRequest(StrEnum):
-    """What a further request does while a deployment runs."""
+    """The effect of a further request while a deployment runs."""
 
     WAIT = "WAIT"
     MERGE = "MERGE"

@@ -40,7 +40,7 @@ FIELD = re.compile(r"(?![hr])[\da-z*,/#-]+", re.IGNORECASE)
 
 
 class OnFreeze(StrEnum):
-    """What happens to a request during a freeze."""
+    """The effect of a freeze on a request."""
 
     REFUSE = "REFUSE"
     HOLD = "HOLD"

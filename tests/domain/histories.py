@@ -111,8 +111,10 @@ def _of(things: tuple[Thing, ...] | list[Thing], number: int) -> Thing:
 
 
 def lived(acts: list[tuple[int, int, int]]) -> list[Change]:
-    """What comes of *acts*: the kind of each, and two numbers for what it is done to and with; refused ones are left
-    out."""
+    """The changes that *acts* cause: each is a kind, and two numbers for its subject and its object.
+
+    Refused ones are left out.
+    """
     first = CreateEnvironment(project=PROJECT, name="live", stages=(STAGES[0], STAGES[1], STAGES[2], STAGES[3]))
     changes = [tuple(pipeline.decide(Pipeline(), first))]
     states = [pipeline.decider.replay(changes[0])]
@@ -131,7 +133,7 @@ def lived(acts: list[tuple[int, int, int]]) -> list[Change]:
 
 
 def histories(most: int = 40) -> st.SearchStrategy[list[Change]]:
-    """What happened to a pipeline from its beginning, as one change after another."""
+    """The changes of a pipeline from its beginning, in order."""
     numbers = st.integers(0, 15)
     return st.lists(st.tuples(st.integers(0, KINDS), numbers, numbers), min_size=1, max_size=most).map(lived)
 

@@ -444,7 +444,7 @@ class Machine:
         self.stopped: set[ServiceId] = set()  # by request, and not started since
 
     def carry_out(self, state: Deployment, each: Step) -> StepCommand:
-        """What becomes of a step, by chance."""
+        """The fate of a step, by chance."""
         id_, fate = each.service, self.random.random()
         run = state.run_of(id_)
         assert run is not None

@@ -1,4 +1,4 @@
-"""What holds of every aggregate that all environments, tokens or people are in."""
+"""Properties of every aggregate that all environments, tokens or people are in."""
 
 import gc
 import sys

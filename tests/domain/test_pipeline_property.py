@@ -95,7 +95,7 @@ class Pipelines(RuleBasedStateMachine):
         self.send_again(command)
 
     def send_again(self, command: PipelineCommand) -> None:
-        """What was asked for and done has nothing more to change, or is refused."""
+        """A command that was carried out changes nothing the second time, or is refused."""
         try:
             events = pipeline.decide(self.pipeline, command)
         except Refused:
