@@ -25,14 +25,8 @@ from starlette.routing import Route
 from bench.serving import server
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
-from domain.deployment.state import (
-    DeploymentEvent,
-    DeploymentPlanned,
-    DeploymentStarted,
-    DeploymentSucceeded,
-    StageStarted,
-    StageSucceeded,
-)
+from domain.deployment.stage import StageStarted, StageSucceeded
+from domain.deployment.state import DeploymentEvent, DeploymentPlanned, DeploymentStarted, DeploymentSucceeded
 from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,

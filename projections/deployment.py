@@ -20,6 +20,7 @@ from domain.deployment.fold import evolve
 from domain.deployment.gate import GateEvent, GateRun
 from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.stage import StageRun
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -29,7 +30,6 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSuperseded,
     Failure,
-    StageRun,
 )
 from domain.deployment.step import Status, StepEvent
 from domain.errors import InvalidArgument

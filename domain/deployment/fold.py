@@ -14,6 +14,7 @@ from domain.deployment.gate import (
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.instance import LastRun
 from domain.deployment.plan import Plan, PlannedStage
+from domain.deployment.stage import StageFailed, StageRun, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -28,11 +29,6 @@ from domain.deployment.state import (
     DeploymentTakenUp,
     DeploymentTimedOut,
     Failure,
-    StageFailed,
-    StageRun,
-    StageSkipped,
-    StageStarted,
-    StageSucceeded,
     StepFailed,
     TimeoutReached,
     WholeEvent,

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from domain import name as names
 from domain.deployment.gate import ApproveStage, GateEvent, Review, StageApproved, StageRejected
-from domain.deployment.state import Deployment, StageRun
+from domain.deployment.stage import StageRun
+from domain.deployment.state import Deployment
 from domain.errors import DeploymentOver, SelfApproval, StageNotFound, StageNotWaiting
 from domain.pipeline.gate import Approval, GateKind
 from domain.pipeline.ref import StageRef

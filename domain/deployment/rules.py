@@ -26,6 +26,7 @@ from domain.deployment.hold import (
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Output
 from domain.deployment.queue import Action
+from domain.deployment.stage import StageFailed, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -44,10 +45,6 @@ from domain.deployment.state import (
     DeploymentTakenUp,
     DeploymentTimedOut,
     PlanDeployment,
-    StageFailed,
-    StageSkipped,
-    StageStarted,
-    StageSucceeded,
     SupersedeDeployment,
     TakeUpDeployment,
     TimeoutReached,

@@ -8,11 +8,12 @@ from functools import partial
 from msgspec import Struct
 
 from domain import name as names
-from domain.deployment.gate import CheckOutcome, GateEvent, GateRun, Review, StageGate
+from domain.deployment.gate import CheckOutcome, GateEvent, Review, StageGate
 from domain.deployment.hold import HoldCommand, HoldEvent
 from domain.deployment.instance import Instance, LastRun
-from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage
+from domain.deployment.plan import Endpoint, Plan, PlannedService
 from domain.deployment.queue import Action
+from domain.deployment.stage import StageEvent, StageRun
 from domain.deployment.step import (
     DONE,
     BuildFailed,
@@ -27,9 +28,7 @@ from domain.deployment.step import (
 )
 from domain.deployment.value import Known, Lookup, SecretVersion, Value
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
-from domain.pipeline.gate import Approval, GateKind
 from domain.pipeline.ref import ServiceId, ServiceRef, StageId
-from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
 from domain.spec import ServiceSpec
 
@@ -60,24 +59,6 @@ class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
     """*worker* carries out the deployment from now on; reports of the former worker are refused."""
 
     worker: str
-
-
-class StageStarted(Struct, frozen=True, kw_only=True, gc=False):
-    stage: StageId
-
-
-class StageSkipped(Struct, frozen=True, kw_only=True, gc=False):
-    """The stage has no services, or all of them are skipped."""
-
-    stage: StageId
-
-
-class StageSucceeded(Struct, frozen=True, kw_only=True, gc=False):
-    stage: StageId
-
-
-class StageFailed(Struct, frozen=True, kw_only=True, gc=False):
-    stage: StageId
 
 
 class CancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
@@ -130,10 +111,7 @@ WholeEvent = (
     | DeploymentTakenUp
     | WaitStarted
     | WaitEnded
-    | StageStarted
-    | StageSkipped
-    | StageSucceeded
-    | StageFailed
+    | StageEvent
     | CancellationRequested
     | DeploymentSuperseded
     | TimeoutReached
@@ -217,62 +195,6 @@ DeploymentCommand = (
     | Review
     | HoldCommand
 )
-
-
-class StageRun(Struct, frozen=True, kw_only=True, gc=False):
-    stage: PlannedStage
-    status: Status = Status.QUEUED
-    services: tuple[ServiceRun, ...] = ()
-    gate: GateRun = GateRun()
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the stage does not start, and its failure is not recorded yet."""
-        return self.status is Status.QUEUED and self.gate.problem is not None
-
-    @property
-    def cause(self) -> WaitCause | None:
-        """The cause for which the stage waits at a gate, if it does."""
-        if self.gate.open is None:
-            return None
-        approval, check = self.stage.approval or Approval(), self.stage.check
-        is_approval = self.gate.open is GateKind.APPROVAL
-        return WaitCause(
-            reason=WaitReason[self.gate.open.name],
-            stage=self.stage.name,
-            missing=approval.count - len(self.gate.approvals) if is_approval else 0,
-            needs_others=is_approval and not approval.self_approval,
-            url="" if check is None or self.gate.open is not GateKind.CHECK else check.url,
-            deadline=self.gate.deadline,
-        )
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every service succeeded, was skipped, failed as it may, or was cancelled by somebody."""
-        return all(
-            run.status in DONE
-            or (run.status is Status.FAILED and run.is_allowed)
-            or (run.status is Status.CANCELLED and run.is_cancelled)
-            for run in self.services
-        )
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is left to do."""
-        return all(run.status.is_final for run in self.services)
-
-    @property
-    def has_failed(self) -> bool:
-        return not all(run.is_allowed for run in self.services)
-
-    @property
-    def is_halted(self) -> bool:
-        """Whether a failure or a rejection stops the stage, and with it the later ones."""
-        if self.gate.problem is not None:
-            return True
-        if self.stage.on_failure is OnFailure.CONTINUE:
-            return False
-        return self.status is Status.FAILED or (self.status is Status.RUNNING and self.has_failed)
 
 
 class Failure(Struct, frozen=True, kw_only=True, gc=False):

@@ -14,6 +14,7 @@ from domain import pipeline as pipelines
 from domain.deployment import gate as gates
 from domain.deployment import hold as holds
 from domain.deployment import queue as queues
+from domain.deployment import stage as stages
 from domain.deployment import state as deployments
 from domain.deployment import step as steps
 from domain.deployment import wait as waits
@@ -60,10 +61,10 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     gates.StageCheckStarted: "A stage waits until its check passes.",
     gates.StageCheckPassed: "The check of a stage passed.",
     gates.StageCheckFailed: "The check of a stage did not pass in time, so the stage does not start.",
-    deployments.StageStarted: "A stage started.",
-    deployments.StageSkipped: "A stage was skipped: it has nothing to deploy.",
-    deployments.StageSucceeded: "All services of a stage are deployed.",
-    deployments.StageFailed: "A service of a stage failed, or the stage was rejected.",
+    stages.StageStarted: "A stage started.",
+    stages.StageSkipped: "A stage was skipped: it has nothing to deploy.",
+    stages.StageSucceeded: "All services of a stage are deployed.",
+    stages.StageFailed: "A service of a stage failed, or the stage was rejected.",
     steps.BuildStarted: "An attempt to build a service started.",
     steps.BuildSucceeded: "A service was built.",
     steps.BuildFailed: "The build of a service failed.",

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import strawberry
 
-from domain.deployment.state import StageRun
+from domain.deployment.stage import StageRun
 from domain.deployment.step import DONE, ServiceRun, Status
 from domain.deployment.wait import WaitCause
 from endpoint.execution.edge import Selected, edge

@@ -19,6 +19,7 @@ from domain.deployment.gate import (
 )
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.queue import Action
+from domain.deployment.stage import StageFailed, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -32,10 +33,6 @@ from domain.deployment.state import (
     DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
-    StageFailed,
-    StageSkipped,
-    StageStarted,
-    StageSucceeded,
     TimeoutReached,
 )
 from domain.deployment.step import (

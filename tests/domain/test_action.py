@@ -20,6 +20,7 @@ from domain.deployment.instance import DeployedStatus, Instance, LastRun
 from domain.deployment.plan import Plan
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.selection import WHOLE, Selection
+from domain.deployment.stage import StageFailed, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
     CancelDeployment,
     CancellationRequested,
@@ -30,10 +31,6 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
-    StageFailed,
-    StageSkipped,
-    StageStarted,
-    StageSucceeded,
     TakeUpDeployment,
 )
 from domain.deployment.step import (

@@ -13,6 +13,7 @@ from domain.deployment import converge
 from domain.deployment.instance import Instance, digest
 from domain.deployment.plan import Plan, PlannedService
 from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.stage import StageStarted, StageSucceeded
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -21,8 +22,6 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
-    StageStarted,
-    StageSucceeded,
     TakeUpDeployment,
 )
 from domain.deployment.step import (

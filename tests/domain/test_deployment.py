@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from domain import deployment
 from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import Action
+from domain.deployment.stage import StageFailed, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -24,10 +25,6 @@ from domain.deployment.state import (
     DeploymentTimedOut,
     Failure,
     PlanDeployment,
-    StageFailed,
-    StageSkipped,
-    StageStarted,
-    StageSucceeded,
     SupersedeDeployment,
     TakeUpDeployment,
     TimeoutReached,

@@ -33,6 +33,7 @@ from domain.deployment.hold import DeploymentHeld, DeploymentReleased, HoldDeplo
 from domain.deployment.instance import DeployedStatus, Instance, digest
 from domain.deployment.plan import PlannedService, PlannedStage
 from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.stage import StageRun, StageStarted
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -45,8 +46,6 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTimedOut,
-    StageRun,
-    StageStarted,
     TakeUpDeployment,
     TimeoutReached,
 )

@@ -21,6 +21,7 @@ from domain.deployment.gate import (
     StageWaitEnded,
     StageWaitStarted,
 )
+from domain.deployment.stage import StageFailed, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -29,10 +30,6 @@ from domain.deployment.state import (
     DeploymentFailed,
     DeploymentStarted,
     DeploymentTakenUp,
-    StageFailed,
-    StageSkipped,
-    StageStarted,
-    StageSucceeded,
 )
 from domain.deployment.step import ServiceCancelled, ServiceDeployed, ServiceDeployStarted, Status, SucceedStep
 from domain.deployment.wait import WaitCause, WaitReason

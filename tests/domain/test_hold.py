@@ -5,6 +5,7 @@ import pytest
 from domain import deployment
 from domain.deployment.gate import StageApprovalRequested
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased, HoldDeployment, ReleaseDeployment
+from domain.deployment.stage import StageStarted, StageSucceeded
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -12,8 +13,6 @@ from domain.deployment.state import (
     DeploymentCancelled,
     DeploymentStarted,
     DeploymentTakenUp,
-    StageStarted,
-    StageSucceeded,
     TakeUpDeployment,
 )
 from domain.deployment.step import ServiceCancelled, ServiceDeployed, ServiceDeployStarted, SucceedStep

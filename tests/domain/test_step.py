@@ -3,14 +3,13 @@
 import pytest
 
 from domain import deployment
+from domain.deployment.stage import StageFailed, StageStarted
 from domain.deployment.state import (
     CancellationRequested,
     DeploymentCancelled,
     DeploymentFailed,
     DeploymentStarted,
     DeploymentTakenUp,
-    StageFailed,
-    StageStarted,
     TakeUpDeployment,
 )
 from domain.deployment.step import (

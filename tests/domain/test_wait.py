@@ -1,7 +1,8 @@
 """Each cause for which a deployment waits is recorded once."""
 
 from domain import deployment
-from domain.deployment.state import DeploymentCancelled, DeploymentStarted, DeploymentTakenUp, StageStarted
+from domain.deployment.stage import StageStarted
+from domain.deployment.state import DeploymentCancelled, DeploymentStarted, DeploymentTakenUp
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
 from tests.domain.given import Given
 from tests.domain.run import WORKER, planned, service, stage, stage_id

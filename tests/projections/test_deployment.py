@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from domain import deployment as deployments
 from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.stage import StageFailed, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -24,10 +25,6 @@ from domain.deployment.state import (
     DeploymentTakenUp,
     DeploymentTimedOut,
     Failure,
-    StageFailed,
-    StageSkipped,
-    StageStarted,
-    StageSucceeded,
     TimeoutReached,
 )
 from domain.deployment.step import (

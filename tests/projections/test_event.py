@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.deployment.stage import StageFailed, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -14,10 +15,6 @@ from domain.deployment.state import (
     DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
-    StageFailed,
-    StageSkipped,
-    StageStarted,
-    StageSucceeded,
     TimeoutReached,
 )
 from domain.deployment.step import (

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from domain.deployment.effect import Effect
 from domain.deployment.queue import Action
-from domain.deployment.state import DeploymentStarted, DeploymentSucceeded, StageStarted, StageSucceeded
+from domain.deployment.stage import StageStarted, StageSucceeded
+from domain.deployment.state import DeploymentStarted, DeploymentSucceeded
 from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
