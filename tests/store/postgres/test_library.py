@@ -5,22 +5,25 @@ Its application recorder reads and follows our table as it is. Its test cases ru
 face: they write by our `append`, and read by the library's own statements. All cases of application recorders apply.
 Those of aggregate and tracking recorders, of its datastore and of its connection pool don't: the log has neither
 snapshots nor consumers' positions, and its connections are asyncpg's.
+
+A subscription of the library reads what there is, and listens only then, in another thread: it misses the notification
+of an append between the two, and waits until the next one.
 """
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from threading import Thread
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent, Subscription
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from store import ids
@@ -38,6 +41,15 @@ with patch.dict(sys.modules, {ciphers.__name__: ciphers}):
     from eventsourcing.tests.persistence import ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase
 
 
+T = TypeVar("T")
+
+LISTENS = """
+SELECT 1 FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE 'LISTEN %' AND state = 'idle' AND query_start >= $1
+"""
+"""Returns a row when a connection listens that did not before a moment."""
+
+
 def datastore(dsn: str) -> PostgresDatastore:
     url = urlsplit(dsn)
     return PostgresDatastore(
@@ -51,14 +63,20 @@ def datastore(dsn: str) -> PostgresDatastore:
 
 
 class Face(PostgresApplicationRecorder):
-    """The library's recorder, but for inserting. Its streams begin with version 0, and ours with 1."""
+    """The library's recorder, but for inserting, and for subscriptions, which listen before they are returned.
+
+    Its streams begin with version 0, and ours with 1.
+    """
 
     def __init__(self, dsn: str) -> None:
         super().__init__(datastore(dsn))
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._pool = asyncio.run_coroutine_threadsafe(Pool.open(dsn, 20), self._loop).result()
+        self._pool = self._run(Pool.open(dsn, 20))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         streams = groupby(stored_events, key=lambda event: event.originator_id)
@@ -69,8 +87,7 @@ class Face(PostgresApplicationRecorder):
         letter = AppendRequest(
             [PreparedAppend(changes, None, [event for _, of_stream in events for event in of_stream])], {}, now()
         )
-        reply = asyncio.run_coroutine_threadsafe(self._pool.fetch(APPEND, *letter.parameters), self._loop).result()
-        [receipt] = letter.outcomes(reply)
+        [receipt] = letter.outcomes(self._run(self._pool.fetch(APPEND, *letter.parameters)))
         if not isinstance(receipt, Receipt):
             raise IntegrityError(receipt)
         return [recorded.position for recorded in receipt.recorded]
@@ -87,9 +104,16 @@ class Face(PostgresApplicationRecorder):
             for event in super().select_notifications(*arguments, **named)
         ]
 
+    def subscribe(self, *arguments: Any, **named: Any) -> Subscription[ApplicationRecorder]:
+        [(began,)] = self._run(self._pool.fetch("SELECT clock_timestamp()"))
+        subscription = super().subscribe(*arguments, **named)
+        while not self._run(self._pool.fetch(LISTENS, began)):
+            pass
+        return subscription
+
     def end(self) -> None:
         self.datastore.close()
-        asyncio.run_coroutine_threadsafe(self._pool.close(), self._loop).result()
+        self._run(self._pool.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
