@@ -3,8 +3,7 @@ The target that runs services as containers of a Docker engine.
 
 Everything that it knows is on the engine: in names, labels and states. So any server that reaches the engine adopts
 what another began. The container of an attempt has a deterministic name, and is created once. An attempt that must not
-go on has a verdict, a volume of a deterministic name: an engine keeps the labels of the first one. A container that was
-found healthy has the restart policy "always".
+go on has a verdict (see verdict.py). A container that was found healthy has the restart policy "always".
 
 A new instance replaces the old one in this order: start the new one, wait until it is healthy, give it the service's
 name in the network, stop the old one. If both would have the same published port or volume, or the specification says
@@ -18,7 +17,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from domain import name as names
@@ -35,6 +33,7 @@ from runner.targets.docker import container as containers
 from runner.targets.docker.container import Container, ListedContainer
 from runner.targets.docker.engine import Engine, EngineError, EngineUnavailable
 from runner.targets.docker.log import ContainerLog
+from runner.targets.docker.verdict import Verdicts
 
 OUTAGE = 30.0
 """Maximum time for which a step waits for an engine that is unavailable, in seconds."""
@@ -48,15 +47,6 @@ PAUSE = 0.5
 T = TypeVar("T")
 
 
-class Volume(Struct, rename="pascal", frozen=True):
-    name: str
-    labels: dict[str, str] | None = None
-
-
-class Volumes(Struct, rename="pascal", frozen=True):
-    volumes: list[Volume] | None = None
-
-
 class DockerExecutor:
     """The executor of the containers on *engine*; *owner* is the id of this server's data folder.
 
@@ -66,6 +56,7 @@ class DockerExecutor:
 
     def __init__(self, engine: Engine, owner: UUID, open_secrets: OpenSecrets | None = None) -> None:
         self._engine, self._owner, self._open_secrets = engine, owner, open_secrets
+        self._verdicts = Verdicts(engine, owner)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._aborted: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -80,7 +71,7 @@ class DockerExecutor:
         return await self._persist(lambda: self._deploy(request, output))
 
     async def is_healthy(self, request: StepRequest) -> bool:
-        if await self._find(label.attempt(request)) or await self._verdict(request):
+        if await self._find(label.attempt(request)) or await self._verdicts.find(request):
             return False
         known = label.filters(environment=request.environment, service=request.service, deployment=request.known)
         for listed in await self._list(known):
@@ -104,7 +95,7 @@ class DockerExecutor:
             found = await self._find(name)
             if found is not None and found.is_settled:
                 return
-            await self._judge(request, "it was cancelled")
+            await self._verdicts.record(request, "it was cancelled")
             self._aborted[name].set()
             if found is not None:
                 await self._end(found.id)
@@ -148,8 +139,8 @@ class DockerExecutor:
     async def delete(self, environment: UUID, service: UUID) -> None:
         filters = label.filters(environment=environment, service=service)
         await asyncio.gather(*(self._remove(each.id) for each in await self._list(filters)))
-        for volume in await self._verdicts(filters):
-            await self._engine.delete(f"/volumes/{volume.name}")
+        for verdict in await self._verdicts.list(filters):
+            await self._verdicts.remove(verdict)
         await builds.prune(self._engine, service, 0)
         await network.remove_if_empty(self._engine, environment)
 
@@ -158,7 +149,7 @@ class DockerExecutor:
             (labels[label.ENVIRONMENT], labels[label.SERVICE])
             for labels in [
                 *(each.labels for each in await self._list(label.filters(owner=self._owner))),
-                *(each.labels or {} for each in await self._verdicts(label.filters(owner=self._owner))),
+                *(each.labels for each in await self._verdicts.list(label.filters(owner=self._owner))),
                 *(await builds.built(self._engine, self._owner)),
             ]
             if label.SERVICE in labels
@@ -171,7 +162,7 @@ class DockerExecutor:
     # Attempts
 
     async def _build(self, request: StepRequest, output: StepOutput) -> None:
-        if reason := await self._verdict(request):
+        if reason := await self._verdicts.find(request):
             raise StepFailed(reason)
         await self._forget_earlier(request)
         seconds = request.spec.build_timeout
@@ -179,28 +170,28 @@ class DockerExecutor:
             async with asyncio.timeout(seconds):
                 await self._unless_aborted(request, builds.build(self._engine, request, self._owner, output))
         except TimeoutError:
-            reason = await self._judge(request, f"timeout after {seconds:g} s: the build was stopped")
+            reason = await self._verdicts.record(request, f"timeout after {seconds:g} s: the build was stopped")
             raise StepFailed(reason) from None
         except StepFailed as failure:
-            raise StepFailed(await self._judge(request, failure.reason)) from None
+            raise StepFailed(await self._verdicts.record(request, failure.reason)) from None
 
     async def _deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         name = label.attempt(request)
         found = await self._find(name)
         if found is None:
-            if reason := await self._verdict(request):
+            if reason := await self._verdicts.find(request):
                 raise StepFailed(reason)
             found = await self._unless_aborted(request, self._begin(request, output))
         log = ContainerLog(self._engine, found.id, output, Mask(request.secrets))
         try:
-            if reason := await self._verdict(request):
+            if reason := await self._verdicts.find(request):
                 raise StepFailed(reason)
             if request.type is ServiceType.JOB:
                 await self._run_to_end(request, found, log)
             else:
                 await self._wait_for_service(request, found, log)
         except StepFailed as failure:
-            reason = await self._judge(request, failure.reason)
+            reason = await self._verdicts.record(request, failure.reason)
             await self._end(found.id)
             await log.copy()
             raise StepFailed(reason) from None
@@ -217,11 +208,11 @@ class DockerExecutor:
             source = await self._image(request, output)
             await network.ensure(self._engine, request.environment, self._owner)
             async with self._locks[label.attempt(request)]:
-                if reason := await self._verdict(request):
+                if reason := await self._verdicts.find(request):
                     raise StepFailed(reason)
                 return await self._create(request, source, output)
         except StepFailed as failure:
-            raise StepFailed(await self._judge(request, failure.reason)) from None
+            raise StepFailed(await self._verdicts.record(request, failure.reason)) from None
 
     async def _image(self, request: StepRequest, output: StepOutput) -> str:
         if request.spec.image is not None:
@@ -280,7 +271,7 @@ class DockerExecutor:
         started = await self._started(request, found)
         await log.follow(self._until_ended(found.id), health.wait_until_up(self._engine, started, request))
         async with self._locks[label.attempt(request)]:
-            if reason := await self._verdict(request):
+            if reason := await self._verdicts.find(request):
                 raise StepFailed(reason)
             now = await self._inspect(found.id)
             if not now.state.running:
@@ -361,9 +352,9 @@ class DockerExecutor:
             is_earlier = listed.labels.get(label.DEPLOYMENT) != str(request.deployment)
             if is_earlier and listed.state in ("exited", "created") and listed.name != replaced:
                 await self._remove(listed.id)
-        for volume in await self._verdicts(label.service(request)):
-            if (volume.labels or {}).get(label.DEPLOYMENT) != str(request.deployment):
-                await self._engine.delete(f"/volumes/{volume.name}")
+        for verdict in await self._verdicts.list(label.service(request)):
+            if verdict.labels.get(label.DEPLOYMENT) != str(request.deployment):
+                await self._verdicts.remove(verdict)
 
     # The engine
 
@@ -387,7 +378,7 @@ class DockerExecutor:
         try:
             await asyncio.wait([task, aborted], return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise StepFailed(await self._verdict(request) or "it was cancelled")
+                raise StepFailed(await self._verdicts.find(request) or "it was cancelled")
             return await task
         finally:
             for each in (task, aborted):
@@ -428,31 +419,6 @@ class DockerExecutor:
     async def _remove(self, id_: str) -> None:
         await self._end(id_)
         await self._engine.delete(f"/containers/{id_}", force=True, v=True)
-
-    # Verdicts
-
-    async def _judge(self, request: StepRequest, reason: str) -> str:
-        """Record that the attempt has failed, and return the first recorded reason."""
-        body = {
-            "Name": label.verdict(request),
-            "Labels": label.of(request, self._owner)
-            | {label.VERDICT: Mask(request.secrets).text(" ".join(reason.split()))},
-        }
-        await self._engine.post("/volumes/create", body)
-        return await self._verdict(request) or reason
-
-    async def _verdict(self, request: StepRequest) -> str | None:
-        try:
-            volume = await self._engine.get(f"/volumes/{label.verdict(request)}", Volume)
-        except EngineError as error:
-            if error.status == 404:
-                return None
-            raise
-        return (volume.labels or {}).get(label.VERDICT)
-
-    async def _verdicts(self, filters: Mapping[str, Sequence[str]]) -> list[Volume]:
-        found = (await self._engine.get("/volumes", Volumes, filters=filters)).volumes or []
-        return [volume for volume in found if label.VERDICT in (volume.labels or {})]
 
 
 def _conflict(request: StepRequest, old: label.Labels) -> str | None:
