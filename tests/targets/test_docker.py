@@ -85,6 +85,18 @@ async def test_a_name_leads_to_the_new_instance_after_the_switch(executor: Docke
     assert (await inspected(engine))["HostConfig"]["RestartPolicy"]["Name"] == "always"
 
 
+async def test_a_container_that_ended_before_its_service_was_stopped_is_not_started_by_the_engine(
+    executor: DockerExecutor, engine: Engine
+) -> None:
+    """An engine that starts again would start it, if an operator had stopped it."""
+    await executor.deploy(step("exec sleep 60"), Printed())
+    id_ = (await inspected(engine))["Id"]
+    await engine.stop(id_)
+    await executor.stop(replace(step("exec sleep 60", 2), phase=Phase.STOP))
+    found = await engine.get(f"/containers/{id_}/json", dict[str, Any])
+    assert (found["State"]["Status"], found["HostConfig"]["RestartPolicy"]["Name"]) == ("exited", "no")
+
+
 async def test_a_volume_survives_its_service_and_is_used_by_one_instance_at_a_time(
     executor: DockerExecutor, engine: Engine
 ) -> None:

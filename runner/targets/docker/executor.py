@@ -126,12 +126,10 @@ class DockerExecutor:
 
     async def _stop(self, request: StepRequest) -> None:
         """Stop the service's containers, which nothing starts again then; they stay until the next deploy."""
-        running = [
-            each for each in await self._list(label.instances(request)) if each.state not in ("created", "exited")
-        ]
-        for listed in running:
-            await self._engine.post(f"/containers/{listed.id}/update", {"RestartPolicy": {"Name": "no"}})
-        await asyncio.gather(*(self._end(listed.id) for listed in running))
+        started = [each for each in await self._list(label.instances(request)) if each.state != "created"]
+        for listed in started:  # an engine that starts again starts an ended one, too
+            await self._forbid_restarts(listed.id)
+        await asyncio.gather(*(self._end(listed.id) for listed in started))
         left = [each.name for each in await self._list(label.instances(request)) if each.state == "running"]
         if left:
             raise StepFailed(f"containers of the service still run ({', '.join(left)})")
@@ -293,6 +291,9 @@ class DockerExecutor:
         """Let the engine restart the container from now on, which says that it was found healthy."""
         await self._engine.post(f"/containers/{id_}/update", {"RestartPolicy": {"Name": "always"}})
 
+    async def _forbid_restarts(self, id_: str) -> None:
+        await self._engine.post(f"/containers/{id_}/update", {"RestartPolicy": {"Name": "no"}})
+
     async def _replace_others(self, request: StepRequest, found: Container, output: StepOutput) -> None:
         """Give the service's name to its new container, and remove the other ones."""
         if request.type is not ServiceType.JOB:
@@ -322,7 +323,7 @@ class DockerExecutor:
                 continue
             if why := _conflict(request, listed.labels):
                 await output.note(f"{why}; the old instance is stopped before the new one starts")
-                await self._engine.post(f"/containers/{listed.id}/update", {"RestartPolicy": {"Name": "no"}})
+                await self._forbid_restarts(listed.id)
                 if listed.name != label.replaced(request):  # else a crash came before its stop
                     await self._engine.post(f"/containers/{listed.id}/rename", name=label.replaced(request))
                 await self._end(listed.id)
