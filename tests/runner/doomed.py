@@ -1,6 +1,6 @@
 """
 A server that is going to be killed. Run as a program it carries out each step that it reads, a line of JSON, in a
-process of its own, whose number it says.
+process of its own, whose number it says. At a stop it supervises the service, until it is killed.
 """
 
 import asyncio
@@ -23,10 +23,14 @@ async def carry_out(request: StepRequest, data: Path) -> None:
     if request.phase is Phase.BUILD:
         await executor.build(request, Printed())
     elif request.phase is Phase.STOP:
+        adopted = asyncio.Event()
+        supervising = asyncio.create_task(executor.supervisor.run(lambda _: adopted.set()))
+        await adopted.wait()
         if request.effect is Effect.DELETE:
             await executor.delete(request.environment, request.service)
         else:
             await executor.stop(request)
+        await supervising
     else:
         with suppress(StepFailed):
             await executor.deploy(request, Printed())

@@ -25,7 +25,12 @@ from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
 from runner.targets.process.instance import InstanceState, InstanceWatch
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, deploy, fixed_port, job, server, until
+from tests.runner.test_adoption import Doomed, doomed
+from tests.runner.test_old_instance import instances
 from tests.runner.test_process import BEGUN, DAEMON, attempt_of, is_alive
+from tests.runner.test_stop import stop
+
+__all__ = ["doomed"]
 
 SOON = Backoff(initial=0.02, max=0.05)
 RUN = "echo $$ > pid; echo begun >> begun; "
@@ -343,6 +348,25 @@ async def test_a_service_whose_shim_was_killed_is_started_again_and_runs_once(
     await reports.status(InstanceStatus.RUNNING, exits=1)
     assert not runs(first)
     assert begun(tmp_path) == 2
+
+
+async def test_a_service_that_was_stopped_stays_stopped_when_its_supervisor_is_killed_and_another_follows(
+    doomed: Doomed, executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    """The other service ends later, so the stopped one would be started again earlier."""
+    for name in ("stopped", "other"):
+        (tmp_path / name).mkdir()
+    await executor.deploy(service(tmp_path / "stopped"), Printed())
+    async with doomed.carrying_out(stop(2)):
+        await until(lambda: not instances(tmp_path))
+    await executor.stop(stop(2))
+    await executor.deploy(service(tmp_path / "other", service=OTHER), Printed())
+    async with supervised(ProcessExecutor(tmp_path / "data")) as reports:
+        await reports.status(InstanceStatus.RUNNING)
+        kill(tmp_path / "other")
+        await reports.status(InstanceStatus.RUNNING, exits=1)
+    assert len({state.id for state in reports.states}) == 1
+    assert (begun(tmp_path / "stopped"), begun(tmp_path / "other"), instances(tmp_path)) == (1, 2, ["1"])
 
 
 class Crash(BaseException):
