@@ -8,16 +8,22 @@ does not wait for the interval.
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, assert_never
 
-from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
+from domain.spec import Check, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck
 from runner.http import get_status
 from runner.targets.contract import StepFailed
 
 FIRST_PAUSE = 0.02
 """Pause before the second try, in seconds."""
+
+STEADY_TIME = 1.0
+"""Time after which a running service without a check and without a port counts as healthy, in seconds."""
+
+COMMAND = "STAGELINE_COMMAND"
+"""Name of the variable that has a command with secrets, which others must not see in an argument."""
 
 GREETING = 0.1
 """Time within which a proxy ends a connection to a port on which nothing listens behind it, in seconds."""
@@ -40,6 +46,37 @@ class Instance(Protocol):
 
 class Unhealthy(Exception):
     """A failed try, with the reason."""
+
+
+def health_of(spec: ServiceSpec) -> Health | None:
+    """Return the checks of a service: its own, else a connection to its first port; None if it has neither."""
+    return spec.health or (Health(check=TcpCheck()) if spec.ports else None)
+
+
+async def wait_until_up(spec: ServiceSpec, began: float, instance: Callable[[], Instance]) -> None:
+    """Wait until the service that *began* then, on the monotonic clock, is healthy; raise `StepFailed` if it is late.
+
+    *instance* is called only if there is a check.
+    """
+    health = health_of(spec)
+    if health is None:
+        await asyncio.sleep(began + STEADY_TIME - time.monotonic())
+    else:
+        within = min(health.start_period, spec.deploy_timeout)
+        await wait_until_healthy(health, instance(), since=began, within=within)
+
+
+async def is_up(spec: ServiceSpec, instance: Callable[[], Instance]) -> bool:
+    """Return whether the running service is healthy, after a single try of each check."""
+    health = health_of(spec)
+    return health is None or await find_problem(health, instance()) is None
+
+
+def shell(command: str, *, has_secrets: bool) -> tuple[list[str], dict[str, str]]:
+    """Return the program and arguments that run *command*, and the variables that they need."""
+    if has_secrets:
+        return ["/bin/sh", "-c", f'eval "${COMMAND}"'], {COMMAND: command}
+    return ["/bin/sh", "-c", command], {}
 
 
 async def wait_until_healthy(health: Health, instance: Instance, *, since: float, within: float) -> None:

@@ -4,17 +4,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from domain.spec import Health, TcpCheck
+from runner.targets import health
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.docker.container import ANYWHERE, Container, HealthState, ports
 from runner.targets.docker.engine import Engine
-from runner.targets.health import Unhealthy, find_problem, wait_until_healthy
-
-STEADY_TIME = 1.0
-"""Time after which a running service without a check and without a port counts as healthy, in seconds."""
-
-COMMAND = "STAGELINE_COMMAND"
-"""Name of the variable that has a check's command with secrets, which others must not see."""
 
 FIRST_PAUSE, LONG_PAUSE = 0.05, 0.5
 """Shortest and longest pause between two looks at what the engine says of the image's own check, in seconds."""
@@ -34,39 +27,30 @@ class ContainerInstance:
         found = await self._engine.get(f"/containers/{self._id}/json", Container)
         binding = found.published(port)
         if binding is None:
-            raise Unhealthy(f"port {port} is not published, because the container does not run")
+            raise health.Unhealthy(f"port {port} is not published, because the container does not run")
         is_anywhere = binding.host_ip in ANYWHERE
         return [self._engine.address.host if is_anywhere else binding.host_ip], int(binding.host_port)
 
     async def run(self, command: str) -> int:
-        if not self._has_secrets:
-            return await self._engine.run(self._id, ["/bin/sh", "-c", command])
-        return await self._engine.run(self._id, ["/bin/sh", "-c", f'eval "${COMMAND}"'], [f"{COMMAND}={command}"])
+        arguments, variables = health.shell(command, has_secrets=self._has_secrets)
+        return await self._engine.run(self._id, arguments, [f"{name}={value}" for name, value in variables.items()])
 
 
 async def wait_until_up(engine: Engine, container: Container, request: StepRequest) -> None:
     """Wait until *container* is healthy; raise `StepFailed` when the time is up, or the image's check has failed."""
     spec = request.spec
-    began = time.monotonic() - container.age
     if spec.health is None and container.state.health is not None:
         await _wait_for_image(engine, container.id, spec.deploy_timeout - container.age)
-    elif spec.health is None and not spec.ports:
-        await asyncio.sleep(began + STEADY_TIME - time.monotonic())
     else:
-        health = spec.health or Health(check=TcpCheck())
-        within = min(health.start_period, spec.deploy_timeout)
-        instance = ContainerInstance(engine, container.id, request)
-        await wait_until_healthy(health, instance, since=began, within=within)
+        began = time.monotonic() - container.age
+        await health.wait_until_up(spec, began, lambda: ContainerInstance(engine, container.id, request))
 
 
 async def is_up(engine: Engine, container: Container, request: StepRequest) -> bool:
     """Return whether the running *container* is healthy, after a single try."""
     if request.spec.health is None and (state := container.state.health) is not None:
         return state.status == "healthy"
-    if request.spec.health is None and not request.spec.ports:
-        return True
-    health = request.spec.health or Health(check=TcpCheck())
-    return await find_problem(health, ContainerInstance(engine, container.id, request)) is None
+    return await health.is_up(request.spec, lambda: ContainerInstance(engine, container.id, request))
 
 
 async def _wait_for_image(engine: Engine, id: str, seconds: float) -> None:

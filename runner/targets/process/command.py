@@ -4,22 +4,20 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from domain.deployment.step import Phase
-from domain.spec import Health, ServiceType, TcpCheck
+from domain.spec import ServiceType
+from runner.targets import health
 from runner.targets.contract import StepFailed, StepRequest
-from runner.targets.health import find_problem, wait_until_healthy
+from runner.targets.health import COMMAND
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt
-from runner.targets.process.probe import COMMAND, ProcessInstance
+from runner.targets.process.probe import ProcessInstance
 from runner.targets.process.table import STAMP
-
-STEADY_TIME = 1.0
-"""Time after which a running service without a check and without a port counts as healthy, in seconds."""
 
 OWN_VARIABLES = (
     "PORT",
@@ -34,25 +32,18 @@ OWN_VARIABLES = (
 """Variables of Stageline's own that a service must not inherit. All but the first lead to Stageline's database."""
 
 
-def wait_until_up(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> Coroutine[Any, Any, None]:
-    """Return a coroutine that waits until the service is healthy; it raises `StepFailed` when the time is up."""
-    health, record = request.spec.health, attempt.record
-    if health is None and not record.ports:
-        return sleep_until(record.began + STEADY_TIME)
-    health = health or Health(check=TcpCheck())
-    within = min(health.start_period, request.spec.deploy_timeout)
-    return wait_until_healthy(health, instance_of(request, attempt, account), since=record.began, within=within)
+async def wait_until_up(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> None:
+    """Wait until the service is healthy; raise `StepFailed` when the time is up."""
+    instance = partial(instance_of, request, attempt, account)
+    await health.wait_until_up(request.spec, attempt.record.began, instance)
 
 
 async def is_up(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> bool:
     """Return whether the running service is healthy, after a single try."""
-    if request.spec.health is None and not attempt.record.ports:
-        return True
     try:
-        instance = instance_of(request, attempt, account)
+        return await health.is_up(request.spec, partial(instance_of, request, attempt, account))
     except StepFailed:
         return False
-    return await find_problem(request.spec.health or Health(check=TcpCheck()), instance) is None
 
 
 def instance_of(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> ProcessInstance:

@@ -9,10 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from runner.targets.health import shell
 from runner.targets.process.account import Account
-
-COMMAND = "STAGELINE_COMMAND"
-"""Name of the variable that has a command with secrets."""
 
 HOSTS = ("127.0.0.1", "::1")
 """Addresses that a check tries: a service may listen on either."""
@@ -39,15 +37,14 @@ class ProcessInstance(Struct, frozen=True, kw_only=True):
 
     async def run(self, command: str) -> int:
         null = asyncio.subprocess.DEVNULL
+        arguments, own = shell(command, has_secrets=self.has_secrets)
         process = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            f'eval "${COMMAND}"' if self.has_secrets else command,
+            *arguments,
             stdin=null,
             stdout=null,
             stderr=null,
             cwd=self.directory,
-            env={**self.variables, COMMAND: command} if self.has_secrets else self.variables,
+            env={**self.variables, **own},
             start_new_session=True,
             **({} if self.account is None else self.account.options),
         )
