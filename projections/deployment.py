@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cache.lru import Cache
+from domain.deployment.effect import Effect
 from domain.deployment.fold import evolve
 from domain.deployment.gate import GateEvent, GateRun
 from domain.deployment.plan import PlannedStage
@@ -107,6 +108,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     environment: EnvironmentId
     number: int
     action: Action
+    effect: Effect = Effect.DEPLOY
     status: Status
     actor: str
     reason: str | None
@@ -187,7 +189,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 21, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 22, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -197,6 +199,7 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
         environment=event.environment,
         number=event.number,
         action=event.action,
+        effect=event.plan.effect,
         status=planned.status,
         actor=recorded.by.actor,
         reason=recorded.by.reason,

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from domain.deployment.effect import Effect
+from domain.deployment.queue import FREEZABLE, Action
 from domain.deployment.step import Phase, Status
 from domain.pipeline.ref import ServiceId, StageId
 from projections.deployment import DeploymentView, StageView
@@ -24,7 +26,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 """The end of an attempt that runs."""
 
 COMPARED = 10
-"""Number of successful deployments with which a deployment is compared: the last ones before it."""
+"""Number of successful deployments with which a deployment is compared: the last ones of its effect before it."""
 
 SLOW_FACTOR = 1.5
 """Duration from which a step is slow, as a multiple of its usual duration."""
@@ -99,8 +101,17 @@ class Explanation(Struct, frozen=True, kw_only=True):
     path: tuple[Span, ...]
 
 
+def actions(effect: Effect) -> frozenset[Action]:
+    """Return the actions of the deployments with which one of that *effect* is compared.
+
+    Retries have the effect of the deployment that they retry. They are compared with only if they may deploy, because
+    they would displace the few deployments of another effect from a list.
+    """
+    return frozenset(FREEZABLE if effect is Effect.DEPLOY else (Action(effect),))
+
+
 def explain(view: DeploymentView, before: Sequence[DeploymentView] = ()) -> Explanation:
-    """Return the explanation of a deployment, compared with the successful ones *before* it."""
+    """Return the explanation of a deployment, compared with the successful ones of its effect *before* it."""
     usual_stages = _usual(
         (stage.id.int, _seconds(stage.started_at, stage.finished_at)) for each in before for stage in each.stages
     )

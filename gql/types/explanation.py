@@ -5,7 +5,9 @@ from datetime import datetime
 
 import strawberry
 
+from domain.deployment.effect import Effect
 from domain.pipeline.ref import ServiceId
+from domain.project import EnvironmentId
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context
@@ -14,7 +16,7 @@ from gql.types.ref import ServiceRef, StageRef, service_ref, stage_ref
 from gql.types.step import Phase, Status
 from projections import explanation as explanations
 from projections.deployment import DeploymentQuery, DeploymentSummary, DeploymentView
-from projections.engine.views import Slice
+from projections.engine.views import Page, Slice
 from projections.explanation import COMPARED, SLOW_FACTOR, SLOW_SECONDS, Explanation, Span
 
 COMPARISON = frozenset({"usualSeconds", "isSlow", "compared"})
@@ -104,36 +106,41 @@ async def explanation(context: Context, found: list[Deployment], selected: Selec
 
 
 async def _before(context: Context, views: list[DeploymentView]) -> dict[int, Sequence[DeploymentView]]:
-    """Return the last successful deployments before each, by its id.
+    """Return the last successful deployments of the same effect before each, by its id.
 
-    One read has them for deployments that are near the newest one; others are read alone.
+    One read for each effect has them for deployments that are near the newest one; others are read alone.
     """
     await context.settled()
-    reader = context.application.deployments
-    environments = list({view.environment.int: view.environment for view in views}.values())
-    query = DeploymentQuery(statuses=frozenset({Status.SUCCEEDED}), until=max(view.requested_at for view in views))
-    pages = await reader.list_narrowed(environments, Slice(first=COMPARED + len(views)), query)
-    by_environment = dict(zip([each.int for each in environments], pages, strict=True))
     found: dict[int, Sequence[DeploymentView]] = {}
-    for view in views:
-        page = by_environment[view.environment.int]
-        chosen = _older(view, [edge.node for edge in page.edges])
-        if len(chosen) < COMPARED and page.has_next:
-            found[view.id.int] = await _read_before(context, view)
-        else:
+    for effect in {view.effect for view in views}:
+        some = [view for view in views if view.effect is effect]
+        environments = list({view.environment.int: view.environment for view in some}.values())
+        until = max(view.requested_at for view in some)
+        pages = await _succeeded(context, environments, effect, until, COMPARED + len(some))
+        by_environment = dict(zip([each.int for each in environments], pages, strict=True))
+        for view in some:
+            page = by_environment[view.environment.int]
+            chosen = _older(view, page)
+            if len(chosen) < COMPARED and page.has_next:
+                (page,) = await _succeeded(context, [view.environment], effect, view.requested_at, COMPARED + 1)
+                chosen = _older(view, page)
             found[view.id.int] = chosen
     return found
 
 
-async def _read_before(context: Context, view: DeploymentView) -> Sequence[DeploymentView]:
-    query = DeploymentQuery(statuses=frozenset({Status.SUCCEEDED}), until=view.requested_at)
-    (page,) = await context.application.deployments.list_narrowed([view.environment], Slice(first=COMPARED + 1), query)
-    return _older(view, [edge.node for edge in page.edges])
+async def _succeeded(
+    context: Context, environments: Sequence[EnvironmentId], effect: Effect, until: datetime, first: int
+) -> Sequence[Page[DeploymentSummary]]:
+    """Return the *first* successful deployments of each environment that were requested by *until*, newest first."""
+    query = DeploymentQuery(statuses=frozenset({Status.SUCCEEDED}), actions=explanations.actions(effect), until=until)
+    return await context.application.deployments.list_narrowed(environments, Slice(first=first), query)
 
 
-def _older(view: DeploymentView, found: Sequence[DeploymentSummary]) -> Sequence[DeploymentView]:
+def _older(view: DeploymentView, page: Page[DeploymentSummary]) -> Sequence[DeploymentView]:
+    """Return the deployments of *page* with which *view* is compared."""
+    found = [edge.node for edge in page.edges]
     older = [each for each in found if isinstance(each, DeploymentView) and each.number < view.number]
-    return older[:COMPARED]
+    return [each for each in older if each.effect is view.effect][:COMPARED]
 
 
 def _converted(view: DeploymentView, explained: Explanation, selected: Selected) -> DeploymentExplanation:

@@ -62,3 +62,30 @@ def test_an_explanation_is_new_after_each_deployment(environment: Environment) -
     environment.gate.touch()
     environment.end(second)
     assert compared() == 1
+
+
+def test_a_deployment_is_compared_with_those_of_the_same_effect(environment: Environment) -> None:
+    environment.add("web", "CONTAINER", runCommand="exec sleep 60")
+    for mutation in ("deploy", "stopServices", "startServices", "redeploy", "stopServices", "deleteInstances"):
+        assert environment.end(environment.do(mutation))["status"] == "SUCCEEDED"
+    nodes = environment.stageline.execute(LIST, id=environment.id)["environment"]["deployments"]["nodes"]
+    nodes.reverse()
+    assert [each["explanation"]["compared"] for each in nodes] == [0, 0, 0, 1, 1, 0]
+    for before, after in ((0, 3), (1, 4)):
+        took = [each["seconds"] for each in nodes[before]["explanation"]["stages"]]
+        assert [each["usualSeconds"] for each in nodes[after]["explanation"]["stages"]] == took
+    assert environment.stageline.execute(ONE, id=nodes[4]["id"])["deployment"] == nodes[4]
+
+
+def test_a_deployment_is_not_compared_with_the_retry_of_a_stop(environment: Environment) -> None:
+    environment.add("web", "CONTAINER", runCommand="exec sleep 60")
+    first = environment.block()
+    stop = environment.do("stopServices", services=["web"])
+    environment.stageline.do("cancelDeployment", deployment=stop["id"])
+    environment.gate.touch()
+    environment.end(first)
+    retry = environment.end(environment.stageline.do("retryDeployment", deployment=stop["id"]))
+    assert (retry["action"], retry["status"]) == ("RETRY", "SUCCEEDED")
+    last = environment.end(environment.do("deploy"))
+    explained = environment.stageline.execute(ONE, id=last["id"])["deployment"]["explanation"]
+    assert explained["compared"] == 1

@@ -93,6 +93,7 @@ def test_the_stop_of_a_service_is_not_explained_as_its_deploy() -> None:
         DeploymentSucceeded(),
     )
     assert view is not None
+    assert (view.effect, _view().effect) == (Effect.STOP, Effect.DEPLOY)
     (step,) = explain(view, [_view()]).steps
     assert (step.phase, step.seconds, step.usual) == (Phase.STOP, 1.0, None)
 
