@@ -291,13 +291,16 @@ def _health_to_domain(health: HealthCheckDocument) -> specs.Health:
 
 
 def _check_to_domain(check: HealthCheckDocument | HealthProbeDocument) -> specs.Check:
-    checks: list[specs.Check] = []
-    if check.http is not None:
-        checks.append(specs.HttpCheck(path=check.http.path, port=check.http.port_index))
-    if check.tcp is not None:
-        checks.append(specs.TcpCheck(port=check.tcp.port_index))
-    if check.command is not None:
-        checks.append(specs.CommandCheck(command=check.command))
+    return only_check(
+        None if check.http is None else specs.HttpCheck(path=check.http.path, port=check.http.port_index),
+        None if check.tcp is None else specs.TcpCheck(port=check.tcp.port_index),
+        None if check.command is None else specs.CommandCheck(command=check.command),
+    )
+
+
+def only_check(*given: specs.Check | None) -> specs.Check:
+    """Return the check that is *given*; raises `InvalidSpec` unless there is exactly one."""
+    checks = [each for each in given if each is not None]
     if len(checks) != 1:
         raise InvalidSpec(field="healthCheck", why="exactly one of http, tcp and command is required")
     return checks[0]

@@ -27,8 +27,10 @@ from domain.spec import (
 )
 from gql.document import pipeline as documents
 from gql.document import spec as spec_documents
+from gql.types import container as containers
 from gql.types import environment as environments
 from gql.types import freeze as freezes
+from gql.types import health as healths
 from gql.types import spec as specs
 from gql.types import stage as stages
 from gql.types import variable as variables
@@ -103,14 +105,14 @@ FACES: list[tuple[type[Struct], list[type]]] = [
     (Approval, [stages.Approval, stages.ApprovalInput, documents.ApprovalDocument]),
     (StageCheck, [stages.StageCheck, stages.StageCheckInput, documents.StageCheckDocument]),
     (ServiceSpec, [specs.ServiceSpec, specs.ServiceSpecInput, spec_documents.SpecDocument]),
-    (Health, [specs.HealthCheck, specs.HealthCheckInput, spec_documents.HealthCheckDocument]),
+    (Health, [healths.HealthCheck, healths.HealthCheckInput, spec_documents.HealthCheckDocument]),
     (Backoff, [specs.Backoff, specs.BackoffInput, spec_documents.BackoffDocument]),
-    (Container, [specs.ContainerSpec, specs.ContainerSpecInput, spec_documents.ContainerDocument]),
-    (Publication, [specs.PublishedPort, specs.PublishedPortInput, spec_documents.PublishedPortDocument]),
-    (Volume, [specs.VolumeMount, specs.VolumeMountInput, spec_documents.VolumeMountDocument]),
-    (BuildArgument, [specs.BuildArgument, specs.BuildArgumentInput]),
-    (HttpCheck, [specs.HttpCheck, specs.HttpCheckInput, spec_documents.HttpCheckDocument]),
-    (TcpCheck, [specs.TcpCheck, specs.TcpCheckInput, spec_documents.TcpCheckDocument]),
+    (Container, [containers.ContainerSpec, containers.ContainerSpecInput, spec_documents.ContainerDocument]),
+    (Publication, [containers.PublishedPort, containers.PublishedPortInput, spec_documents.PublishedPortDocument]),
+    (Volume, [containers.VolumeMount, containers.VolumeMountInput, spec_documents.VolumeMountDocument]),
+    (BuildArgument, [containers.BuildArgument, containers.BuildArgumentInput]),
+    (HttpCheck, [healths.HttpCheck, healths.HttpCheckInput, spec_documents.HttpCheckDocument]),
+    (TcpCheck, [healths.TcpCheck, healths.TcpCheckInput, spec_documents.TcpCheckDocument]),
     (
         Variable,
         [
@@ -166,7 +168,7 @@ def _input(spec: ServiceSpec) -> specs.ServiceSpecInput:
         },
         backoff=specs.BackoffInput(**dataclasses.asdict(shown.backoff)),
         restart_backoff=specs.BackoffInput(**dataclasses.asdict(shown.restart_backoff)),
-        health_check=specs.HealthCheckInput(
+        health_check=healths.HealthCheckInput(
             **{field.name: getattr(health, field.name) for field in dataclasses.fields(health)}
         ),
     )
