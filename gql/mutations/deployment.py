@@ -1,15 +1,17 @@
 """Mutations of deployments."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 import strawberry
 from msgspec.structs import replace
 from strawberry import ID
 
 from application import deployment as use_cases
-from application.handler import Outcome
+from application.handler import Transaction
 from domain import deployment as deployments
 from domain.deployment.effect import Effect
 from domain.deployment.hold import HoldCommand, HoldDeployment, ReleaseDeployment
@@ -144,76 +146,57 @@ async def _deploy(
         selection=selection,
         ignores_freeze=_ignores(write, ignore_freeze),
     )
-    return await _answer(write, await write.transact(use_case, deployments.decider))
+    return await _transact(write, use_case)
 
 
-@mutation(
+def _action(name: str, effect: Effect, description: str) -> Any:
+    """Return the mutation *name*, which has *effect* on what runs."""
+
+    async def act(
+        write: Write,
+        environment: EnvironmentArgument,
+        services: ChosenServices = None,
+        stages: ChosenStages = None,
+    ) -> DeploymentResult:
+        use_case = partial(
+            use_cases.act,
+            environment=await known_environment(write.context, environment),
+            deployment=DeploymentId(ids.new()),
+            actor=write.context.author(write.reason).actor,
+            effect=effect,
+            expected=write.expected_version,
+            targets=write.context.application.targets,
+            selection=_selection(services, stages),
+        )
+        return await _transact(write, use_case)
+
+    act.__name__ = name
+    return mutation(description, of="pipeline")(act)
+
+
+restart_services = _action(
+    "restart_services",
+    Effect.RESTART,
     "Restart services: replace what runs of them, with the same specifications and without a build. Jobs and stopped"
     " services are left out.",
-    of="pipeline",
 )
-async def restart_services(
-    write: Write,
-    environment: EnvironmentArgument,
-    services: ChosenServices = None,
-    stages: ChosenStages = None,
-) -> DeploymentResult:
-    return await _act(write, environment, Effect.RESTART, _selection(services, stages))
-
-
-@mutation(
+start_services = _action(
+    "start_services",
+    Effect.START,
     "Start services that are stopped or have ended, as they ran last, without a build. Those that run and are healthy"
     " are left out.",
-    of="pipeline",
 )
-async def start_services(
-    write: Write,
-    environment: EnvironmentArgument,
-    services: ChosenServices = None,
-    stages: ChosenStages = None,
-) -> DeploymentResult:
-    return await _act(write, environment, Effect.START, _selection(services, stages))
-
-
-@mutation(
+stop_services = _action(
+    "stop_services",
+    Effect.STOP,
     "Stop services, in the reverse order of the stages. They stay stopped until they are started or deployed.",
-    of="pipeline",
 )
-async def stop_services(
-    write: Write,
-    environment: EnvironmentArgument,
-    services: ChosenServices = None,
-    stages: ChosenStages = None,
-) -> DeploymentResult:
-    return await _act(write, environment, Effect.STOP, _selection(services, stages))
-
-
-@mutation(
+delete_instances = _action(
+    "delete_instances",
+    Effect.DELETE,
     "Stop services, in the reverse order of the stages, and forget what ran of them. The services stay in the pipeline,"
     " and their data is kept.",
-    of="pipeline",
 )
-async def delete_instances(
-    write: Write,
-    environment: EnvironmentArgument,
-    services: ChosenServices = None,
-    stages: ChosenStages = None,
-) -> DeploymentResult:
-    return await _act(write, environment, Effect.DELETE, _selection(services, stages))
-
-
-async def _act(write: Write, environment: str, effect: Effect, selection: Selection) -> DeploymentPayload:
-    use_case = partial(
-        use_cases.act,
-        environment=await known_environment(write.context, environment),
-        deployment=DeploymentId(ids.new()),
-        actor=write.context.author(write.reason).actor,
-        effect=effect,
-        expected=write.expected_version,
-        targets=write.context.application.targets,
-        selection=selection,
-    )
-    return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
 @mutation(
@@ -249,7 +232,7 @@ async def _repeat(write: Write, source: str, action: Action, ignore_freeze: bool
         targets=write.context.application.targets,
         ignores_freeze=_ignores(write, ignore_freeze),
     )
-    return await _answer(write, await write.transact(use_case, deployments.decider))
+    return await _transact(write, use_case)
 
 
 def _ignores(write: Write, ignore_freeze: bool) -> bool:
@@ -296,7 +279,7 @@ async def _review(write: Write, deployment: str, stage: str, *, approves: bool) 
         approves=approves,
         comment=write.reason,
     )
-    return await _answer(write, await write.transact(use_case, deployments.decider))
+    return await _transact(write, use_case)
 
 
 @mutation(
@@ -315,7 +298,7 @@ async def release_deployment(write: Write, deployment: DeploymentArgument) -> De
 async def _hold(write: Write, deployment: str, command: HoldCommand) -> DeploymentPayload:
     own = await _existing(write, deployment)
     use_case = partial(use_cases.hold, deployment=own, command=command, expected=write.expected_version)
-    return await _answer(write, await write.transact(use_case, deployments.decider))
+    return await _transact(write, use_case)
 
 
 @mutation("Cancel a deployment, or some of its services.", of="deployment")
@@ -337,7 +320,7 @@ async def cancel_deployment(
     chosen = tuple(map(to_service, services or ()))
     own = await _existing(write, deployment)
     use_case = partial(use_cases.cancel, deployment=own, forced=force, expected=write.expected_version, services=chosen)
-    return await _answer(write, await write.transact(use_case, deployments.decider))
+    return await _transact(write, use_case)
 
 
 @mutation("Give a deployment that waits another place among those that wait.", of="deployment")
@@ -348,14 +331,15 @@ async def move_deployment(
 ) -> DeploymentResult:
     own = await _existing(write, deployment)
     use_case = partial(use_cases.move, deployment=own, position=position, expected=write.expected_version)
-    return await _answer(write, await write.transact(use_case, deployments.decider))
+    return await _transact(write, use_case)
 
 
-async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> DeploymentPayload:
-    """Return the deployment after the change, or a snapshot of one that is not the live deployment.
+async def _transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> DeploymentPayload:
+    """Carry out *use_case*; return the deployment after it, or a snapshot of one that is not the live deployment.
 
     That is the deployment after a dry run, and the first answer to a repeated request if the deployment went on.
     """
+    outcome = await write.transact(use_case, deployments.decider)
     own, version = DeploymentId(outcome.subject.stream), outcome.subject.version
     runs = write.context.application.deployments
     payload = partial(DeploymentPayload, changed=outcome.has_changed, merged=isinstance(outcome.last, DeploymentMerged))
