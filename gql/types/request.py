@@ -1,4 +1,4 @@
-"""What a further request does, described for the schema."""
+"""The reaction to a further request, described for the schema."""
 
 from domain.pipeline.environment import OnRequest
 from gql.contract import enum
