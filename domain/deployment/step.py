@@ -288,7 +288,7 @@ StepCommand = StartStep | SucceedStep | KeepStep | FailStep | AbortStep
 class StepRun(Struct, frozen=True, kw_only=True, gc=False):
     """The progress of a step; it waits until *retry_at* before it is retried.
 
-    *values* are those of the service's references, once the step has started.
+    *values* are those of the service's references when the newest attempt started.
     """
 
     status: Status = Status.QUEUED
@@ -349,10 +349,11 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             build = StepRun(status=Status.RUNNING, attempt=attempt, values=values)
             return replace(run, status=Status.RUNNING, build=build)
         case BuildSucceeded(attempt=attempt):
-            return replace(run, status=Status.RUNNING, build=StepRun(status=Status.SUCCEEDED, attempt=attempt))
+            build = StepRun(status=Status.SUCCEEDED, attempt=attempt, values=run.build.values)
+            return replace(run, status=Status.RUNNING, build=build)
         case BuildFailed(attempt=attempt):
-            build, deploy = StepRun(status=Status.FAILED, attempt=attempt), StepRun(status=Status.CANCELLED)
-            return replace(run, status=Status.FAILED, build=build, deploy=deploy)
+            build = StepRun(status=Status.FAILED, attempt=attempt, values=run.build.values)
+            return replace(run, status=Status.FAILED, build=build, deploy=StepRun(status=Status.CANCELLED))
         case BuildSkipped():
             return replace(run, status=Status.QUEUED, build=StepRun(status=Status.SKIPPED))
         case ServiceDeployStarted(attempt=attempt, values=values):
@@ -364,10 +365,11 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             over = replace(run, status=Status.SUCCEEDED, deploy=deploy, is_lost=False, ports=ports)
             return replace(over, endpoint=endpoint)
         case ServiceDeployFailed(attempt=attempt):
-            return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
+            deploy = StepRun(status=Status.FAILED, attempt=attempt, values=run.deploy.values)
+            return replace(run, status=Status.FAILED, deploy=deploy)
         case StepRetried(phase=phase, attempt=attempt, retry_at=retry_at):
-            again = {"build" if phase is Phase.BUILD else "deploy": StepRun(attempt=attempt + 1, retry_at=retry_at)}
-            return replace(run, status=Status.RUNNING, **again)
+            again = StepRun(attempt=attempt + 1, retry_at=retry_at, values=run.step(phase).values)
+            return replace(run, status=Status.RUNNING, **{"build" if phase is Phase.BUILD else "deploy": again})
         case ServiceCancellationRequested(forced=forced):
             return replace(run, is_cancelled=True, is_stopped=run.is_stopped or forced)
         case ServiceCancelled():

@@ -188,7 +188,7 @@ async def deployed_instance(
     context: Context, services: list[DeploymentService], selected: Selected
 ) -> list[ServiceInstance | None]:
     context.reads(*{each.run for each in services})
-    states = await _states(context, {each.run for each in services})
+    states = await deployment_states(context, {each.run for each in services})
     environments = {state.environment for state in states.values() if state.environment is not None}
     known = {key: await _inherited(context, key) for key in environments}
     watched = {key: await _watched(context, key) for key in environments}
@@ -222,7 +222,7 @@ async def _plans(
     inherited = await _inherited(context, environment)
     watched = await _watched(context, environment)
     state = _expected(replace(planned, inherited=inherited), _ended(inherited, watched))
-    brought = await _states(context, {each.deployment for each in inherited.values()})
+    brought = await deployment_states(context, {each.deployment for each in inherited.values()})
     runs = [run for stage in state.stages for run in stage.services]
     return {run.service.id: _plan(state, run, brought, watched) for run in runs}
 
@@ -336,12 +336,12 @@ async def _inherited(context: Context, environment: EnvironmentId) -> Mapping[in
     queue = (await states.load(queues.decider, queues.stream(environment), has_asked=context.has_asked)).state
     admitted = None if queue.admitted is None else queue.admitted.deployment
     newest = [each for each in (admitted, queue.last) if each is not None]
-    for id_, state in (await _states(context, newest)).items():
+    for id_, state in (await deployment_states(context, newest)).items():
         if state.worker is not None:  # it has started
             return {each.service.int: each for each in converge.instances(state, DeploymentId(id_))}
     return {}
 
 
-async def _states(context: Context, wanted: Collection[DeploymentId]) -> dict[UUID, DeploymentState]:
+async def deployment_states(context: Context, wanted: Collection[DeploymentId]) -> dict[UUID, DeploymentState]:
     states = context.application.handler.states
     return {each: (await states.load(runs.decider, each, has_asked=context.has_asked)).state for each in wanted}

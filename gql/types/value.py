@@ -2,13 +2,13 @@
 
 import strawberry
 
-from domain.deployment.queue import DeploymentId
-from domain.deployment.step import BuildStarted, ServiceDeployStarted
+from domain.deployment.step import ServiceRun
 from domain.deployment.value import Value
 from domain.reference import SecretReference
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context
 from gql.types.deployment_stage import DeploymentService
+from gql.types.instance import deployment_states
 from gql.types.step import Phase
 
 SECRET = str(SecretReference(name=""))
@@ -30,29 +30,19 @@ async def pinned_values(
 ) -> list[list[PinnedValue]]:
     runs = list({each.run.int: each.run for each in services}.values())
     context.reads(*runs)
-    found = {run.int: await _pinned(context, run) for run in runs}
+    found = await deployment_states(context, runs)
+    return [_values(found[each.run].run_of(each.live[1])) for each in services]
+
+
+def _values(run: ServiceRun | None) -> list[PinnedValue]:
+    assert run is not None, "the service is one of the plan"
     return [
-        [
-            PinnedValue(phase=phase, reference=value.reference, value=None if _is_secret(value) else value.value)
-            for phase in Phase
-            for value in found[each.run.int].get((each.live[1].int, phase), ())
-        ]
-        for each in services
+        PinnedValue(phase=phase, reference=value.reference, value=None if _is_secret(value) else value.value)
+        for phase in (Phase.BUILD, Phase.DEPLOY)
+        for value in run.step(phase).values
     ]
 
 
 def _is_secret(value: Value) -> bool:
     """Return whether it is the reference of a secret, of which the version is pinned."""
     return value.reference.startswith(SECRET)
-
-
-async def _pinned(context: Context, run: DeploymentId) -> dict[tuple[int, Phase], tuple[Value, ...]]:
-    """Return the values of each step of a deployment; a later attempt replaces those of an earlier one."""
-    pinned: dict[tuple[int, Phase], tuple[Value, ...]] = {}
-    for event in await context.application.log.events(run):
-        match event:
-            case BuildStarted(service=service, values=values):
-                pinned[service.int, Phase.BUILD] = values
-            case ServiceDeployStarted(service=service, values=values):
-                pinned[service.int, Phase.DEPLOY] = values
-    return pinned

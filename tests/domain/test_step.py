@@ -32,10 +32,13 @@ from domain.deployment.step import (
     Status,
     Step,
     StepCommand,
+    StepEvent,
     StepRetried,
     StepRun,
     SucceedStep,
+    evolve,
 )
+from domain.deployment.value import Value
 from domain.errors import Fenced, StepNotDue
 from tests.domain.given import Given
 from tests.domain.run import WORKER, Run, build, deploy, planned, service, service_id, stage, stage_id
@@ -384,3 +387,25 @@ def test_that_there_is_nothing_to_build_may_be_an_event_as_in_old_logs() -> None
 @pytest.mark.parametrize("status", Status)
 def test_a_status_is_final_unless_something_is_still_to_come(status: Status) -> None:
     assert status.is_final is (status not in {Status.QUEUED, Status.RUNNING})
+
+
+FIRST, SECOND = ((Value(reference="deployment.number", value=number),) for number in ("1", "2"))
+
+
+@pytest.mark.parametrize(
+    ("phase", "end"),
+    [
+        (Phase.BUILD, BuildSucceeded(service=API, attempt=2)),
+        (Phase.BUILD, BuildFailed(service=API, attempt=2, reason="exit code 1")),
+        (Phase.BUILD, ServiceCancelled(service=API)),
+        (Phase.DEPLOY, ServiceDeployed(service=API, attempt=2)),
+        (Phase.DEPLOY, ServiceDeployFailed(service=API, attempt=2, reason="exit code 1")),
+        (Phase.DEPLOY, ServiceCancelled(service=API)),
+    ],
+)
+def test_a_step_keeps_the_values_of_its_newest_attempt(phase: Phase, end: StepEvent) -> None:
+    started = BuildStarted if phase is Phase.BUILD else ServiceDeployStarted
+    first = evolve(ServiceRun(service=service("api")), started(service=API, attempt=1, values=FIRST))
+    waiting = evolve(first, StepRetried(service=API, phase=phase, attempt=1, reason="exit code 1"))
+    over = evolve(evolve(waiting, started(service=API, attempt=2, values=SECOND)), end)
+    assert [run.step(phase).values for run in (first, waiting, over)] == [FIRST, FIRST, SECOND]

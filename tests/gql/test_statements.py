@@ -327,3 +327,15 @@ query ($first: Int!) {
 def test_the_instances_of_many_services_take_as_many_statements_as_those_of_some(world: World) -> None:
     some = world.fewest(INSTANCES, first=2)
     assert 0 < world.fewest(INSTANCES, some + SHARED, first=MANY) <= some + SHARED
+
+
+PINNED = """
+query ($of: ID!, $first: Int!) {
+  deployments(environment: $of, first: $first) { nodes { stages { services { pinnedValues { reference value } } } } }
+}
+"""
+
+
+def test_the_pinned_values_of_many_deployments_take_as_many_statements_as_those_of_some(world: World) -> None:
+    some = world.fewest(PINNED, of=world.one.id, first=2)
+    assert world.fewest(PINNED, some + SHARED, of=world.one.id, first=MANY) <= some + SHARED
