@@ -97,9 +97,9 @@ class Vault:
                 opened[secret.name] = value
         return opened
 
-    async def secrets(self, owner: Owner) -> Secrets:
-        """Return the present secrets of *owner*, sealed."""
-        return (await self._load(owner))[0]
+    async def secrets(self, owner: Owner, *, has_asked: bool = False) -> Secrets:
+        """Return the present secrets of *owner*, sealed; *has_asked* is that of `States.load`."""
+        return (await self._load(owner, has_asked=has_asked))[0]
 
     async def forget(self, owner: Owner) -> None:
         """Destroy the keys of *owner* that the log says are not used any more."""
@@ -123,12 +123,12 @@ class Vault:
         if unused:
             await self._keys.destroy(unused)
 
-    async def _load(self, owner: Owner) -> tuple[Secrets, bool]:
+    async def _load(self, owner: Owner, *, has_asked: bool = False) -> tuple[Secrets, bool]:
         """Return the secrets of *owner*, and whether it was deleted."""
         if owner.kind is OwnerKind.PROJECT:
-            project = (await self._states.load(projects.decider, owner.id)).state
+            project = (await self._states.load(projects.decider, owner.id, has_asked=has_asked)).state
             return project.secrets, project.is_deleted
-        pipeline = (await self._states.load(pipelines.decider, owner.id)).state
+        pipeline = (await self._states.load(pipelines.decider, owner.id, has_asked=has_asked)).state
         return pipeline.secrets, pipeline.is_deleted
 
 

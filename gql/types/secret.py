@@ -63,7 +63,7 @@ async def project_secrets(context: Context, projects: list[Project], selected: S
 
 
 async def _secrets(context: Context, owner: Owner) -> list[Secret]:
-    known = await context.application.vault.secrets(owner)
+    known = await context.application.vault.secrets(owner, has_asked=context.has_asked)
     return [
         Secret(name=each.name, version=each.version, set_at=each.at, actor_id=ID(each.by)) for each in known.entries
     ]

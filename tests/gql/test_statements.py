@@ -339,3 +339,15 @@ query ($of: ID!, $first: Int!) {
 def test_the_pinned_values_of_many_deployments_take_as_many_statements_as_those_of_some(world: World) -> None:
     some = world.fewest(PINNED, of=world.one.id, first=2)
     assert world.fewest(PINNED, some + SHARED, of=world.one.id, first=MANY) <= some + SHARED
+
+
+SECRETS = """
+query ($of: ID!, $first: Int!) {
+  project(id: $of) { secrets { name } environments(first: $first) { nodes { secrets { name } } } }
+}
+"""
+
+
+def test_the_secrets_of_many_environments_take_as_many_statements_as_those_of_some(world: World) -> None:
+    some = world.fewest(SECRETS, of=world.one.project, first=2)
+    assert world.fewest(SECRETS, some + SHARED, of=world.one.project, first=MANY) <= some + SHARED

@@ -66,7 +66,7 @@ class SelectedFields:
         return parts
 
     def has_edge(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> bool:
-        """Whether the value contains an object with an edge."""
+        """Return whether the value contains an object with an edge."""
         if isinstance(type_, str):
             return False
         match get_named_type(type_):
@@ -83,7 +83,7 @@ class SelectedFields:
         )
 
     def has_list(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> bool:
-        """Whether the value contains a list of objects, reached through objects only."""
+        """Return whether the value contains a list of objects, reached through objects only."""
         match type_:
             case GraphQLNonNull():
                 return self.has_list(type_.of_type, nodes)
