@@ -84,19 +84,25 @@ class Wait(Struct, frozen=True, kw_only=True):
     deadline: datetime | None = None
 
 
-async def wait_of(states: States, roster: Roster, deployment: DeploymentId) -> Wait | None:
-    """Return what *deployment* waits for, or None if it goes on or is over; raises `DeploymentNotFound`."""
-    state = (await states.load(deployments.decider, deployment)).state
+async def wait_of(
+    states: States, waits: Sequence[WorkerWait], deployment: DeploymentId, *, has_asked: bool = False
+) -> Wait | None:
+    """Return what *deployment* waits for, or None if it goes on or is over; raises `DeploymentNotFound`.
+
+    *waits* are those of the roster, and *has_asked* is that of `States.load`.
+    """
+    state = (await states.load(deployments.decider, deployment, has_asked=has_asked)).state
     if state.environment is None:
         raise DeploymentNotFound(deployment=str(deployment))
-    open_ = (await states.load(queues.decider, queues.stream(state.environment))).state.open
+    queue = await states.load(queues.decider, queues.stream(state.environment), has_asked=has_asked)
+    open_ = queue.state.open
     place = next((place for place, request in enumerate(open_) if request.deployment == deployment), None)
     if place is None:
         return None
     first, held = open_[0], open_[place].frozen_until
     if held is not None:
         return Wait(reason=WaitReason.FREEZE, message=f"the environment is frozen until {held:%Y-%m-%d %H:%M} UTC")
-    blocked = next((wait for wait in await roster.waits() if wait.deployment == first.deployment), None)
+    blocked = next((wait for wait in waits if wait.deployment == first.deployment), None)
     if place > 0:
         more = f" and {place - 1} more" if place > 1 else ""
         why = "" if blocked is None else f"; {blocked.message}"

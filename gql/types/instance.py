@@ -121,11 +121,12 @@ class ServicePlan:
 
 @edge(ServiceInstance, "The deployment that brought the instance.", name="deployment")
 async def instance_deployment(context: Context, found: list[ServiceInstance], selected: Selected) -> list[Deployment]:
-    runs = await _deployments(context, [each.known.deployment for each in found])
+    runs = await deployments_of(context, [each.known.deployment for each in found])
     return [run for run in runs if run is not None]
 
 
-async def _deployments(context: Context, ids: Sequence[DeploymentId | None]) -> list[Deployment | None]:
+async def deployments_of(context: Context, ids: Sequence[DeploymentId | None]) -> list[Deployment | None]:
+    """Return the deployments with *ids*, read at once; None for None."""
     await context.settled()
     views = await context.application.deployments.find({each for each in ids if each is not None})
     context.reads(WHOLE)
@@ -137,7 +138,7 @@ async def _deployments(context: Context, ids: Sequence[DeploymentId | None]) -> 
 
 @edge(ServiceInstance, "The deployment that stopped it, if it is stopped.")
 async def stopped_by(context: Context, found: list[ServiceInstance], selected: Selected) -> list[Deployment | None]:
-    return await _deployments(context, [each.known.stopped_by for each in found])
+    return await deployments_of(context, [each.known.stopped_by for each in found])
 
 
 @edge(
@@ -145,7 +146,7 @@ async def stopped_by(context: Context, found: list[ServiceInstance], selected: S
     "Since when it has its status; null if another instance has replaced it, or that was never recorded.",
 )
 async def since(context: Context, found: list[ServiceInstance], selected: Selected) -> list[datetime | None]:
-    at = await _deployments(context, [each.known.stopped_by or each.known.deployment for each in found])
+    at = await deployments_of(context, [each.known.stopped_by or each.known.deployment for each in found])
     return [_since(each, run) for each, run in zip(found, at, strict=True)]
 
 

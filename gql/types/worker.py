@@ -12,6 +12,7 @@ from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.types import deployment as deployments
 from gql.types.deployment import Deployment
+from gql.types.instance import deployments_of
 from gql.types.ref import StageRef, stage_ref
 from gql.types.step import WaitReason
 
@@ -60,21 +61,19 @@ class Query:
 @edge(Deployment, "What the deployment waits for; null if it goes on, or is over.")
 async def waits_for(context: Context, found: list[Deployment], selected: Selected) -> list[DeploymentWait | None]:
     context.varies = True  # whether workers are silent is not in the log
-    states, roster = context.application.handler.states, context.application.roster
-    return [
-        None if each.status.is_final else await _wait(context, await wait_of(states, roster, each.view.id))
-        for each in found
-    ]
+    waits: list[Wait | None] = [None] * len(found)
+    if any(not each.status.is_final for each in found):
+        states, blocked = context.application.handler.states, await context.application.roster.waits()
+        waits = [
+            None if each.status.is_final else await wait_of(states, blocked, each.view.id, has_asked=context.has_asked)
+            for each in found
+        ]
+    ahead = [None if wait is None or wait.before is None else wait.before.deployment for wait in waits]
+    before = await deployments_of(context, ahead) if any(ahead) else [None] * len(found)
+    return [None if wait is None else _converted(wait, own) for wait, own in zip(waits, before, strict=True)]
 
 
-async def _wait(context: Context, wait: Wait | None) -> DeploymentWait | None:
-    if wait is None:
-        return None
-    before = None
-    if wait.before is not None:
-        await context.settled()
-        view = await context.application.deployments.get(wait.before.deployment)
-        before = None if view is None else await deployments.from_view(context, view)
+def _converted(wait: Wait, before: Deployment | None) -> DeploymentWait:
     return DeploymentWait(
         reason=wait.reason,
         message=wait.message,

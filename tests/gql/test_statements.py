@@ -351,3 +351,24 @@ query ($of: ID!, $first: Int!) {
 def test_the_secrets_of_many_environments_take_as_many_statements_as_those_of_some(world: World) -> None:
     some = world.fewest(SECRETS, of=world.one.project, first=2)
     assert world.fewest(SECRETS, some + SHARED, of=world.one.project, first=MANY) <= some + SHARED
+
+
+WAITS = """
+query ($of: ID!, $first: Int!) {
+  deployments(environment: $of, first: $first) { nodes { waitsFor { message deployment { number } } } }
+}
+"""
+
+
+def test_the_waits_of_many_deployments_take_as_many_statements_as_those_of_some(world: World) -> None:
+    environment = Environment(world.stageline)
+    environment.do("editEnvironment", policy={"onRequest": "WAIT"})
+    environment.block()
+    for _ in range(MANY):
+        environment.do("deploy")
+    found = world.stageline.execute(WAITS, of=environment.id, first=MANY)["deployments"]["nodes"]
+    assert [each["waitsFor"]["deployment"]["number"] for each in found] == [1] * MANY
+    some = world.fewest(WAITS, of=environment.id, first=2)
+    many = world.fewest(WAITS, some + SHARED, of=environment.id, first=MANY)
+    environment.close()
+    assert many <= some + SHARED
