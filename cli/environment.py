@@ -47,7 +47,7 @@ class OnFailureOption(StrEnum):
 
 
 class OnRequestOption(StrEnum):
-    """What a further request does."""
+    """The rule for a request while a deployment waits."""
 
     WAIT = "wait"
     MERGE = "merge"

@@ -46,7 +46,7 @@ class InstanceJson(Struct, rename="camel"):
 
     @property
     def state(self) -> str:
-        """What it does, since which deployment."""
+        """Its state in words, with the number of the deployment that caused it."""
         if self.stopped_by is not None:
             return f"stopped since deployment {self.stopped_by.number}"
         if self.status in ("EXITED", "GIVEN_UP"):

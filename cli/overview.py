@@ -40,7 +40,7 @@ JOBS = {
     "CANCELLED": "cancelled in",
     "SKIPPED": "left out of",
 }
-"""What a job does in a deployment, in words before its number."""
+"""The states of a job, in words before the number of its deployment."""
 
 REVISION = 12
 """Maximum width of a revision, in cells: the beginning of a Git commit is enough."""

@@ -18,7 +18,7 @@ from cli.spec import EnvironmentVariableJson, FieldChangeJson, SpecJson
 from cli.text import key, plain
 
 ATTEMPTS = 5
-"""How often an edit is sent while other changes come in between."""
+"""Maximum number of attempts at an edit while other changes come in between."""
 
 
 class ProjectRefJson(Struct, rename="camel"):

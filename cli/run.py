@@ -45,7 +45,7 @@ DOES = {
     "STOP": "stops services",
     "DELETE": "stops services, and forgets their instances",
 }
-"""What a deployment with an action does, in words."""
+"""The effect of a deployment's action, in words."""
 
 
 class RefJson(Struct, rename="camel"):
@@ -109,7 +109,7 @@ class DeploymentServiceJson(Struct, rename="camel"):
 
 
 class GateJson(Struct, rename="camel"):
-    """What a stage waits for before it starts."""
+    """The approval, time or check for which a stage waits before it starts."""
 
     reason: str
     message: str

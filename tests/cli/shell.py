@@ -46,7 +46,7 @@ class Answer:
 
     @property
     def error(self) -> Any:
-        """What `--json` said on stderr."""
+        """The error that `--json` wrote on stderr."""
         return json.loads(self.err)["error"]
 
 
@@ -118,7 +118,7 @@ class Shell:
 
 
 class Terminal:
-    """What a person sees, and types."""
+    """A terminal, as a person sees it and types in it."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", descriptor: int) -> None:
         self.process = process

@@ -17,7 +17,7 @@ def blocks() -> Iterator[list[tuple[str, str]]]:
 
 
 def pattern(printed: str) -> str:
-    """What is printed, whatever its numbers, its times, the names of its events and what is cut short are."""
+    """Return a pattern of *printed* with any numbers, times, names of events, and ends of shortened words."""
     parts = re.split(r"(\w*…|pipeline\.\w+|\d[\d,]*)", printed)
     return "".join(r"[\w.,-]+" if number % 2 else re.escape(part) for number, part in enumerate(parts))
 

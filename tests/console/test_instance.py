@@ -1,4 +1,4 @@
-"""What runs of a service, on its card."""
+"""The instance of a service, on its card."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Who needs whom, on the board: what a reference names, and the moves that would break it."""
+"""References between services on the board, and the moves that would break them."""
 
 import pytest
 from playwright.sync_api import Page, expect

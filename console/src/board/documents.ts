@@ -46,7 +46,7 @@ export const PROGRESS = graphql(`
   }
 `);
 
-/** What runs of each service now; sent again when an instance changes. */
+/** The instance of each service; sent again when one changes. */
 export const INSTANCES = graphql(`
   subscription BoardInstances($environment: ID!) {
     instances(environment: $environment) { id instance { status restarts problem lastExit { code signal } } }

@@ -14,7 +14,7 @@ export interface Progress {
   wait: string | null;
   /** Whether a deployment has stopped it. */
   isStopped: boolean;
-  /** What is wrong with its instance, in a word; null if it is well. */
+  /** The fault of its instance, in a word; null if it is healthy. */
   fault: string | null;
   /** Why, or how often it was started again since its deployment. */
   instance: string | null;

@@ -114,7 +114,7 @@ function EditForm({ service, spec, save, close }: Omit<EditProps, "environment">
   );
 }
 
-/** Who needs whom, by the references in the specifications. */
+/** The services that a service needs and that need it, by the references in their specifications. */
 export function Relations({ service: { needs, neededBy } }: { service: Service }) {
   if (needs.length + neededBy.length === 0) return null;
   return (

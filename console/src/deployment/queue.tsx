@@ -33,7 +33,7 @@ export function Queue({ environment, deployment, isQueued }: Props) {
   );
 }
 
-/** What a deployment waits for; it is read again after each event that may change it. */
+/** The reason why a deployment waits, read again after each event that may change it. */
 function Wait({ environment, deployment }: { environment: string; deployment: string }) {
   const api = useApi();
   const [{ data }, again] = useQuery(WAIT, { deployment });
