@@ -3,7 +3,7 @@
 
 import { examples } from "./examples.js";
 
-const TOKEN = "stageline-token"; // in sessionStorage; token.js puts it there, too
+const TOKEN = "stageline-token"; // in sessionStorage
 const SHOWN = 100; // payloads of a subscription; GraphiQL slows down with many more
 const PAUSE = 50; // milliseconds between two drawings of a subscription
 
