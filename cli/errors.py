@@ -15,11 +15,27 @@ The errors of commands, with their exit codes.
 
 from typing import ClassVar
 
+LISTS = {
+    "PROJECT_NOT_FOUND": "stageline project list",
+    "ENVIRONMENT_NOT_FOUND": "stageline environment list",
+    "STAGE_NOT_FOUND": "stageline environment stage list",
+    "SERVICE_NOT_FOUND": "stageline service list",
+    "VARIABLE_NOT_FOUND": "stageline variable list",
+    "SECRET_NOT_FOUND": "stageline secret list",
+    "DEPLOYMENT_NOT_FOUND": "stageline deployment list",
+    "TOKEN_NOT_FOUND": "stageline token list",
+    "ACTOR_NOT_FOUND": "stageline actor list",
+}
+"""The command that lists the names which a refusal did not find, by its code."""
+
 READER_GONE = 141  # as a shell reports a program that was ended by SIGPIPE
 
 
 class Failed(Exception):
-    """An error; *hint* says what to do about it, and `code` is stable for programs."""
+    """An error; *hint* says what to do about it, and `code` is stable for programs.
+
+    Without a hint, an unknown name has the command that lists the names.
+    """
 
     exit_code: ClassVar[int] = 1
     prefix: ClassVar[str] = "Error: "
@@ -27,7 +43,7 @@ class Failed(Exception):
     def __init__(self, message: str, *, hint: str = "", code: str = "FAILED") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or (f"See: {LISTS[code]}" if code in LISTS else "")
         self.code = code
 
     def document(self) -> dict[str, object]:

@@ -356,7 +356,7 @@ def find(client: Client, environment: str, ref: str | None) -> str:
             hint="Deploy it: stageline environment deploy --watch",
             code="DEPLOYMENT_NOT_FOUND",
         )
-    raise Failed(f"There is no deployment {ref}.", hint="See: stageline deployment list", code="DEPLOYMENT_NOT_FOUND")
+    raise Failed(f"There is no deployment {ref}.", code="DEPLOYMENT_NOT_FOUND")
 
 
 def is_id(ref: str) -> bool:

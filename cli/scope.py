@@ -165,11 +165,7 @@ def find(client: Client, project: str, name: str) -> ScopedEnvironment:
     alive = [each for each in former if not each.is_deleted]
     chosen = alive or former
     if not chosen:
-        raise Failed(
-            f"There is no environment {name!r} in project {project!r}.",
-            hint="See: stageline environment list",
-            code="ENVIRONMENT_NOT_FOUND",
-        )
+        raise Failed(f"There is no environment {name!r} in project {project!r}.", code="ENVIRONMENT_NOT_FOUND")
     if len(chosen) > 1:
         ids = ", ".join(each.id for each in chosen)
         raise Failed(f"Several environments had the name {name!r}: {ids}.", hint="Give the id of one of them.")

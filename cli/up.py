@@ -151,7 +151,7 @@ def _destination(client: Client, given: Scope, text: str) -> Destination:
     owner = scope.find_project(wanted.project, client)
     known = client.execute(names.PROJECT, {"project": owner})["project"]
     if known is None and (given.project is not None or in_file["project"] is None):
-        raise Failed(f"There is no project {owner!r}.", hint="See: stageline project list", code="PROJECT_NOT_FOUND")
+        raise Failed(f"There is no project {owner!r}.", code="PROJECT_NOT_FOUND")
     return Destination(owner, wanted.environment, is_new=known is None)
 
 

@@ -167,3 +167,27 @@ def test_the_server_says_what_stands_in_its_way(shell: Shell) -> None:
     assert (answer.code, answer.out) == (1, "")
     assert f"Can't listen on 127.0.0.1 port {port}" in answer.err
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("stop", "--service", "Nowhere"), "stageline service list"),
+        (("stop", "--stage", "nowhere"), "stageline environment stage list"),
+        (("service", "edit", "-n", "Nowhere", "--run", "true"), "stageline service list"),
+        (("environment", "stage", "delete", "-n", "nowhere"), "stageline environment stage list"),
+        (("variable", "delete", "NOWHERE"), "stageline variable list"),
+        (("secret", "delete", "NOWHERE", "--yes"), "stageline secret list"),
+        (("deployment", "show", "99"), "stageline deployment list"),
+        (("secret", "list", "--shared", "--project", "project_nowhere"), "stageline project list"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_command_that_lists_the_names(
+    staging: Shell, words: tuple[str, ...], hint: str
+) -> None:
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "true")
+    if words[0] == "deployment":
+        staging.done("environment", "deploy")
+    answer = staging(*words)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.splitlines()[-1] == f"See: {hint}"
