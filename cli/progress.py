@@ -88,10 +88,11 @@ class DeploymentEventJson(Struct, rename="camel"):
 
     def line(self) -> str:
         """Return the event as a line."""
-        is_said = self.reason is not None and self.message.endswith(f": {self.reason}")
-        reason = "" if is_said else because(self.reason)
-        by = f" by {self.who}{reason}" if self.deployment_event_type in BY_PEOPLE else ""
-        return plain(f"{self.recorded_at.astimezone():%H:%M:%S}  {self.message}{by}")
+        message = self.message
+        if self.deployment_event_type in BY_PEOPLE:
+            reason = because(self.reason)
+            message = f"{message.removesuffix(reason)} by {self.who}{reason}"
+        return plain(f"{self.recorded_at.astimezone():%H:%M:%S}  {message}")
 
     @property
     def who(self) -> str:

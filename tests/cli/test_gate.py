@@ -46,7 +46,7 @@ def test_a_stage_is_rejected_and_the_watched_deployment_fails(staging: Shell) ->
     assert (rejected["status"], rejected["changed"]) == ("FAILED", True)
     assert watched.code == 4
     lines = [line.partition("  ")[2] for line in watched.lines]
-    assert "JOB DEFAULT rejected: too late by admin" in lines
+    assert "JOB DEFAULT rejected by admin: too late" in lines
     assert watched.err.startswith("Error: Deployment 1 failed: stage JOB DEFAULT: rejected: too late\n")
     refused = staging("reject", "1", "--json")
     assert (refused.code, refused.error["code"]) == (1, "STAGE_NOT_WAITING")
