@@ -68,10 +68,13 @@ def list_(
         found = list(run.newest(client, scope.find(client).id, limit + 1))
     has_more, found = len(found) > limit, found[:limit]
     rows = [
-        (str(each.number), each.status.lower(), moment(each.requested_at), each.took, each.who, each.reason or "")
+        (
+            *(str(each.number), each.what, each.status.lower(), moment(each.requested_at), each.took, each.who),
+            each.reason or "",
+        )
         for each in found
     ]
-    text = table(("#", "Status", "Requested", "Took", "By", "Reason"), rows) if rows else "<no deployment>"
+    text = table(("#", "Action", "Status", "Requested", "Took", "By", "Reason"), rows) if rows else "<no deployment>"
     output.answer({"deployments": found, "hasMore": has_more}, text)
     if has_more:
         output.note(f"There are older deployments: stageline deployment list --limit {limit * 2}")

@@ -169,6 +169,13 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
         return self.requested_by.text
 
     @property
+    def what(self) -> str:
+        """Its action, with the deployment that it retries or rolls back to."""
+        if self.source_number is None:
+            return self.action.lower()
+        return f"{'retry of' if self.action == 'RETRY' else 'rollback to'} deployment {self.source_number}"
+
+    @property
     def is_over(self) -> bool:
         return self.status in FINAL
 
@@ -389,8 +396,7 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
     yield plain(f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}")
     yield plain(f"  requested {moment(deployment.requested_at)} by {deployment.who}{because(deployment.reason)}")
     if deployment.source_number is not None:
-        what = "retry of" if deployment.action == "RETRY" else "rollback to"
-        yield f"  {what} deployment {deployment.source_number}"
+        yield f"  {deployment.what}"
     if deployment.undone_number is not None:
         yield f"  rollback after the failure of deployment {deployment.undone_number}"
     if deployment.superseded_by_number is not None:

@@ -37,6 +37,9 @@ def test_the_environment_is_stopped_started_and_restarted(deployed: Shell) -> No
     assert deployed.done("restart", "--service", "backend").out == "Deployment 4 of staging requested\n"
     assert deployed("deployment", "watch").code == 0
     assert deployed.done("deployment", "show", "--json").json["action"] == "RESTART"
+    assert deployed("rollback", "1", "--watch").code == 0
+    listed = [line.split("  ")[1] for line in deployed.done("deployment", "list").lines[1:]]
+    assert listed == ["rollback to deployment 1", "restart", "start", "stop", "deploy"]
 
 
 def test_a_service_is_stopped_started_restarted_and_deleted(deployed: Shell) -> None:

@@ -40,7 +40,7 @@ def test_deployments_are_listed_and_shown(deployed: Shell) -> None:
     ]
     assert set(listed[0]) == SUMMARY
     lines = deployed.done("deployment", "list").lines
-    assert [line.split()[:2] for line in lines[1:]] == [["2", "succeeded"], ["1", "failed"]]
+    assert [line.split()[:3] for line in lines[1:]] == [["2", "deploy", "succeeded"], ["1", "deploy", "failed"]]
     assert len(deployed.done("deployment", "list", "--limit", "1", "--json").json["deployments"]) == 1
 
     shown = deployed.done("deployment", "show", "--json").json
