@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 from msgspec import to_builtins
 
-from cli import log, names, pipeline, progress, run
+from cli import log, names, pipeline, progress, run, wait
 from cli import watch as watching
 from cli.change import VERSIONED, VersionedChangeOptions, mutation
 from cli.client import Client, Data, Document
 from cli.command import command, group
+from cli.description import because, described
 from cli.errors import Interrupted, Misused
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, moment, say, write
@@ -89,16 +90,16 @@ def show(scope: Scope, output: Output, number: Number = None) -> None:
     with Client.known() as client:
         deployment = run.get(client, run.find(client, scope.find(client).id, number), run.SHOW)
         cancelled = progress.cancellation(client, deployment)
-        wait = None if deployment.is_over else run.wait(client, deployment.id)
+        waits_for = None if deployment.is_over else wait.find(client, deployment.id)
     notes = []
     if cancelled is not None:
         notes.append(
-            f"{cancelled.message} {moment(cancelled.recorded_at)} by {cancelled.who}{run.because(cancelled.reason)}"
+            f"{cancelled.message} {moment(cancelled.recorded_at)} by {cancelled.who}{because(cancelled.reason)}"
         )
-    if wait is not None:
-        notes.append(f"waits: {wait.message}")
-    shown = {**to_builtins(deployment, builtin_types=(datetime,)), "cancelledBy": cancelled, "waitsFor": wait}
-    output.answer(shown, run.described(deployment, notes))
+    if waits_for is not None:
+        notes.append(f"waits: {waits_for.message}")
+    shown = {**to_builtins(deployment, builtin_types=(datetime,)), "cancelledBy": cancelled, "waitsFor": waits_for}
+    output.answer(shown, described(deployment, notes))
 
 
 @command(app, "move", "stageline deployment move 7 --position 1")
@@ -116,7 +117,7 @@ def move(
         chosen = run.find(client, scope.find(client).id, number)
         moved = run.read(client.change(MOVE, {"deployment": chosen, "position": position, **change.variables}))
     done = f"Deployment {moved.number} moved to place {position} of those that wait"
-    output.answer(moved, change.text(moved, done, run.described(moved)))
+    output.answer(moved, change.text(moved, done, described(moved)))
 
 
 @command(app, "watch", "stageline deployment watch --timeout 600")
@@ -173,7 +174,7 @@ def _hold(
     with Client.known() as client:
         chosen = run.open_(client, scope.find(client).id, number)
         after = run.read(client.change(document, {"deployment": chosen, **change.variables}))
-    output.answer(after, change.text(after, f"Deployment {after.number} {done}", run.described(after)))
+    output.answer(after, change.text(after, f"Deployment {after.number} {done}", described(after)))
 
 
 @command(

@@ -12,7 +12,7 @@ from cli.colour import painted
 from cli.history import EVENT, HistoryEventJson
 from cli.moment import time
 from cli.output import Output
-from cli.run import RefJson, ServiceRefJson
+from cli.ref import RefJson, ServiceRefJson
 from cli.scope import Scope, ScopedEnvironment
 from cli.spec import FieldChangeJson
 from cli.text import plain

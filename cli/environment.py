@@ -14,6 +14,7 @@ from cli.chosen import Chosen
 from cli.client import Client, Document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
+from cli.description import described
 from cli.errors import Misused
 from cli.output import Output, moment
 from cli.pipeline import EnvironmentJson, PipelineJson
@@ -403,7 +404,7 @@ def cancel(
         if change.dry_run or not watching.is_wanted:
             what = f"{', '.join(service)} in deployment" if service else "deployment"
             requested = plain(f"Cancellation of {what} {deployment.number} requested")
-            described = run.described(deployment, [f"cancellation requested{', by force' if force else ''}"])
-            output.answer(deployment, change.text(deployment, requested, described))
+            planned = described(deployment, [f"cancellation requested{', by force' if force else ''}"])
+            output.answer(deployment, change.text(deployment, requested, planned))
             return
         watch.follow(client, deployment, output, watching.timeout, wanted="SUCCEEDED" if service else "CANCELLED")

@@ -10,7 +10,8 @@ from cli.client import Client, document
 from cli.colour import painted
 from cli.errors import Failed
 from cli.output import Output, duration
-from cli.run import SUMMARY, DeploymentSummaryJson, Number, RefJson, ServiceRefJson
+from cli.ref import RefJson, ServiceRefJson
+from cli.run import SUMMARY, DeploymentSummaryJson, Number
 from cli.scope import Scope
 from cli.text import columns, plain
 

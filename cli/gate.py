@@ -11,6 +11,7 @@ from cli import run
 from cli.change import VERSIONED, VersionedChangeOptions, mutation
 from cli.client import Client, Document
 from cli.deployment import Running
+from cli.description import described
 from cli.errors import Failed, Misused
 from cli.output import Output
 from cli.policy import ApprovalJson, StageCheckJson, StagePolicyJson
@@ -193,4 +194,4 @@ def _review(
     text = f'Stage "{stage.name}" of deployment {after.number} {done}'
     if missing:
         text += f"; it needs {missing} more"
-    output.answer(after, change.text(after, plain(text), run.described(after)))
+    output.answer(after, change.text(after, plain(text), described(after)))

@@ -18,7 +18,7 @@ from cli.errors import Failed, Interrupted, Misused
 from cli.feed import SubscriptionFeed
 from cli.moment import time
 from cli.output import Output, encoded, moment, say, write
-from cli.run import RefJson, ServiceRefJson
+from cli.ref import RefJson, ServiceRefJson
 from cli.scope import Scope, ScopedEnvironment, find_project
 from cli.text import plain
 from cli.watch import TICK

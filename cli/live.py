@@ -15,8 +15,10 @@ from rich.text import Text
 
 from cli.output import duration
 from cli.progress import DeploymentEventJson, DeploymentProgress
-from cli.run import MARKS, DeploymentJson, DeploymentServiceJson, DeploymentStageJson, StepJson, WaitJson
+from cli.run import DeploymentJson, DeploymentServiceJson, DeploymentStageJson
+from cli.step import MARKS, StepJson
 from cli.text import plain
+from cli.wait import WaitJson
 
 Value = TypeVar("Value")
 

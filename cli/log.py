@@ -14,7 +14,7 @@ from cli.errors import Interrupted
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.private import replaced
-from cli.run import ServiceRefJson
+from cli.ref import ServiceRefJson
 from cli.text import plain
 
 TICK = 0.5

@@ -10,8 +10,10 @@ from cli.colour import painted
 from cli.instance import EndpointJson, ExitJson, InstanceJson, NumberJson
 from cli.output import duration
 from cli.pipeline import ProjectRefJson
-from cli.run import MARKS, DeploymentSummaryJson, StepJson, WaitJson
+from cli.run import DeploymentSummaryJson
+from cli.step import MARKS, StepJson
 from cli.text import padded, plain, width
+from cli.wait import WaitJson
 
 COLUMNS = 80
 """Maximum width of a line, in cells."""

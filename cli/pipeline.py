@@ -12,7 +12,7 @@ from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
 from cli.policy import ENVIRONMENT_POLICY, EnvironmentPolicyJson, StagePolicyJson
-from cli.run import ServiceRefJson
+from cli.ref import ServiceRefJson
 from cli.scope import Scope, named_environment
 from cli.spec import EnvironmentVariableJson, FieldChangeJson, SpecJson
 from cli.text import key, plain

@@ -8,17 +8,12 @@ from msgspec import Struct, convert
 
 from cli.actor import NamedActorJson
 from cli.client import Client, Data, document
-from cli.run import (
-    DeploymentJson,
-    DeploymentServiceJson,
-    DeploymentStageJson,
-    RefJson,
-    ServiceRefJson,
-    StepJson,
-    WaitJson,
-    because,
-)
+from cli.description import because
+from cli.ref import RefJson, ServiceRefJson
+from cli.run import DeploymentJson, DeploymentServiceJson, DeploymentStageJson
+from cli.step import StepJson
 from cli.text import plain
+from cli.wait import WaitJson
 
 CANCELLED = "CANCELLATION_REQUESTED"
 """The type of the event that says who cancelled a deployment, and why."""

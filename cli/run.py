@@ -1,6 +1,6 @@
-"""Deployments: their JSON shape, look-up, and description."""
+"""Deployments: their JSON shape and look-up."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,8 +12,10 @@ from cli.change import AnswerJson
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, Misused
 from cli.instance import InstanceJson, ServicePlanJson
-from cli.output import between, moment
-from cli.text import name_width, padded, plain, width
+from cli.output import between
+from cli.ref import NumberedJson, RefJson, ServiceRefJson
+from cli.step import PinnedValueJson, StepJson
+from cli.text import plain
 
 FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 NEAR = 50
@@ -23,62 +25,6 @@ Number = Annotated[
     str | None,
     typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Default: the latest.", show_default=False),
 ]
-
-MAX_VALUE = 100
-"""Maximum length of a pinned value in a description, in characters; `--json` has the whole one."""
-
-MARKS = {
-    "QUEUED": "·",
-    "RUNNING": "…",
-    "SUCCEEDED": "✓",
-    "FAILED": "✗",
-    "SKIPPED": "-",
-    "CANCELLED": "⊘",
-    "UNCHANGED": "=",
-}
-
-
-DOES = {
-    "REDEPLOY": "renews services, changed or not",
-    "RESTART": "restarts services",
-    "START": "starts services",
-    "STOP": "stops services",
-    "DELETE": "stops services, and forgets their instances",
-}
-"""The effect of a deployment's action, in words."""
-
-
-class RefJson(Struct, rename="camel"):
-    id: str
-    name: str
-
-
-class ServiceRefJson(Struct, rename="camel"):
-    id: str
-    name: str
-    type: str
-
-
-class StepJson(Struct, rename="camel"):
-    status: str = "QUEUED"
-    attempt: int = 1
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    failure_reason: str | None = None
-    unchanged_reason: str | None = None
-    skipped_reason: str | None = None
-    phase: str = "DEPLOY"
-
-
-class PinnedValueJson(Struct, rename="camel"):
-    """The value of a reference, with which a step was carried out."""
-
-    phase: str
-    reference: str
-    value: str | None
-
-    def __str__(self) -> str:
-        return f"{self.reference}: a secret" if self.value is None else f"{self.reference} = {_short(self.value)}"
 
 
 class DeploymentServiceJson(Struct, rename="camel"):
@@ -193,23 +139,6 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
         return between(self.started_at, self.finished_at or datetime.now(UTC))
 
 
-class WaitJson(Struct, rename="camel"):
-    """The reason why an open deployment does not go on."""
-
-    reason: str
-    message: str
-    machine: str | None
-    silent_seconds: float | None
-    deployment: "NumberedJson | None"
-    stage: RefJson | None
-    deadline: datetime | None
-
-
-class NumberedJson(Struct, rename="camel"):
-    id: str
-    number: int
-
-
 class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
     """A deployment with its stages, and the one that rolls it back, if any."""
 
@@ -295,21 +224,6 @@ query ShownDeployment($id: ID!) {
     DEPLOYMENT,
 )
 
-WAIT_FIELDS = """
-fragment WaitFields on DeploymentWait {
-  reason message machine silentSeconds deployment { id number } stage { id: stageId name } deadline
-}
-"""
-
-WAIT = document(
-    """
-query DeploymentWait($id: ID!) {
-  deployment(id: $id) { waitsFor { ...WaitFields } }
-}
-""",
-    WAIT_FIELDS,
-)
-
 LIST = document(
     """
 query Deployments($environment: ID!, $first: Int, $after: String) {
@@ -333,12 +247,6 @@ def get(client: Client, id_: str, document: Document = GET) -> DeploymentJson:
     if data is None:
         raise Failed(f"There is no deployment {id_!r}.", code="DEPLOYMENT_NOT_FOUND")
     return read(data)
-
-
-def wait(client: Client, id_: str) -> WaitJson | None:
-    """Return what the deployment with that id waits for, if anything."""
-    found = client.execute(WAIT, {"id": id_})["deployment"]
-    return None if found is None else convert(found["waitsFor"], WaitJson | None)
 
 
 def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[DeploymentSummaryJson]:
@@ -385,72 +293,3 @@ def current(client: Client, environment: str, what: str = "cancel") -> Deploymen
 def open_(client: Client, environment: str, ref: str | None) -> str:
     """Return the id of the deployment with that number or id, or of the running one. Raise `Failed` without one."""
     return current(client, environment, "change").id if ref is None else find(client, environment, ref)
-
-
-def described(deployment: DeploymentJson, notes: Sequence[str] = ()) -> str:
-    """Return the deployment in plain text, stage by stage; *notes* come before the stages."""
-    return "\n".join(_lines(deployment, notes))
-
-
-def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
-    yield plain(f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}")
-    yield plain(f"  requested {moment(deployment.requested_at)} by {deployment.who}{because(deployment.reason)}")
-    if deployment.source_number is not None:
-        yield f"  {deployment.what}"
-    if deployment.undone_number is not None:
-        yield f"  rollback after the failure of deployment {deployment.undone_number}"
-    if deployment.superseded_by_number is not None:
-        yield f"  superseded by deployment {deployment.superseded_by_number}"
-    if deployment.action in DOES:
-        yield f"  {DOES[deployment.action]}"
-    if deployment.revision is not None:
-        yield plain(f"  revision {deployment.revision}")
-    yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
-    yield from (plain(f"  {note}") for note in notes)
-    size = name_width(plain(each.name) for stage in deployment.stages for each in stage.services)
-    for stage in deployment.stages:
-        times = between(stage.started_at, stage.finished_at)
-        mark = MARKS.get(stage.status, "?")
-        yield plain(f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}').rstrip()
-        for service in stage.services:
-            ports = f"  port {', '.join(map(str, service.ports))}" if service.ports else ""
-            if service.plan and deployment.cancellation is None and service.status != "CANCELLED":
-                yield from _planned(service, service.plan, size)
-                continue
-            ports += service.runs
-            ports += f"  as in deployment {service.source_number}" if service.source_number is not None else ""
-            steps = f"build {_step(service.build)}  {service.deploy.phase.lower()} {_step(service.deploy)}"
-            name = plain(service.name)
-            if width(name) > size:  # a long name has a line of its own
-                yield f"  {MARKS.get(service.status, '?')} {name}"
-                yield f"    {' ' * size}  {steps}{ports}".rstrip()
-            else:
-                yield f"  {MARKS.get(service.status, '?')} {padded(name, size)}  {steps}{ports}".rstrip()
-            steps_of = service.build, service.deploy
-            reasons = [step.failure_reason or step.unchanged_reason or step.skipped_reason for step in steps_of]
-            yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
-            yield from (plain(f"      {value}") for value in service.values)
-    if deployment.status == "FAILED":
-        yield f"Failed: {deployment.why}"
-    if deployment.rollback:
-        yield f"Deployment {deployment.rollback.number} rolls back the services that it renewed."
-
-
-def _planned(service: DeploymentServiceJson, plan: ServicePlanJson, size: int) -> Iterator[str]:
-    first, *changes = plan.lines()
-    yield f"  {MARKS.get(service.status, '?')} {padded(plain(service.name), size)}  {first}"
-    yield from (plain(f"      {change.strip()}") for change in changes)
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
-
-
-def because(reason: str | None) -> str:
-    return f": {reason}" if reason else ""
-
-
-def _step(step: StepJson) -> str:
-    times = between(step.started_at, step.finished_at)
-    attempt = f" (attempt {step.attempt})" if step.attempt > 1 else ""
-    return f"{step.status.lower()} {times}".rstrip() + attempt

@@ -15,8 +15,9 @@ from cli.errors import Failed, Interrupted
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.overview import StatusJson
-from cli.run import SUMMARY, WAIT_FIELDS
+from cli.run import SUMMARY
 from cli.scope import Scope
+from cli.wait import WAIT_FIELDS
 
 NOT_WELL = 4
 """Exit code of an environment that is not well, as of a deployment that failed."""

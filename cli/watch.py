@@ -16,9 +16,10 @@ from typing import Annotated, Protocol
 
 import typer
 
-from cli import progress, run
+from cli import progress, run, wait
 from cli.change import ChangeOptions
 from cli.client import Client, document
+from cli.description import described
 from cli.errors import (
     Failed,
     Interrupted,
@@ -30,8 +31,9 @@ from cli.errors import (
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.progress import DeploymentEventJson
-from cli.run import DeploymentJson, FailureJson, WaitJson
+from cli.run import DeploymentJson, FailureJson
 from cli.text import plain
+from cli.wait import WaitJson
 
 LINES = 10
 """Maximum number of lines of a failed step's output that are printed at the end."""
@@ -140,7 +142,7 @@ def requested(
     done = f"Deployment {deployment.number} of {name} requested"
     if deployment.merged:
         done = f"Request merged into deployment {deployment.number} of {name}, which waits"
-    output.answer(deployment, change.text(deployment, plain(done), run.described(deployment)))
+    output.answer(deployment, change.text(deployment, plain(done), described(deployment)))
     if not change.dry_run:
         output.hint(f"Watch it: stageline deployment watch {deployment.number} {options}".rstrip())
 
@@ -218,7 +220,7 @@ class WaitPoll:
             return False
         before = self.wait
         with suppress(NotReachable):  # the feed says so
-            self.wait = run.wait(self._client, self._deployment)
+            self.wait = wait.find(self._client, self._deployment)
         self._pause = min(LONG_QUIET, 2 * self._pause)
         self._next = time.monotonic() + self._pause
         return self.wait != before if self.wait is None or before is None else _subject(self.wait) != _subject(before)

@@ -10,7 +10,8 @@ from cli import serve
 from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output, duration, moment
-from cli.run import RefJson, StepJson
+from cli.ref import RefJson
+from cli.step import StepJson
 from cli.text import plain, table
 
 LIST = document("""

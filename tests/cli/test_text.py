@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from cli import colour, run
+from cli import colour
+from cli.description import described
 from cli.diff import ChangeJson, DifferenceJson
 from cli.history import HistoryEventJson, csv_line
 from cli.output import encoded
@@ -124,7 +125,7 @@ def deployment(name: str, **given: object) -> DeploymentJson:
 
 
 def test_a_deployment_shows_steps_in_columns_whatever_the_names_are() -> None:
-    lines = run.described(deployment(LONG)).splitlines()
+    lines = described(deployment(LONG)).splitlines()
     steps = [line for line in lines if "build succeeded" in line]
     assert len(steps) == 4
     assert {width(line[: line.index("build ")]) for line in steps} == {20}
@@ -133,7 +134,7 @@ def test_a_deployment_shows_steps_in_columns_whatever_the_names_are() -> None:
 
 
 def test_a_deployment_shows_no_control_character_of_a_name_or_a_reason() -> None:
-    text = run.described(deployment(FORGED, reason=FORGED, actorName=FORGED, why=FORGED), [FORGED])
+    text = described(deployment(FORGED, reason=FORGED, actorName=FORGED, why=FORGED), [FORGED])
     assert all(line.isprintable() for line in text.splitlines())
     assert text.count(PLAIN) == 10
     said = of(
