@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import pipeline, run, watch
-from cli.change import VERSIONED, VersionedChangeOptions, mutation
+from cli.change import VersionedChangeOptions
 from cli.chosen import Chosen
 from cli.client import Client, Document
 from cli.confirm import Yes, confirm
@@ -25,9 +25,7 @@ ServiceNames = Annotated[
 
 
 def _mutation(field: str) -> Document:
-    selection, fragments = run.SUBJECT, run.DEPLOYMENT + run.SNAPSHOT
-    arguments = {"environment": "ID!", "services": "[ID!]", "stages": "[ID!]", **VERSIONED}
-    return mutation(field, "DeploymentPayload", selection, fragments, **arguments)
+    return run.mutation(field, environment="ID!", services="[ID!]", stages="[ID!]")
 
 
 RESTART, STOP, START = (_mutation(f"{action}Services") for action in ("restart", "stop", "start"))

@@ -11,7 +11,7 @@ from msgspec import to_builtins
 
 from cli import log, names, pipeline, progress, run, wait
 from cli import watch as watching
-from cli.change import VERSIONED, VersionedChangeOptions, mutation
+from cli.change import VersionedChangeOptions
 from cli.client import Client, Data, Document
 from cli.command import command, group
 from cli.description import because, described
@@ -41,15 +41,9 @@ Follow = Annotated[bool, typer.Option("-f", "--follow", help="Print new ones, to
 
 TICK = 0.5
 
-MOVE = mutation(
-    "moveDeployment",
-    "DeploymentPayload",
-    run.SUBJECT,
-    run.DEPLOYMENT + run.SNAPSHOT,
-    deployment="ID!",
-    position="Int!",
-    **VERSIONED,
-)
+MOVE = run.mutation("moveDeployment", deployment="ID!", position="Int!")
+HOLD = run.mutation("holdDeployment", deployment="ID!")
+RELEASE = run.mutation("releaseDeployment", deployment="ID!")
 
 
 class PhaseName(StrEnum):
@@ -140,15 +134,6 @@ def watch(
     with Client.known() as client:
         deployment = run.get(client, run.find(client, scope.find(client).id, number))
         watching.follow(client, deployment, output, timeout)
-
-
-def _mutation(field: str) -> Document:
-    fragments = run.DEPLOYMENT + run.SNAPSHOT
-    return mutation(field, "DeploymentPayload", run.SUBJECT, fragments, deployment="ID!", **VERSIONED)
-
-
-HOLD = _mutation("holdDeployment")
-RELEASE = _mutation("releaseDeployment")
 
 
 @command(app, "hold", "stageline deployment hold --reason 'the database is slow'", "stageline deployment hold 3")

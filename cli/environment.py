@@ -9,7 +9,7 @@ from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from cli import action, complete, config, pipeline, run, stage, watch
-from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
+from cli.change import ChangeOptions, VersionedChangeOptions, mutation
 from cli.chosen import Chosen
 from cli.client import Client, Document
 from cli.command import command, group
@@ -91,31 +91,18 @@ EDIT = pipeline.mutation(
 )
 DELETE = pipeline.mutation("deleteEnvironment")
 DEPLOY, REDEPLOY = (
-    mutation(
+    run.mutation(
         name,
-        "DeploymentPayload",
-        run.SUBJECT,
-        run.DEPLOYMENT + run.SNAPSHOT,
         environment="ID!",
         revision="String",
         ignoreFreeze="Boolean",
         services="[ID!]",
         stages="[ID!]",
         withDependencies="Boolean! = false",
-        **VERSIONED,
     )
     for name in ("deploy", "redeploy")
 )
-CANCEL = mutation(
-    "cancelDeployment",
-    "DeploymentPayload",
-    run.SUBJECT,
-    run.DEPLOYMENT + run.SNAPSHOT,
-    deployment="ID!",
-    force="Boolean!",
-    services="[ID!]",
-    **VERSIONED,
-)
+CANCEL = run.mutation("cancelDeployment", deployment="ID!", force="Boolean!", services="[ID!]")
 
 
 class EnvironmentRowJson(EnvironmentJson, rename="camel"):

@@ -8,7 +8,7 @@ import typer
 from msgspec.structs import replace
 
 from cli import run
-from cli.change import VERSIONED, VersionedChangeOptions, mutation
+from cli.change import VersionedChangeOptions
 from cli.client import Client, Document
 from cli.deployment import Running
 from cli.description import described
@@ -156,13 +156,8 @@ class ReviewOptions(VersionedChangeOptions):
     ] = None
 
 
-def _mutation(field: str) -> Document:
-    fragments = run.DEPLOYMENT + run.SNAPSHOT
-    return mutation(field, "DeploymentPayload", run.SUBJECT, fragments, deployment="ID!", stage="ID!", **VERSIONED)
-
-
-APPROVE = _mutation("approveStage")
-REJECT = _mutation("rejectStage")
+APPROVE = run.mutation("approveStage", deployment="ID!", stage="ID!")
+REJECT = run.mutation("rejectStage", deployment="ID!", stage="ID!")
 
 
 def approve(scope: Scope, change: ReviewOptions, output: Output, number: Running = None) -> None:

@@ -5,20 +5,14 @@ from typing import Annotated
 import typer
 
 from cli import run, watch
-from cli.change import VERSIONED, VersionedChangeOptions, mutation
+from cli.change import VersionedChangeOptions
 from cli.client import Client, Document
 from cli.output import Output
 from cli.policy import IgnoreFreeze
 from cli.scope import Scope
 
-
-def _mutation(field: str) -> Document:
-    fragments, arguments = run.DEPLOYMENT + run.SNAPSHOT, {"deployment": "ID!", "ignoreFreeze": "Boolean"}
-    return mutation(field, "DeploymentPayload", run.SUBJECT, fragments, **arguments, **VERSIONED)
-
-
-RETRY = _mutation("retryDeployment")
-ROLL_BACK = _mutation("rollBackTo")
+RETRY = run.mutation("retryDeployment", deployment="ID!", ignoreFreeze="Boolean")
+ROLL_BACK = run.mutation("rollBackTo", deployment="ID!", ignoreFreeze="Boolean")
 
 
 def retry(

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from msgspec import UNSET, Struct, UnsetType, convert
 
+from cli import change as changes
 from cli.actor import NamedActorJson
-from cli.change import AnswerJson
+from cli.change import VERSIONED, AnswerJson
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, Misused
 from cli.instance import InstanceJson, ServicePlanJson
@@ -202,6 +203,12 @@ fragment DeploymentFields on Deployment {
 
 SUBJECT = "merged subject: deployment { ...DeploymentFields } snapshot { ...SnapshotFields }"
 """Selection of the deployment in the payload of a mutation: a dry run answers a snapshot."""
+
+
+def mutation(field: str, **arguments: str) -> Document:
+    """Return the document of a mutation that answers with a deployment."""
+    return changes.mutation(field, "DeploymentPayload", SUBJECT, DEPLOYMENT + SNAPSHOT, **arguments, **VERSIONED)
+
 
 GET = document(
     """

@@ -129,7 +129,10 @@ def test_changes_are_shown_as_they_come_until_the_environment_is_deleted(staging
     answer = finish(watching)
     assert (answer.code, any(line.endswith(": deleted") for line in answer.lines)) == (0, True)
     answer = staging("status")
-    assert (answer.code, answer.err) == (1, "Error: The environment 'staging' was deleted.\n")
+    assert (answer.code, answer.err) == (
+        1,
+        "Error: The environment 'staging' was deleted.\nSee: stageline environment list\n",
+    )
 
 
 @pytest.mark.long
