@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 from msgspec import convert, field
 
-from cli import complete
+from cli import complete, owner
 from cli.actor import NamedActorJson
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
-from cli.client import Client, Data, Document, document
+from cli.client import Client, Document, document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
-from cli.errors import Failed, Misused
+from cli.errors import Misused
 from cli.output import Output, moment, warn
-from cli.scope import Scope, find_project, named_environment
+from cli.owner import Shared
+from cli.scope import Scope, named_environment
 from cli.text import plain, table
-from cli.variable import Shared
 
 MIN_MASKED = 4
 """Minimum length of a value that the output of steps masks, in characters."""
@@ -109,23 +109,11 @@ def list_(scope: Scope, output: Output, shared: Shared = False) -> None:
     Those of the environment replace its project's.
     """
     with Client.known() as client:
-        levels = _levels(client, scope, shared)
-    found = {each["name"]: convert({**each, "of": of}, ListedSecretJson) for of, level in levels for each in level}
-    listed = [found[name] for name in sorted(found)]
+        found = owner.entries("secrets", LIST, LIST_SHARED, scope, client, shared)
+    listed = convert(found, list[ListedSecretJson])
     rows = [(each.name, each.of, str(each.version), moment(each.set_at), _who(each)) for each in listed]
     shown = table(("Name", "Of", "Version", "Set", "By"), rows) if rows else "<no secret>"
     output.answer({"secrets": listed}, shown)
-
-
-def _levels(client: Client, scope: Scope, shared: bool) -> list[tuple[str, list[Data]]]:
-    if not shared:
-        data = client.execute(LIST, {"environment": scope.find(client).id})["environment"]
-        return [("project", data["project"]["secrets"]), ("environment", data["secrets"])]
-    project = find_project(scope.project, client)
-    data = client.execute(LIST_SHARED, {"project": project})["project"]
-    if data is None:
-        raise Failed(f"There is no project {project!r}.", code="PROJECT_NOT_FOUND")
-    return [("project", data["secrets"])]
 
 
 def _who(secret: SecretJson) -> str:
@@ -212,11 +200,5 @@ def _change(
     document: Document, scope: Scope, change: VersionedChangeOptions, shared: bool, **arguments: object
 ) -> SecretsJson:
     """Change the secrets of the environment, or of its project, and return those after it."""
-    variables = {**change.variables, **arguments}
-    if shared and variables.pop("expectedVersion") is not None:
-        raise Misused("A project has no version: leave out --expected-version.")
-    with Client.known() as client:
-        owner = {"project": find_project(scope.project, client)} if shared else {"environment": scope.find(client).id}
-        answer = client.change(document, owner | variables)
-    about = answer.get("environment", answer)
-    return convert({"secrets": about.get("secrets", []), "changed": answer["changed"]}, SecretsJson)
+    about, is_changed = owner.change(document, scope, change, shared, **arguments)
+    return convert({"secrets": about.get("secrets", []), "changed": is_changed}, SecretsJson)

@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 from msgspec import convert
 
+from cli import owner
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, Document, document
 from cli.command import command, group
-from cli.errors import Failed, Misused
+from cli.errors import Misused
 from cli.output import Output
-from cli.scope import Scope, find_project
+from cli.owner import Shared
+from cli.scope import Scope
 from cli.spec import EnvironmentVariableJson
 from cli.text import table
 
@@ -55,8 +57,6 @@ query ProjectVariables($project: ID!) {
 }
 """)
 
-Shared = Annotated[bool, typer.Option("--shared", help="Those of the project, which all its environments have.")]
-
 
 class ListedVariableJson(EnvironmentVariableJson):
     """A variable with its level: environment or project."""
@@ -74,17 +74,8 @@ class VariablesJson(AnswerJson):
 def list_(scope: Scope, output: Output, shared: Shared = False) -> None:
     """List the variables that the environment's services get. Those of the environment replace its project's."""
     with Client.known() as client:
-        if shared:
-            project = find_project(scope.project, client)
-            data = client.execute(LIST_SHARED, {"project": project})["project"]
-            if data is None:
-                raise Failed(f"There is no project {project!r}.", code="PROJECT_NOT_FOUND")
-            levels = [("project", data["variables"])]
-        else:
-            data = client.execute(LIST, {"environment": scope.find(client).id})["environment"]
-            levels = [("project", data["project"]["variables"]), ("environment", data["variables"])]
-    found = {each["name"]: convert({**each, "of": of}, ListedVariableJson) for of, level in levels for each in level}
-    listed = [found[name] for name in sorted(found)]
+        found = owner.entries("variables", LIST, LIST_SHARED, scope, client, shared)
+    listed = convert(found, list[ListedVariableJson])
     rows = [(each.name, each.value, each.of) for each in listed]
     output.answer({"variables": listed}, table(("Name", "Value", "Of"), rows) if rows else "<no variable>")
 
@@ -130,14 +121,8 @@ def _change(
     document: Document, scope: Scope, change: VersionedChangeOptions, shared: bool, **arguments: object
 ) -> VariablesJson:
     """Change the variables of the environment, or of its project, and return those after it."""
-    variables = {**change.variables, **arguments}
-    if shared and variables.pop("expectedVersion") is not None:
-        raise Misused("A project has no version: leave out --expected-version.")
-    with Client.known() as client:
-        owner = {"project": find_project(scope.project, client)} if shared else {"environment": scope.find(client).id}
-        answer = client.change(document, owner | variables)
-    about = answer.get("environment", answer)
-    return convert({"variables": about["variables"], "changed": answer["changed"]}, VariablesJson)
+    about, is_changed = owner.change(document, scope, change, shared, **arguments)
+    return convert({"variables": about["variables"], "changed": is_changed}, VariablesJson)
 
 
 def _described(after: VariablesJson) -> str:
