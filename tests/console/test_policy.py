@@ -137,6 +137,31 @@ def test_a_service_is_added_with_a_policy(board: Page, world: World) -> None:
     assert (spec["env"], spec["allowFailure"], spec["retries"]) == ([{"name": "MODE", "value": "fast"}], True, 0)
 
 
+def test_the_form_offers_a_job_and_other_services_only_what_they_can_have(board: Page, world: World) -> None:
+    choose(board, f"stage {SECOND}", "Add a service …")
+    board.get_by_text("Health check and times").click()
+    expect(board.get_by_label("The old instance stops before")).to_be_visible()
+    expect(board.get_by_label("It runs once for each revision")).to_have_count(0)
+    board.get_by_label("Healthy when").select_option("tcp")
+    board.get_by_label("Type").select_option("JOB")
+    for absent in "The old instance stops before", "Healthy when", "Start it again", "Health command":
+        expect(board.get_by_label(absent)).to_have_count(0)
+    board.get_by_label("It runs once for each revision").check()
+    board.get_by_label("Name", exact=True).fill("Migrate")
+    board.get_by_label("Command", exact=True).fill("true")
+    board.get_by_role("button", name="Add", exact=True).click()
+    expect(card(board, "Migrate")).to_be_visible()
+    spec = world.server.execute(SPEC, environment=world.id, service="Migrate")["service"]["spec"]
+    assert (spec["once"], spec["healthCheck"], spec["restart"]) == (True, None, "ALWAYS")
+    choose(board, "Migrate", "Edit …")
+    board.get_by_text("Times", exact=True).click()
+    board.get_by_label("It runs once for each revision").uncheck()
+    board.get_by_role("button", name="Save").click()
+    expect(board.get_by_role("dialog")).to_have_count(0)
+    edited = world.server.execute(SPEC, environment=world.id, service="Migrate")["service"]["spec"]
+    assert edited == spec | {"once": False}
+
+
 def test_a_service_is_removed_after_a_question(board: Page, world: World) -> None:
     choose(board, "Backend", "Remove …")
     board.get_by_role("button", name="Remove", exact=True).click()

@@ -27,7 +27,8 @@ interface AddProps {
 }
 
 export function AddServiceDialog({ stage, stages, save, close }: AddProps) {
-  const form = useSpecForm(null);
+  const [type, setType] = useState<NewService["type"]>("APPLICATION");
+  const form = useSpecForm(null, type === "JOB");
   return (
     <FormDialog
       title="New service"
@@ -37,7 +38,7 @@ export function AddServiceDialog({ stage, stages, save, close }: AddProps) {
         misread(data) ??
         save({
           name: String(data.get("name")).trim(),
-          type: String(data.get("type")) as NewService["type"],
+          type,
           stage: String(data.get("stage")),
           spec: form.read(data),
         })
@@ -50,7 +51,7 @@ export function AddServiceDialog({ stage, stages, save, close }: AddProps) {
       <div className="pair">
         <label>
           Type
-          <select name="type" defaultValue="APPLICATION">
+          <select value={type} onChange={(event) => setType(event.target.value as NewService["type"])}>
             {Object.entries(TYPES).map(([type, word]) => (
               <option key={type} value={type}>
                 {word}
@@ -96,7 +97,7 @@ export function EditServiceDialog({ environment, service, save, close }: EditPro
 }
 
 function EditForm({ service, spec, save, close }: Omit<EditProps, "environment"> & { spec: Spec }) {
-  const form = useSpecForm(spec);
+  const form = useSpecForm(spec, service.type === "JOB");
   return (
     <FormDialog
       title={`Edit ${service.name}`}
@@ -134,7 +135,7 @@ export function Relations({ service: { needs, neededBy } }: { service: Service }
 }
 
 /** The fields of a specification, and how a form with them is read. */
-function useSpecForm(spec: Spec | null): { fields: ReactNode; read: (form: FormData) => SpecInput } {
+function useSpecForm(spec: Spec | null, isJob: boolean): { fields: ReactNode; read: (form: FormData) => SpecInput } {
   const [source, setSource] = useState<Source>(sourceOf(spec));
   const [check, setCheck] = useState<Check>(checkOf(spec));
   const fields = (
@@ -162,17 +163,19 @@ function useSpecForm(spec: Spec | null): { fields: ReactNode; read: (form: FormD
       <Variables spec={spec} />
       {source !== "command" && <ContainerFields spec={spec} isBuilt={source === "dockerfile"} />}
       <details>
-        <summary>Health check and times</summary>
-        <label>
-          Healthy when
-          <select value={check} onChange={(event) => setCheck(event.target.value as Check)}>
-            <option value="none">it runs</option>
-            <option value="http">an address answers</option>
-            <option value="tcp">a port accepts connections</option>
-            <option value="command">a command succeeds</option>
-          </select>
-        </label>
-        <CheckFields check={check} spec={spec} />
+        <summary>{isJob ? "Times" : "Health check and times"}</summary>
+        {!isJob && (
+          <label>
+            Healthy when
+            <select value={check} onChange={(event) => setCheck(event.target.value as Check)}>
+              <option value="none">it runs</option>
+              <option value="http">an address answers</option>
+              <option value="tcp">a port accepts connections</option>
+              <option value="command">a command succeeds</option>
+            </select>
+          </label>
+        )}
+        {!isJob && <CheckFields check={check} spec={spec} />}
         <div className="pair">
           <Seconds name="build-timeout" label="Longest build" value={spec?.buildTimeoutSeconds ?? 1_800} />
           <Seconds name="deploy-timeout" label="Longest deploy" value={spec?.deployTimeoutSeconds ?? 600} />
@@ -188,12 +191,15 @@ function useSpecForm(spec: Spec | null): { fields: ReactNode; read: (form: FormD
             </select>
           </label>
         </div>
-        <Choice name="stop-first" label="The old instance stops before the new one starts" isChosen={spec?.stopFirst} />
-        <Choice name="once" label="A job runs once for each revision" isChosen={spec?.once} />
+        {isJob ? (
+          <Choice name="once" label="It runs once for each revision" isChosen={spec?.once} />
+        ) : (
+          <Choice name="stop-first" label="The old instance stops before the new one starts" isChosen={spec?.stopFirst} />
+        )}
       </details>
-      <RestartFields spec={spec} />
+      {!isJob && <RestartFields spec={spec} />}
       <FailureFields spec={spec} />
     </>
   );
-  return { fields, read: (form) => read(form, source, check) };
+  return { fields, read: (form) => read(form, source, isJob ? null : check) };
 }

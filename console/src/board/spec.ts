@@ -19,8 +19,8 @@ export function checkOf(spec: Spec | null): Check {
   return spec.healthCheck.tcp ? "tcp" : "command";
 }
 
-/** Return the specification that *form* has the fields of. */
-export function read(form: FormData, source: Source, check: Check): SpecInput {
+/** Return the specification that *form* has the fields of. A job has no *check*, and nothing that keeps it running. */
+export function read(form: FormData, source: Source, check: Check | null): SpecInput {
   const text = (name: string) => String(form.get(name) ?? "").trim();
   const number = (name: string) => Number(text(name));
   const texts = (name: string) => form.getAll(name).map(String);
@@ -59,16 +59,18 @@ export function read(form: FormData, source: Source, check: Check): SpecInput {
     ...sources[source],
     ports: text("ports").split(/[\s,]+/).filter(Boolean).map(Number),
     env: texts("variable").flatMap((name, at) => (name.trim() ? [{ name: name.trim(), value: values[at]! }] : [])),
-    healthCheck: check === "none" ? null : { ...checks[check], also: further, ...times },
+    healthCheck: check === null || check === "none" ? null : { ...checks[check], also: further, ...times },
     buildTimeoutSeconds: number("build-timeout"),
     deployTimeoutSeconds: number("deploy-timeout"),
     stopGraceSeconds: number("stop-grace"),
     stopSignal: text("stop-signal") as Spec["stopSignal"],
     stopFirst: form.has("stop-first"),
-    restart: text("restart") as Spec["restart"],
-    restartBackoff: backoff("restart-"),
-    restartLimit: number("restart-limit"),
-    restartWindowSeconds: number("restart-window"),
+    ...(check !== null && {
+      restart: text("restart") as Spec["restart"],
+      restartBackoff: backoff("restart-"),
+      restartLimit: number("restart-limit"),
+      restartWindowSeconds: number("restart-window"),
+    }),
     retries: number("retries"),
     backoff: backoff(""),
     allowFailure: form.has("allow-failure"),
