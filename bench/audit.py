@@ -66,7 +66,7 @@ FILTERS = {
 
 
 class Shop(Struct, frozen=True):
-    """What is open: the log, the rows and what is asked of them."""
+    """An open log, its rows, and the queries of them."""
 
     log: EventLog
     views: Views
@@ -76,7 +76,7 @@ class Shop(Struct, frozen=True):
 
 @asynccontextmanager
 async def opened(where: Path | str) -> AsyncIterator[Shop]:
-    """What is in the folder or in the database *where*."""
+    """Open the log in the folder or in the database *where*."""
     log: EventLog
     views: Views
     if isinstance(where, Path):

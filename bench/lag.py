@@ -70,7 +70,7 @@ PATIENCE = 300.0
 
 
 class World(Struct):
-    """What there is to ask about, by its global ids."""
+    """The objects of the queries, by their global ids."""
 
     project: str
     environment: str

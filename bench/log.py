@@ -147,7 +147,7 @@ def spec(number: int) -> ServiceSpec:
 
 
 def history() -> list[PipelineEvent]:
-    """What became of a pipeline in the course of time."""
+    """Return the events of a pipeline that was changed for long."""
     chance = random.Random(1)
     events: list[PipelineEvent] = []
     state = Pipeline()

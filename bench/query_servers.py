@@ -115,7 +115,7 @@ class Made(Struct):
 
 @contextmanager
 def all_of_them(folder: Path, sizes: Services, store: str) -> Iterator[dict[str, dict[str, Asked]]]:
-    """What to ask each server for a pipeline of each size."""
+    """Yield the queries for each server, for a pipeline of each size."""
     with ExitStack() as stack:
         made = _made(folder, sizes, _database(stack) if store == "postgres" else None)
         shutil.copytree(made.data, folder / "again")
@@ -141,7 +141,7 @@ def _database(stack: ExitStack) -> str:
 
 
 def _made(folder: Path, sizes: Services, database: str | None) -> Made:
-    """What the first day leaves behind."""
+    """Create the data that the first day leaves behind."""
     made = Made(folder / "data", folder / "config", database, {}, "")
     with _started(made, made.data) as (port, _):
         made.token = _token(made, port)
@@ -241,7 +241,7 @@ def _node(name: str, made: Made, answers: Path) -> Iterator[dict[str, Asked]]:
 def _each(
     made: Made, process: psutil.Process, port: int, path: str, *, has_dashboard: bool = False
 ) -> dict[str, Asked]:
-    """What to ask for each size, and the answer, which is given before anything is measured."""
+    """Return the query for each size, and its answer, which is given before anything is measured."""
     asked = {}
     for size, (file, document, variables) in made.questions(has_dashboard=has_dashboard).items():
         at = path.format(file)

@@ -19,7 +19,7 @@ MASK = b"\0\0\0\0"
 
 
 class Tally:
-    """What all subscribers of a run were sent: how late each event came, in milliseconds."""
+    """The delays of the events of all subscribers of a run, in milliseconds."""
 
     def __init__(self) -> None:
         self.late: list[float] = []

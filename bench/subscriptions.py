@@ -224,7 +224,7 @@ def close(subscribers: list[Subscriber]) -> None:
 
 
 async def fan_out(served: Served, count: int, seconds: float, idle: float) -> Measured:
-    """What *count* subscribers get of the events of so many *seconds*, after none for *idle* seconds."""
+    """Measure *count* subscribers during events of so many *seconds*, after none for *idle* seconds."""
     after = served.rate(0)
     tally = Tally()
     tally.waits = True

@@ -1,5 +1,5 @@
 """
-What workers carry out, beside the engine's own limit: `python -m bench.worker [--count N] [--database URL]`.
+The throughput of workers, beside the engine's own limit: `python -m bench.worker [--count N] [--database URL]`.
 
 Deployments of four stages of seven services, whose steps do nothing, each of an environment of its own that was
 deployed before; and as many jobs of procrastinate that do nothing, by workers as it sets them up, and by such as do as
@@ -70,7 +70,7 @@ LOOK = 0.02
 """Seconds between two looks at how many jobs are left, which take time of the database's."""
 
 AWAKE = "UPDATE procrastinate_workers SET last_heartbeat = clock_timestamp()"
-"""Who was held up is not to be taken for stalled."""
+"""Keeps workers that were held up from being taken for stalled."""
 
 JOBS = "SELECT EXISTS (SELECT FROM procrastinate_jobs)"
 
@@ -142,7 +142,7 @@ async def request(handler: Handler, where: EnvironmentId) -> None:
 
 
 class Cost(Struct, frozen=True):
-    """What many of a kind took, each: seconds, and the processor's in the workers and in PostgreSQL."""
+    """The cost of one of many of a kind: seconds, and the processor's in the workers and in PostgreSQL."""
 
     seconds: float
     workers: float
@@ -235,7 +235,7 @@ async def done_raw(dsn: str, count: int, processes: int, kind: str) -> Cost:
 
 
 async def measured(dsn: str, ask: Callable[[], Awaitable[int]], processes: int, kind: str) -> Cost:
-    """What workers do that have done as much before."""
+    """Measure workers that have done as much before."""
     await ask()
     async with looked_into(dsn) as database:
         with tempfile.TemporaryDirectory() as folder, workers(processes, kind, dsn, folder) as running:

@@ -1,4 +1,4 @@
-"""What the tests of a target ask it to do, and where its output goes."""
+"""Requests to a target in tests, and the output of their steps."""
 
 import asyncio
 import random

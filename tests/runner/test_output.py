@@ -1,4 +1,4 @@
-"""What a step prints, on its way to where it is kept."""
+"""The output of a step, on its way to the store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

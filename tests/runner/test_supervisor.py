@@ -37,7 +37,7 @@ RUN = "echo $$ > pid; echo begun >> begun; "
 
 
 class Reports:
-    """What the supervisor said of one instance: its states, each with the number of its run."""
+    """The states of one instance that the supervisor reported, each with the number of its run."""
 
     def __init__(self) -> None:
         self.states: list[InstanceState] = []

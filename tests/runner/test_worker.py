@@ -53,7 +53,7 @@ MOVED = """
     UPDATE homes SET machine = '00000000-0000-0000-0000-000000000001';
     UPDATE machines SET seen_at = now() - interval '1 hour' WHERE name <> 'another';
 """
-"""What others do when a machine has not been heard of for long."""
+"""Gives the environments of a machine that was silent for an hour to another one."""
 
 GONE = """
     INSERT INTO machines VALUES ('00000000-0000-0000-0000-000000000001', 'another', now());
@@ -789,7 +789,7 @@ async def test_a_database_of_a_time_before_declarations_keeps_its_environments_o
 
 
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
-    """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
+    """After a change of jobs.sql, count `VERSION` up, and write the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
     assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (11, "05850057b7427f2e")
 

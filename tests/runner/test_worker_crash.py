@@ -3,7 +3,7 @@ Workers of one machine that are killed in the middle of deployments, again and a
 
 They are processes of their own, `stageline worker`. KILLS says how often they are killed (4, or with `--long` 12),
 and SEED repeats a run.
-What steps leave behind is compared with the log as in test_crash.
+The marks of steps are compared with the log as in test_crash.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class Worker:
             self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """What it ended with by itself, once it has."""
+        """Wait until it has ended by itself, and return its exit code."""
         return await self._process.wait()
 
     async def end(self, number: Signals) -> int:

@@ -1,4 +1,4 @@
-"""What a client may send before anything is known of it, and how long it may take: over real sockets."""
+"""Limits of a client that is not known yet, in bytes and in time: over real sockets."""
 
 import gc
 import json
@@ -48,7 +48,7 @@ def connected(stageline: Stageline) -> Iterator[socket.socket]:
 
 
 def until_closed(client: socket.socket) -> bytes:
-    """What the server sends until it closes the connection."""
+    """Return everything that the server sends until it closes the connection."""
     received = b""
     with suppress(ConnectionResetError):
         while piece := client.recv(65536):

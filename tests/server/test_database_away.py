@@ -1,7 +1,7 @@
 """
 The database stops and comes back, while a server serves and a worker drives: nothing of ours is started again.
 
-What a step does meanwhile is seen by the marks that it leaves.
+The marks of a step show how far it came meanwhile.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ def following(server: Serving, deployment: str) -> Iterator[Socket]:
 
 
 def next_of(socket: Socket) -> Iterator[dict[str, Any]]:
-    """What the subscription gives, to its end."""
+    """Return the results of the subscription, to its end."""
     while (message := socket.receive())["type"] == "next":
         yield message["payload"]["data"]["deploymentEvents"]
     assert message["type"] == "complete", message

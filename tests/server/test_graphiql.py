@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from server import graphiql
 from tests.serving import ROOT, Serving, serving
 
-# What the browser says of requests that the tests mean to fail.
+# The message of the browser about requests that the tests mean to fail.
 MEANT = ("401 (Unauthorized)", "ERR_INTERNET_DISCONNECTED")
 
 expect.set_options(timeout=20_000)  # milliseconds; a machine may be busy
@@ -58,7 +58,7 @@ def environment(server: Serving) -> str:
 
 @dataclass
 class Heard:
-    """What a page sent and complained of."""
+    """The requests and errors of a page."""
 
     addresses: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)

@@ -62,7 +62,7 @@ def test_it_is_started_again_and_makes_one_more_token_when_it_is_asked_to(server
 
 
 def _not_started(server: Serving, **options: object) -> str:
-    """What a second server that can't start says on stderr."""
+    """Return the message on stderr of a second server, which can't start."""
     given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     ended = server.stageline("serve", *given)
     assert (ended.returncode, ended.stdout) == (1, "")

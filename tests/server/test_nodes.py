@@ -1,4 +1,4 @@
-"""What docker-compose.yml brings up, as processes: two servers that drive nothing, and two workers."""
+"""The services of docker-compose.yml as processes: two servers that drive nothing, and two workers."""
 
 import asyncio
 import json

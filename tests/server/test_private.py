@@ -1,4 +1,4 @@
-"""What others on the machine, or on the way to it, may learn: nothing, or the operator is warned."""
+"""Others on the machine, or on the way to it, learn nothing, or the operator is warned."""
 
 import os
 from collections.abc import Iterator

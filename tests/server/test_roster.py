@@ -1,4 +1,4 @@
-"""What an open deployment waits for, and which workers there are, as an operator sees both."""
+"""The reason for which an open deployment waits, and the workers, as an operator sees both."""
 
 import json
 import signal

@@ -156,7 +156,7 @@ def files(node: Serving) -> Iterator[tuple[Path, bytes]]:
 
 
 def arguments() -> str:
-    """What everybody on the machine can see of processes (ps)."""
+    """Return the processes as every user of the machine sees them (ps)."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     found = []
     for process in psutil.process_iter():

@@ -34,7 +34,7 @@ ASKED = {"query": "{ cursor }"}
 
 @dataclass
 class Browser:
-    """Who has signed in with a token."""
+    """A client that has signed in with a token."""
 
     cookie: str
     secret: str
@@ -42,12 +42,12 @@ class Browser:
 
     @property
     def kept(self) -> dict[str, str]:
-        """What any page of the host sends, whether it likes to or not."""
+        """The headers that any page of the host sends."""
         return {"cookie": self.cookie}
 
     @property
     def own(self) -> dict[str, str]:
-        """What the page that signed in sends."""
+        """The headers that the page sends which signed in."""
         return self.kept | {"stageline-session": self.secret}
 
 

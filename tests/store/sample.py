@@ -1,4 +1,4 @@
-"""What the tests of the store write and read."""
+"""Events that the tests of the store write and read."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence

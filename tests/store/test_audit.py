@@ -109,7 +109,7 @@ def test_the_running_hash_is_documented_by_an_example() -> None:
     assert sha256(f"{first} 2 bb".encode()).hexdigest() == running_hash(first, 2, "bb")
 
 
-# What was not altered
+# Unaltered logs
 
 
 async def test_what_was_exported_is_found_good(log: EventLog) -> None:
@@ -134,7 +134,7 @@ def test_a_head_of_any_moment_is_found_in_a_later_export() -> None:
     assert verified([], (0, "")) == []
 
 
-# What was altered
+# Altered logs
 
 places = st.integers(0, EVENTS - 1)
 

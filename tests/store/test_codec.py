@@ -21,7 +21,7 @@ GOLDEN = golden.read()
 
 
 def kept(now: Any, then: Any) -> Any:
-    """What *now* has of what *then* had; fields may have come in between."""
+    """Return the fields of *now* that *then* had; others may have come in between."""
     match now, then:
         case dict(), dict():
             return {name: kept(value, then[name]) for name, value in now.items() if name in then}

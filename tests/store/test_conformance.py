@@ -1,4 +1,4 @@
-"""What `EventLog` promises, of every store."""
+"""The contract of `EventLog`, for every store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What steps print: numbered, kept with how far it is kept, read both ways, followed."""
+"""The output of steps: numbered, stored with its offset, read both ways, followed."""
 
 import asyncio
 import json

@@ -30,7 +30,7 @@ def kinds(events: Sequence[RecordedEvent]) -> list[type[Event]]:
 
 
 class Watcher:
-    """What is told of *kinds* from now on."""
+    """An observer of the events of *kinds*, from now on."""
 
     def __init__(self, log: EventLog, *kinds: type[Event]) -> None:
         self.told: list[RecordedEvent] = []

@@ -13,7 +13,7 @@ from tests.runner.target import until
 
 
 class Notary:
-    """What was told, in order."""
+    """A server to which steps send marks, which it keeps in order."""
 
     def __init__(self, port: int) -> None:
         self.port = port

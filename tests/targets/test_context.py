@@ -1,4 +1,4 @@
-"""What is sent to an engine for a build, and the addresses of engines."""
+"""The archive that is sent to an engine for a build, and the addresses of engines."""
 
 import tarfile
 from pathlib import Path

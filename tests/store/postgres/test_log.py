@@ -1,4 +1,4 @@
-"""What PostgreSQL adds: several nodes, a connection that breaks, and a database that is away."""
+"""The log on PostgreSQL: several nodes, a connection that breaks, and a database that is away."""
 
 import asyncio
 import logging
@@ -84,7 +84,7 @@ READ = {
     output.chunks_statement(OF_B, newest=True): f"'{A}', '{B}', NULL, NULL, 0, 50, 10, 10, 10, 1000",
     output.chunks_statement(OF_STEP, newest=True): f"'{A}', '{B}', 'BUILD', 1, 0, 50, 10, 10, 10, 1000",
 }
-"""What is read, and with which parameters; of the appends one is refused, and the other keeps a key."""
+"""Statements with their parameters; of the appends one is refused, and the other keeps a key."""
 
 PRINTED = """
     INSERT INTO output_chunks
@@ -712,7 +712,7 @@ async def end_of(pid: int, database: str) -> None:
 
 SLEEP = "SELECT pg_sleep(60)"
 BREAK_OFF = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'"
-"""What an administrator does with a statement that takes too long; its connection stays."""
+"""Cancels a statement, as an administrator does if it takes too long; its connection stays."""
 
 
 async def test_a_connection_on_which_a_statement_was_broken_off_is_closed_and_another_made(database: str) -> None:

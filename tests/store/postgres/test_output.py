@@ -1,4 +1,4 @@
-"""What several nodes keep of what steps print, in one PostgreSQL."""
+"""The output of steps that several nodes store in one PostgreSQL."""
 
 import asyncio
 from collections import Counter

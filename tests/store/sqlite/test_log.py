@@ -1,4 +1,4 @@
-"""What is the SQLite log's own: its file, its table, and how it comes through a crash."""
+"""The log on SQLite: its file, its table, and how it comes through a crash."""
 
 import asyncio
 import signal
@@ -35,7 +35,7 @@ async def log(path: Path) -> AsyncIterator[SqliteLog]:
     await log.close()
 
 
-# What it remembers of streams
+# Its memory of streams
 
 
 @pytest.mark.parametrize("known", [(0, 10_000), (0, 1), (10_000, 10_000)])
