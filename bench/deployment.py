@@ -81,7 +81,7 @@ class Nothing:
 
 
 class Case(Struct, frozen=True):
-    """A service to deploy, how many *steps* that takes, how many services at once, and the most milliseconds, if any."""
+    """A service to deploy, the number of *steps*, how many services run at once, and the most milliseconds, if any."""
 
     spec: ServiceSpec
     steps: int

@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import typer
-
 from cli import pipeline, run, watch
 from cli.change import VersionedChangeOptions
 from cli.chosen import Chosen
@@ -14,13 +12,7 @@ from cli.scope import Scope
 
 ServiceNames = Annotated[
     list[str],
-    typer.Option(
-        "-n",
-        "--name",
-        metavar="SERVICE",
-        autocompletion=pipeline.complete_service,
-        help="The service's name (in any case) or id; may be repeated.",
-    ),
+    pipeline.service_option("-n", "--name", help="The service's name (in any case) or id; may be repeated."),
 ]
 
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
 from cli import pipeline
 
 
@@ -14,23 +12,11 @@ class Chosen:
 
     service: Annotated[
         list[str] | None,
-        typer.Option(
-            "--service",
-            metavar="SERVICE",
-            autocompletion=pipeline.complete_service,
-            help="Only this service, by name or id; may be repeated.",
-            show_default=False,
-        ),
+        pipeline.service_option("--service", help="Only this service, by name or id; may be repeated."),
     ] = None
     stage: Annotated[
         list[str] | None,
-        typer.Option(
-            "--stage",
-            metavar="STAGE",
-            autocompletion=pipeline.complete_stage,
-            help="Only the services of this stage, by name or id; may be repeated.",
-            show_default=False,
-        ),
+        pipeline.stage_option("--stage", help="Only the services of this stage, by name or id; may be repeated."),
     ] = None
 
     @property

@@ -367,13 +367,7 @@ def cancel(
     ] = False,
     service: Annotated[
         list[str] | None,
-        typer.Option(
-            "--service",
-            metavar="SERVICE",
-            autocompletion=pipeline.complete_service,
-            help="Cancel only this service; the others go on. Repeatable.",
-            show_default=False,
-        ),
+        pipeline.service_option("--service", help="Cancel only this service; the others go on. Repeatable."),
     ] = None,
 ) -> None:
     """Cancel the environment's deployment. Steps that have not started don't start any more.

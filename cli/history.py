@@ -161,23 +161,11 @@ class HistoryOptions:
     ] = None
     stage: Annotated[
         list[str] | None,
-        typer.Option(
-            "--stage",
-            metavar="STAGE",
-            autocompletion=pipeline.complete_stage,
-            help="Events of this stage. Repeatable.",
-            show_default=False,
-        ),
+        pipeline.stage_option("--stage", help="Events of this stage. Repeatable."),
     ] = None
     service: Annotated[
         list[str] | None,
-        typer.Option(
-            "--service",
-            metavar="SERVICE",
-            autocompletion=pipeline.complete_service,
-            help="Events of this service. Repeatable.",
-            show_default=False,
-        ),
+        pipeline.service_option("--service", help="Events of this service. Repeatable."),
     ] = None
     type: Annotated[
         list[str] | None,

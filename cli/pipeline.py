@@ -269,6 +269,16 @@ complete_stage = complete.names(stage_names)
 complete_service = complete.names(service_names)
 
 
+def stage_option(*names: str, help: str) -> object:
+    """Return an option that names a stage, or several."""
+    return typer.Option(*names, metavar="STAGE", autocompletion=complete_stage, help=help, show_default=False)
+
+
+def service_option(*names: str, help: str) -> object:
+    """Return an option that names a service, or several."""
+    return typer.Option(*names, metavar="SERVICE", autocompletion=complete_service, help=help, show_default=False)
+
+
 def read(data: Data) -> PipelineJson:
     return convert(data, PipelineJson)
 

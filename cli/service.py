@@ -33,13 +33,7 @@ SECRET = re.compile(r"(?<!\$)\$(?:\$\$)*\{\{\s*secrets\s*\.")
 
 ServiceName = Annotated[
     str,
-    typer.Option(
-        "-n",
-        "--name",
-        metavar="SERVICE",
-        autocompletion=pipeline.complete_service,
-        help="The service's name (in any case) or id.",
-    ),
+    pipeline.service_option("-n", "--name", help="The service's name (in any case) or id."),
 ]
 
 ADD = pipeline.mutation("addService", name="String!", type="ServiceType!", spec="ServiceSpecInput", stage="ID")
@@ -82,14 +76,7 @@ def instance(
     output: Output,
     name: Annotated[
         str | None,
-        typer.Option(
-            "-n",
-            "--name",
-            metavar="SERVICE",
-            autocompletion=pipeline.complete_service,
-            help="Only this service, by its name (in any case) or id.",
-            show_default=False,
-        ),
+        pipeline.service_option("-n", "--name", help="Only this service, by its name (in any case) or id."),
     ] = None,
 ) -> None:
     """Show what runs of the services: their status since when, restarts, last exit and addresses.
@@ -126,14 +113,7 @@ def add(
     output: Output,
     stage: Annotated[
         str | None,
-        typer.Option(
-            "-s",
-            "--stage",
-            metavar="STAGE",
-            autocompletion=pipeline.complete_stage,
-            help="The service's stage. Default: the stage of its type.",
-            show_default=False,
-        ),
+        pipeline.stage_option("-s", "--stage", help="The service's stage. Default: the stage of its type."),
     ] = None,
 ) -> None:
     """Add a service to the environment. The next deployment deploys it.

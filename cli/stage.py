@@ -32,23 +32,11 @@ app = group(
 
 StageName = Annotated[
     str,
-    typer.Option(
-        "-n",
-        "--name",
-        metavar="STAGE",
-        autocompletion=pipeline.complete_stage,
-        help="The stage's name (in any case) or id.",
-    ),
+    pipeline.stage_option("-n", "--name", help="The stage's name (in any case) or id."),
 ]
 ServiceName = Annotated[
     str,
-    typer.Option(
-        "-n",
-        "--name",
-        metavar="SERVICE",
-        autocompletion=pipeline.complete_service,
-        help="The service's name (in any case) or id.",
-    ),
+    pipeline.service_option("-n", "--name", help="The service's name (in any case) or id."),
 ]
 Concurrency = Annotated[
     int | None,
@@ -100,23 +88,11 @@ class ServicePlaceOptions:
     ] = None
     before: Annotated[
         str | None,
-        typer.Option(
-            "--before",
-            metavar="SERVICE",
-            autocompletion=pipeline.complete_service,
-            help="Directly before this service.",
-            show_default=False,
-        ),
+        pipeline.service_option("--before", help="Directly before this service."),
     ] = None
     after: Annotated[
         str | None,
-        typer.Option(
-            "--after",
-            metavar="SERVICE",
-            autocompletion=pipeline.complete_service,
-            help="Directly after this service.",
-            show_default=False,
-        ),
+        pipeline.service_option("--after", help="Directly after this service."),
     ] = None
 
     @property
@@ -135,23 +111,11 @@ class PlaceOptions:
     ] = None
     before: Annotated[
         str | None,
-        typer.Option(
-            "--before",
-            metavar="STAGE",
-            autocompletion=pipeline.complete_stage,
-            help="Directly before this stage.",
-            show_default=False,
-        ),
+        pipeline.stage_option("--before", help="Directly before this stage."),
     ] = None
     after: Annotated[
         str | None,
-        typer.Option(
-            "--after",
-            metavar="STAGE",
-            autocompletion=pipeline.complete_stage,
-            help="Directly after this stage.",
-            show_default=False,
-        ),
+        pipeline.stage_option("--after", help="Directly after this stage."),
     ] = None
 
     @property
@@ -286,13 +250,7 @@ def delete(
     output: Output,
     move_services_to: Annotated[
         str | None,
-        typer.Option(
-            "--move-services-to",
-            metavar="STAGE",
-            autocompletion=pipeline.complete_stage,
-            help="The stage that gets its services.",
-            show_default=False,
-        ),
+        pipeline.stage_option("--move-services-to", help="The stage that gets its services."),
     ] = None,
 ) -> None:
     """Delete a stage. If it has services, --move-services-to is needed."""
@@ -310,13 +268,7 @@ def move(
     name: ServiceName,
     stage: Annotated[
         str,
-        typer.Option(
-            "-s",
-            "--stage",
-            metavar="STAGE",
-            autocompletion=pipeline.complete_stage,
-            help="The stage that gets the service: name or id.",
-        ),
+        pipeline.stage_option("-s", "--stage", help="The stage that gets the service: name or id."),
     ],
     place: ServicePlaceOptions,
     scope: Scope,
@@ -356,14 +308,7 @@ def default(
     output: Output,
     name: Annotated[
         str | None,
-        typer.Option(
-            "-n",
-            "--name",
-            metavar="STAGE",
-            autocompletion=pipeline.complete_stage,
-            help="The stage: name or id. Default: the last one.",
-            show_default=False,
-        ),
+        pipeline.stage_option("-n", "--name", help="The stage: name or id. Default: the last one."),
     ] = None,
 ) -> None:
     """Set the stage that new services of a type go to."""
