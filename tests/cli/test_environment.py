@@ -83,7 +83,11 @@ def test_an_environment_that_is_not_there_is_refused(shell: Shell, project: str)
 
 def test_a_project_that_is_not_there_is_refused(shell: Shell) -> None:
     answer = shell("environment", "list", "--project", "nowhere")
-    assert (answer.code, answer.out, answer.err) == (1, "", "Error: There is no project 'nowhere'.\n")
+    assert (answer.code, answer.out, answer.err) == (
+        1,
+        "",
+        "Error: There is no project 'nowhere'.\nSee: stageline project list\n",
+    )
 
 
 def test_a_person_is_asked_before_an_environment_is_deleted(staging: Shell, project: str) -> None:

@@ -76,7 +76,7 @@ def test_a_project_is_found_by_its_old_name_and_when_it_was_deleted(staging: She
     assert several.code == 1
     assert several.err.count("project_") == 2
     unknown = staging("environment", "list", "--project", "nothing")
-    assert (unknown.code, unknown.err) == (1, "Error: There is no project 'nothing'.\n")
+    assert (unknown.code, unknown.err) == (1, "Error: There is no project 'nothing'.\nSee: stageline project list\n")
 
 
 def test_an_environment_is_found_by_its_old_name_and_when_it_was_deleted(staging: Shell, project: str) -> None:
@@ -91,7 +91,10 @@ def test_an_environment_is_found_by_its_old_name_and_when_it_was_deleted(staging
     staging.done("environment", "delete", "--environment", "production", "--yes")
     assert staging("history", "--environment", "production", "--limit", "1").out.endswith("production deleted\n")
     refused = staging("environment", "deploy", "--environment", "production")
-    assert (refused.code, refused.err) == (1, "Error: There is no environment 'production'.\n")
+    assert (refused.code, refused.err) == (
+        1,
+        "Error: There is no environment 'production'.\nSee: stageline environment list\n",
+    )
     assert staging("history", "--environment", "nothing").code == 1
 
 

@@ -209,7 +209,8 @@ def test_a_skipped_service_is_marked(staging: Shell) -> None:
 
 def test_a_service_that_is_not_there_is_refused_in_the_servers_words(staging: Shell) -> None:
     answer = stage(staging, "move", "-n", "Nothing", "-s", "JOB DEFAULT")
-    assert (answer.code, answer.out, answer.err) == (1, "", "Error: The environment has no service 'Nothing'.\n")
+    refusal = "Error: The environment has no service 'Nothing'.\nSee: stageline service list\n"
+    assert (answer.code, answer.out, answer.err) == (1, "", refusal)
 
 
 def test_a_dry_run_shows_what_would_be_and_changes_nothing(staging: Shell) -> None:
