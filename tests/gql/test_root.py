@@ -24,13 +24,18 @@ def _root_fields(module: ModuleType, kind: str) -> set[str]:
     body = ast.parse(Path(module.__file__).read_text()).body
     if kind != "Mutation":
         body = [each for known in body if isinstance(known, ast.ClassDef) and known.name == kind for each in known.body]
-    return {
-        _camel(each.name)
-        for each in body
-        if isinstance(each, ast.AsyncFunctionDef)
-        for mark in each.decorator_list
-        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == MARKS[kind]
-    }
+    fields = set()
+    for each in body:
+        match each:
+            case ast.AsyncFunctionDef(decorator_list=marks) if any(_marks(mark, kind) for mark in marks):
+                fields.add(_camel(each.name))
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="_action"))):
+                fields.add(_camel(name))
+    return fields
+
+
+def _marks(decorator: ast.expr, kind: str) -> bool:
+    return isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == MARKS[kind]
 
 
 def _camel(name: str) -> str:
