@@ -1,7 +1,7 @@
 """Containers of an engine: what the engine says of them, and how an attempt's is created."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -13,9 +13,7 @@ from domain.spec import ServiceType
 from runner.targets.contract import StepRequest
 from runner.targets.docker import label
 from runner.targets.docker.address import EngineAddress
-
-FIRST_PORT = 8080
-"""The first port that a service gets in its container where its specification asks for a free one."""
+from runner.targets.port import ports, variables
 
 LOG = {"max-size": "10m", "max-file": "3"}
 """Options of the log of a service: 30 MB are kept."""
@@ -137,13 +135,6 @@ class ListedContainer(Struct, rename="pascal", frozen=True):
         return self.names[0].removeprefix("/") if self.names else self.id
 
 
-def ports(request: StepRequest) -> tuple[int, ...]:
-    """Return the ports on which the service listens in its container: free ones are the next from `FIRST_PORT`."""
-    fixed = set(request.spec.ports)
-    free = (port for port in range(FIRST_PORT, 65_536) if port not in fixed)
-    return tuple(port or next(free) for port in request.spec.ports)
-
-
 def configuration(
     request: StepRequest, image: str, owner: UUID, address: EngineAddress, *, has_alias: bool
 ) -> dict[str, object]:
@@ -159,7 +150,7 @@ def configuration(
     return {
         "Image": image,
         "Labels": label.of_container(request, owner),
-        "Env": [f"{name}={value}" for name, value in variables(request, listening).items()],
+        "Env": [f"{name}={value}" for name, value in variables(request, listening, OUTPUT).items()],
         "ExposedPorts": {f"{port}/tcp": {} for port in listening},
         "StopTimeout": math.ceil(spec.stop_grace),
         **({"Cmd": list(container.command)} if container.command else {}),
@@ -189,19 +180,3 @@ def _binding(publication: Publication | None, address: EngineAddress) -> dict[st
     if publication is None:
         return {"HostIp": address.publishing, "HostPort": ""}
     return {"HostIp": publication.address or address.publishing, "HostPort": str(publication.host_port)}
-
-
-def variables(request: StepRequest, listening: Sequence[int]) -> dict[str, str]:
-    """Return the environment variables that are added to the image's own; those of the specification override ours."""
-    own = {"PORT": str(listening[0])} if listening else {}
-    own |= {f"PORT_{index}": str(port) for index, port in enumerate(listening)}
-    own |= {
-        "STAGELINE_ENVIRONMENT": str(request.environment),
-        "STAGELINE_DEPLOYMENT": str(request.deployment),
-        "STAGELINE_DEPLOYMENT_NUMBER": str(request.number),
-        "STAGELINE_SERVICE": request.name,
-        "STAGELINE_SERVICE_ID": str(request.service),
-        "STAGELINE_ATTEMPT": str(request.attempt),
-    }
-    own |= {variable.name: variable.value for variable in request.spec.env}
-    return own | ({"STAGELINE_OUTPUT": OUTPUT} if request.type is ServiceType.JOB else {})

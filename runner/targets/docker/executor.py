@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -32,8 +33,9 @@ from runner.targets.docker import build as builds
 from runner.targets.docker import container as containers
 from runner.targets.docker.container import Container, ListedContainer
 from runner.targets.docker.engine import Engine, EngineError, EngineUnavailable
-from runner.targets.docker.log import ContainerLog
 from runner.targets.docker.verdict import Verdicts
+from runner.targets.log import ContainerLog
+from runner.targets.port import ports
 
 OUTAGE = 30.0
 """Maximum time for which a step waits for an engine that is unavailable, in seconds."""
@@ -119,7 +121,7 @@ class DockerExecutor:
             return OldInstance(number=number, problem=mask.text(failure.reason))
         finally:
             await self._settle(old.id)
-        return OldInstance(number=number, ports=containers.ports(its))
+        return OldInstance(number=number, ports=ports(its))
 
     async def stop(self, request: StepRequest) -> None:
         await self._persist(lambda: self._stop(request))
@@ -180,7 +182,8 @@ class DockerExecutor:
             if reason := await self._verdicts.find(request):
                 raise StepFailed(reason)
             found = await self._unless_aborted(request, self._begin(request, output))
-        log = ContainerLog(self._engine, found.id, output, Mask(request.secrets))
+        path = f"/containers/{found.id}/logs"
+        log = ContainerLog(partial(self._engine.frames, path, stdout=True, stderr=True), output, Mask(request.secrets))
         try:
             if reason := await self._verdicts.find(request):
                 raise StepFailed(reason)
@@ -195,7 +198,7 @@ class DockerExecutor:
             raise StepFailed(reason) from None
         await log.copy()
         await self._replace_others(request, found, output)
-        return containers.ports(request)
+        return ports(request)
 
     async def _begin(self, request: StepRequest, output: StepOutput) -> Container:
         """Create the container of the attempt, and start it; raise `StepFailed` if that is impossible."""
@@ -308,7 +311,7 @@ class DockerExecutor:
 
     async def _note_publications(self, request: StepRequest, found: Container, output: StepOutput) -> None:
         now = await self._inspect(found.id)
-        published = [(port, now.published(port)) for port in containers.ports(request)]
+        published = [(port, now.published(port)) for port in ports(request)]
         words = [f"port {port} is published at {at.host_ip}:{at.host_port}" for port, at in published if at is not None]
         if words and request.type is not ServiceType.JOB:
             await output.note("; ".join(words))

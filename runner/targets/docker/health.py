@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from runner.targets import health
 from runner.targets.contract import StepFailed, StepRequest
-from runner.targets.docker.container import ANYWHERE, Container, HealthState, ports
+from runner.targets.docker.container import ANYWHERE, Container, HealthState
 from runner.targets.docker.engine import Engine
+from runner.targets.port import ports
 
 FIRST_PAUSE, LONG_PAUSE = 0.05, 0.5
 """Shortest and longest pause between two looks at what the engine says of the image's own check, in seconds."""

@@ -1,12 +1,12 @@
 """The log of a container, copied line by line to the output of a step."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 from runner.mask import Mask
 from runner.targets.contract import StepOutput
-from runner.targets.docker.engine import Engine
 from runner.targets.line import hidden_lines, last_state
 
 ENDING = 10.0
@@ -17,11 +17,17 @@ PAUSE = 0.02
 """Time that the log of a service which was found healthy has to come, in seconds."""
 
 
-class ContainerLog:
-    """The log of *container*, copied to *output* from the first byte that is not stored; *mask* hides secrets."""
+class Source(Protocol):
+    """A log, read from its beginning; with *follow* until its container ends."""
 
-    def __init__(self, engine: Engine, container: str, output: StepOutput, mask: Mask) -> None:
-        self._engine, self._container, self._output, self._mask = engine, container, output, mask
+    def __call__(self, *, follow: bool) -> AbstractAsyncContextManager[AsyncIterator[bytes]]: ...
+
+
+class ContainerLog:
+    """The log of a container, *source*, copied to *output* from the first byte not stored; *mask* hides secrets."""
+
+    def __init__(self, source: Source, output: StepOutput, mask: Mask) -> None:
+        self._source, self._output, self._mask = source, output, mask
         self._position: int | None = None  # of the first byte that was not copied
 
     async def follow(self, *until: Coroutine[Any, Any, None]) -> None:
@@ -47,8 +53,8 @@ class ContainerLog:
     async def _copy(self, *, follows: bool) -> None:
         if self._position is None:
             self._position = await self._output.offset()
-        path, begin, rest = f"/containers/{self._container}/logs", 0, b""  # *begin* is where *rest* begins in the log
-        async with self._engine.frames(path, follow=follows, stdout=True, stderr=True) as frames:
+        begin, rest = 0, b""  # *begin* is where *rest* begins in the log
+        async with self._source(follow=follows) as frames:
             async for frame in frames:
                 rest += frame
                 if begin < self._position:  # it was copied before
