@@ -15,7 +15,8 @@ ITEM = "[]"
 """Stands for an item of a list in a path of field names."""
 
 SPEC = ("stages", ITEM, "services", ITEM, "spec")
-PATHS = ("workingDirectory", "buildContext")
+PATHS = (("workingDirectory",), ("buildContext",), ("container", "binds", ITEM, "source"))
+"""The places of directories in a specification."""
 
 BARE = re.compile(r"\.{1,2}(/[\w.-]+)*")
 """A relative directory that needs no quotes in YAML."""
@@ -100,7 +101,7 @@ def values(text: str, *way: str) -> list[str]:
 
 
 def _is_directory(way: Sequence[str]) -> bool:
-    return len(way) == len(SPEC) + 1 and tuple(way[:-1]) == SPEC and way[-1] in PATHS
+    return tuple(way[: len(SPEC)]) == SPEC and tuple(way[len(SPEC) :]) in PATHS
 
 
 def _text(event: yaml.ScalarEvent) -> str | None:

@@ -163,7 +163,9 @@ fragment SpecFields on ServiceSpec {
   restart restartBackoff { initialSeconds factor maxSeconds jitter } restartLimit restartWindowSeconds
   retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
   container {
-    command user pull publish { portIndex hostPort address } volumes { name path } memoryMib cpus
+    entrypoint command workingDirectory user pull publish { portIndex hostPort address }
+    volumes { name path readOnly } binds { source path readOnly } labels { name value }
+    memoryMib memoryRequestMib cpus cpusRequest sharedMemoryMib replicas
     buildArgs { name value } buildTarget platform
   }
 }

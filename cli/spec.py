@@ -78,6 +78,18 @@ class PublishedPortJson(Struct, rename="camel", forbid_unknown_fields=True):
 class VolumeMountJson(Struct, rename="camel", forbid_unknown_fields=True):
     name: str
     path: str
+    read_only: bool = False
+
+
+class BindMountJson(Struct, rename="camel", forbid_unknown_fields=True):
+    source: str
+    path: str
+    read_only: bool = False
+
+
+class ContainerLabelJson(Struct, rename="camel", forbid_unknown_fields=True):
+    name: str
+    value: str
 
 
 class BuildArgumentJson(Struct, rename="camel", forbid_unknown_fields=True):
@@ -86,13 +98,21 @@ class BuildArgumentJson(Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class ContainerJson(Struct, rename="camel", forbid_unknown_fields=True):
+    entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
+    working_directory: str | None = None
     user: str | None = None
     pull: str = "MISSING"
     publish: list[PublishedPortJson] = field(default_factory=list)
     volumes: list[VolumeMountJson] = field(default_factory=list)
+    binds: list[BindMountJson] = field(default_factory=list)
+    labels: list[ContainerLabelJson] = field(default_factory=list)
     memory_mib: int | None = None
+    memory_request_mib: int | None = None
     cpus: float | None = None
+    cpus_request: float | None = None
+    shared_memory_mib: int | None = None
+    replicas: int = 1
     build_args: list[BuildArgumentJson] = field(default_factory=list)
     build_target: str | None = None
     platform: str | None = None

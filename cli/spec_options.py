@@ -15,8 +15,10 @@ from cli import file as files
 from cli.errors import Misused
 from cli.spec import (
     BackoffJson,
+    BindMountJson,
     BuildArgumentJson,
     ContainerJson,
+    ContainerLabelJson,
     EnvironmentVariableJson,
     HealthCheckJson,
     HealthProbeJson,
@@ -28,6 +30,9 @@ from cli.spec import (
     TcpCheckJson,
     VolumeMountJson,
 )
+
+READ_ONLY = ":ro"
+"""The end of a mount that can't be written to."""
 
 
 class PullOption(StrEnum):
@@ -81,6 +86,12 @@ class SpecOptions:
         str | None,
         _option("--dockerfile", metavar="PATH", help="The Dockerfile, in the context. Default: Dockerfile."),
     ] = None
+    entrypoint: Annotated[
+        list[str] | None,
+        _option(
+            "--entrypoint", metavar="ARG", help="The program in place of the image's, and its arguments. Repeatable."
+        ),
+    ] = None
     command: Annotated[
         list[str] | None,
         _option("--command", metavar="ARG", help="An argument in place of the image's command. Repeatable."),
@@ -91,7 +102,17 @@ class SpecOptions:
     ] = None
     volume: Annotated[
         list[str] | None,
-        _option("--volume", metavar="NAME:PATH", help="A volume of the environment, and its path. Repeatable."),
+        _option("--volume", metavar="NAME:PATH[:ro]", help="A volume of the environment, and its path. Repeatable."),
+    ] = None
+    bind: Annotated[
+        list[str] | None,
+        _option("--bind", metavar="SRC:PATH[:ro]", help="A folder or file of the machine, and its path. Repeatable."),
+    ] = None
+    label: Annotated[
+        list[str] | None, _option("--label", metavar="K=V", help="A label of the container. Repeatable.")
+    ] = None
+    workdir: Annotated[
+        str | None, _option("--workdir", metavar="PATH", help="The path in which the container starts.")
     ] = None
     user: Annotated[str | None, _option("--user", metavar="USER", help="The user that the container runs as.")] = None
     pull: Annotated[
@@ -100,7 +121,19 @@ class SpecOptions:
     memory: Annotated[int | None, _option("--memory", metavar="MIB", help="Limit of memory, in MiB; 0 for none.")] = (
         None
     )
+    memory_request: Annotated[
+        int | None, _option("--memory-request", metavar="MIB", help="Memory that it keeps, in MiB; 0 for none.")
+    ] = None
     cpus: Annotated[float | None, _option("--cpus", metavar="N", help="Limit of processors; 0 for none.")] = None
+    cpus_request: Annotated[
+        float | None, _option("--cpus-request", metavar="N", help="Processors that it keeps; 0 for none.")
+    ] = None
+    shared_memory: Annotated[
+        int | None, _option("--shared-memory", metavar="MIB", help="Size of /dev/shm, in MiB; 0 for the target's.")
+    ] = None
+    replicas: Annotated[
+        int | None, _option("--replicas", metavar="N", help="Number of instances; a Docker engine runs one.")
+    ] = None
     build_arg: Annotated[
         list[str] | None, _option("--build-arg", metavar="K=V", help="A build argument of the Dockerfile. Repeatable.")
     ] = None
@@ -281,8 +314,12 @@ class SpecOptions:
         changes: dict[str, Any] = {}
         for option, field in (
             ("user", "user"),
+            ("workdir", "working_directory"),
             ("memory", "memory_mib"),
+            ("memory_request", "memory_request_mib"),
             ("cpus", "cpus"),
+            ("cpus_request", "cpus_request"),
+            ("shared_memory", "shared_memory_mib"),
             ("build_target", "build_target"),
             ("platform", "platform"),
         ):
@@ -290,14 +327,31 @@ class SpecOptions:
                 changes[field] = value or None
         if self.pull is not None:
             changes["pull"] = self.pull.upper()
-        if self.command is not None:
-            changes["command"] = [text for text in self.command if text] and self.command
+        for option in ("entrypoint", "command"):
+            if (texts := getattr(self, option)) is not None:
+                changes[option] = [text for text in texts if text] and texts
+        if self.replicas is not None:
+            changes["replicas"] = self.replicas
         if self.publish is not None:
             changes["publish"] = [_published(index, text) for index, text in enumerate(self.publish) if text]
         if self.volume is not None:
             changes["volumes"] = [
-                VolumeMountJson(name=name, path=path)
+                VolumeMountJson(name=name, path=path.removesuffix(READ_ONLY), read_only=path.endswith(READ_ONLY))
                 for name, path in _pairs("--volume", self.volume, ":", "NAME:PATH")
+            ]
+        if self.bind is not None:
+            changes["binds"] = [
+                BindMountJson(
+                    source=files.absolute(source, Path.cwd()),
+                    path=path.removesuffix(READ_ONLY),
+                    read_only=path.endswith(READ_ONLY),
+                )
+                for source, path in _pairs("--bind", self.bind, ":", "SOURCE:PATH")
+            ]
+        if self.label is not None:
+            changes["labels"] = [
+                ContainerLabelJson(name=name, value=value)
+                for name, value in _pairs("--label", self.label, "=", "NAME=VALUE")
             ]
         if self.build_arg is not None:
             changes["build_args"] = [

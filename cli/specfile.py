@@ -60,6 +60,8 @@ def read(source: Path) -> SpecJson:
     for name in ("working_directory", "build_context"):
         if path := getattr(spec, name):
             setattr(spec, name, files.absolute(path, folder))
+    for bind in spec.container.binds:
+        bind.source = files.absolute(bind.source, folder)
     return spec
 
 

@@ -8,10 +8,16 @@ from ipaddress import ip_address
 from msgspec import Struct
 
 MAX_ARGUMENTS = 100
-"""Maximum number of arguments of a container's command, and of build arguments."""
+"""Maximum number of arguments of a container's command and entrypoint, of build arguments, and of labels."""
 
 MAX_VOLUMES = 20
-"""Maximum number of volumes of a service."""
+"""Maximum number of volumes of a service, and of its bind mounts."""
+
+MAX_REPLICAS = 100
+"""Maximum number of replicas of a service."""
+
+MAX_PATH = 4096
+"""Maximum length of a path, in characters: that of Linux."""
 
 MIN_MEMORY = 6
 """Minimum limit of memory, in MiB: Docker accepts no less."""
@@ -27,6 +33,12 @@ MIN_CPUS = 0.01
 
 ARGUMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 """The name of a build argument: Dockerfiles refer to it as to a shell variable."""
+
+LABEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,251}[A-Za-z0-9])?")
+"""The name of a label: letters and digits, and between them _, ., / and -."""
+
+RESERVED = "stageline."
+"""Prefix of the names of labels by which Stageline knows its containers."""
 
 VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 """The name of a volume: Docker's rule, with the maximum length of Kubernetes."""
@@ -57,11 +69,27 @@ class Publication(Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: str | None = None
 
 
-class Volume(Struct, frozen=True, kw_only=True):
+class Volume(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The volume *name* of the environment, mounted at *path*; it survives the service."""
 
     name: str
     path: str
+    read_only: bool = False
+
+
+class Bind(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The folder or file *source* of the machine that runs the container, mounted at *path*."""
+
+    source: str
+    path: str
+    read_only: bool = False
+
+
+class Label(Struct, frozen=True, kw_only=True):
+    """A label of a container, for other programs that look at it."""
+
+    name: str
+    value: str
 
 
 class BuildArgument(Struct, frozen=True, kw_only=True):
@@ -74,17 +102,27 @@ class BuildArgument(Struct, frozen=True, kw_only=True):
 class Container(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a service runs as a container.
 
-    *command* replaces the arguments of the image's own command. *memory* is in MiB. *build_args* and *build_target*,
-    which is a stage of the Dockerfile, concern an image that is built; *pull* one that is not.
+    *entrypoint* replaces the program of the image, and *command* its arguments. *directory* is where it starts.
+    *memory*, *memory_request* and *shared_memory* are in MiB; a request is what the container keeps when others want
+    more. *build_args* and *build_target*, which is a stage of the Dockerfile, concern an image that is built; *pull*
+    one that is not. *replicas* is the number of instances that run side by side.
     """
 
+    entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    directory: str | None = None
     user: str | None = None
     pull: Pull = Pull.MISSING
     publish: tuple[Publication, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    labels: tuple[Label, ...] = ()
     memory: int | None = None
+    memory_request: int | None = None
     cpus: float | None = None
+    cpus_request: float | None = None
+    shared_memory: int | None = None
+    replicas: int = 1
     build_args: tuple[BuildArgument, ...] = ()
     build_target: str | None = None
     platform: str | None = None
@@ -92,8 +130,12 @@ class Container(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield the texts that may have any content, each with its field."""
+        for text in self.entrypoint:
+            yield "container.entrypoint", text
         for text in self.command:
             yield "container.command", text
+        for label in self.labels:
+            yield "container.labels", label.value
         for argument in self.build_args:
             yield "container.build_args", argument.value
 
@@ -113,38 +155,72 @@ def find_problem(container: Container, ports: Collection[int], *, is_built: bool
         text = getattr(container, field)
         if text is not None and not pattern.fullmatch(text):
             return field, f"{text[:80]!r} is not of the form {example}"
-    return _numbers(container) or _lists(container) or _publications(container, ports)
+    return _numbers(container) or _lists(container) or _mounts(container) or _publications(container, ports)
 
 
 def _numbers(container: Container) -> tuple[str, str] | None:
-    if container.memory is not None and not MIN_MEMORY <= container.memory <= MAX_MEMORY:
-        return "memory", f"{container.memory:,} is not between {MIN_MEMORY} and {MAX_MEMORY:,} MiB"
-    if container.cpus is not None and not MIN_CPUS <= container.cpus <= MAX_CPUS:
-        return "cpus", f"{container.cpus:g} is not between {MIN_CPUS} and {MAX_CPUS:,.0f}"
+    for field in ("memory", "memory_request", "shared_memory"):
+        mebibytes: int | None = getattr(container, field)
+        if mebibytes is not None and not MIN_MEMORY <= mebibytes <= MAX_MEMORY:
+            return field, f"{mebibytes:,} is not between {MIN_MEMORY} and {MAX_MEMORY:,} MiB"
+    for field in ("cpus", "cpus_request"):
+        cpus: float | None = getattr(container, field)
+        if cpus is not None and not MIN_CPUS <= cpus <= MAX_CPUS:
+            return field, f"{cpus:g} is not between {MIN_CPUS} and {MAX_CPUS:,.0f}"
+    for field in ("memory", "cpus"):
+        limit, request = getattr(container, field), getattr(container, f"{field}_request")
+        if limit is not None and request is not None and request > limit:
+            return f"{field}_request", f"{request:g} is more than the limit {limit:g}"
+    if not 1 <= container.replicas <= MAX_REPLICAS:
+        return "replicas", f"{container.replicas:,} is not between 1 and {MAX_REPLICAS}"
     return None
 
 
 def _lists(container: Container) -> tuple[str, str] | None:
-    for field, count in (("command", len(container.command)), ("build_args", len(container.build_args))):
+    for field in ("entrypoint", "command", "labels", "build_args"):
+        count = len(getattr(container, field))
         if count > MAX_ARGUMENTS:
-            return field, f"{count:,} arguments; at most {MAX_ARGUMENTS} are allowed"
-    if len(container.volumes) > MAX_VOLUMES:
-        return "volumes", f"{len(container.volumes):,} volumes; at most {MAX_VOLUMES} are allowed"
-    paths: set[str] = set()
-    for volume in container.volumes:
-        if not VOLUME_NAME.fullmatch(volume.name):
-            return "volumes", f"{volume.name[:80]!r} is not a name of up to 63 letters, digits, _, . and -"
-        if not volume.path.startswith("/") or ":" in volume.path or not volume.path.isprintable():
-            return "volumes", f"{volume.path[:80]!r} is not an absolute path without colons"
-        if volume.path in paths:
-            return "volumes", f"two volumes have the path {volume.path[:80]!r}"
-        paths.add(volume.path)
+            return (
+                field,
+                f"{count:,} {'labels' if field == 'labels' else 'arguments'}; at most {MAX_ARGUMENTS} are allowed",
+            )
     names: set[str] = set()
     for argument in container.build_args:
         if not ARGUMENT_NAME.fullmatch(argument.name) or argument.name in names:
             return "build_args", f"{argument.name[:80]!r} is not a valid name of an argument, or is given twice"
         names.add(argument.name)
+    names.clear()
+    for label in container.labels:
+        if not LABEL_NAME.fullmatch(label.name) or label.name in names:
+            return "labels", f"{label.name[:80]!r} is not a valid name of a label, or is given twice"
+        if label.name.startswith(RESERVED):
+            return "labels", f"{label.name[:80]!r} is one of Stageline's own: names may not begin with {RESERVED!r}"
+        names.add(label.name)
     return None
+
+
+def _mounts(container: Container) -> tuple[str, str] | None:
+    """Return what is wrong with the paths in the container and on the machine."""
+    if container.directory is not None and not _is_path(container.directory):
+        return "directory", f"{container.directory[:80]!r} is not an absolute path without colons"
+    paths: set[str] = set()
+    for field, mounts in (("volumes", container.volumes), ("binds", container.binds)):
+        if len(mounts) > MAX_VOLUMES:
+            return field, f"{len(mounts):,} {field}; at most {MAX_VOLUMES} are allowed"
+        for mount in mounts:
+            if isinstance(mount, Volume) and not VOLUME_NAME.fullmatch(mount.name):
+                return field, f"{mount.name[:80]!r} is not a name of up to 63 letters, digits, _, . and -"
+            for path in (mount.path, mount.source) if isinstance(mount, Bind) else (mount.path,):
+                if not _is_path(path):
+                    return field, f"{path[:80]!r} is not an absolute path without colons"
+            if mount.path in paths:
+                return field, f"two mounts have the path {mount.path[:80]!r}"
+            paths.add(mount.path)
+    return None
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith("/") and ":" not in text and text.isprintable() and len(text) <= MAX_PATH
 
 
 def _publications(container: Container, ports: Collection[int]) -> tuple[str, str] | None:

@@ -62,10 +62,12 @@ VARIABLE_NAME = re.compile(r"[A-Za-z_.-][A-Za-z0-9_.-]{0,254}")
 UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 """Characters that no process accepts and no store keeps: NUL and lone surrogates."""
 
-ONE_LINE = frozenset({"image", "context", "dockerfile", "directory"})
+ONE_LINE = frozenset({"image", "context", "dockerfile", "directory", "container.labels"})
 """Fields without control characters. Commands and values of variables may have several lines."""
 
-MAY_BE_EMPTY = frozenset({"env", "container.command", "container.build_args"})
+MAY_BE_EMPTY = frozenset(
+    {"env", "container.entrypoint", "container.command", "container.labels", "container.build_args"}
+)
 """Fields whose texts may be empty."""
 
 NO_CONTAINER = Container()
@@ -97,6 +99,10 @@ NAMES = {
     "initial": "initialSeconds",
     "max": "maxSeconds",
     "memory": "memoryMib",
+    "memory_request": "memoryRequestMib",
+    "cpus_request": "cpusRequest",
+    "shared_memory": "sharedMemoryMib",
+    "read_only": "readOnly",
     "host_port": "hostPort",
     "build_args": "buildArgs",
     "build_target": "buildTarget",
@@ -268,6 +274,8 @@ def referring(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
         match check:
             case HttpCheck(path=text) | CommandCheck(command=text):
                 yield "healthCheck", text
+    for text in spec.container.entrypoint:
+        yield "container.entrypoint", text
     for text in spec.container.command:
         yield "container.command", text
 
@@ -285,7 +293,7 @@ def refers(spec: ServiceSpec) -> bool:
     for command in spec.build:
         if REFERENCE in command:
             return True
-    for text in spec.container.command:
+    for text in spec.container.entrypoint + spec.container.command:
         if REFERENCE in text:
             return True
     return spec.health is not None and any(
@@ -307,9 +315,17 @@ def rewritten(spec: ServiceSpec, rewrite: Callable[[str], str]) -> ServiceSpec:
         run=None if spec.run is None else rewrite(spec.run),
         build=tuple(rewrite(command) for command in spec.build),
         health=health,
-        container=replace(spec.container, command=tuple(rewrite(text) for text in spec.container.command))
-        if spec.container.command
-        else spec.container,
+        container=_rewritten_container(spec.container, rewrite),
+    )
+
+
+def _rewritten_container(container: Container, rewrite: Callable[[str], str]) -> Container:
+    if not (container.entrypoint or container.command):
+        return container
+    return replace(
+        container,
+        entrypoint=tuple(rewrite(text) for text in container.entrypoint),
+        command=tuple(rewrite(text) for text in container.command),
     )
 
 
@@ -374,6 +390,8 @@ def _job(spec: ServiceSpec) -> None:
         raise _invalid("health", "a JOB runs to its end, so nothing checks its health; its exit code counts")
     if spec.stop_first:
         raise _invalid("stop_first", "a JOB runs to its end, so there is no old instance to stop")
+    if spec.container.replicas != 1:
+        raise _invalid("container.replicas", "a JOB runs once, to its end")
     for field in ("restart", "restart_backoff", "restart_limit", "restart_window"):
         if getattr(spec, field) != getattr(DEFAULT, field):
             raise _invalid(field, "a JOB runs to its end, so nothing restarts it; see retries")

@@ -5,9 +5,10 @@ from collections.abc import Collection
 from msgspec import Struct
 
 from domain import name as names
+from domain.deployment import capability
 from domain.deployment.effect import Effect
 from domain.deployment.selection import WHOLE, Selection
-from domain.errors import InvalidArgument, InvalidReference, NothingToDeploy, NotRunnable
+from domain.errors import InvalidArgument, InvalidReference, NothingToDeploy
 from domain.pipeline import need as needs
 from domain.pipeline.environment import Target
 from domain.pipeline.gate import Approval, GateKind, StageCheck
@@ -30,13 +31,6 @@ from domain.variable import merged
 
 MAX_REVISION = 200
 """Maximum length of a revision, in characters."""
-
-SOURCES = {
-    Target.PROCESS: "a run command",
-    Target.DOCKER: "an image, or a context with a Dockerfile",
-    Target.KUBERNETES: "an image, or a context with a Dockerfile",
-}
-"""The source that each target needs, in words."""
 
 
 class Output(Struct, frozen=True, kw_only=True, gc=False):
@@ -159,9 +153,7 @@ def make(
     due = selection.of(pipeline)
     if not due:
         raise NothingToDeploy()
-    bare = [service.name for service in due if not _is_runnable(service, pipeline.target)]
-    if bare:
-        raise NotRunnable(services=", ".join(bare), target=pipeline.target.value, needs=SOURCES[pipeline.target])
+    capability.check(due, pipeline.target)
     plan = Plan(
         pipeline_version=version,
         target=pipeline.target,
@@ -285,8 +277,3 @@ def _check_running(plan: Plan, running: Collection[int]) -> None:
             if not needed.is_due and needed.id.int not in running:
                 why = f"{needed.name!r} " + ("has not run" if needed.type is ServiceType.JOB else "does not run")
                 raise needs.unmet(service, field, each, why, f"deploy {needed.name!r}, too, or all dependencies")
-
-
-def _is_runnable(service: Service, target: Target) -> bool:
-    spec = service.spec
-    return spec.run is not None if target is Target.PROCESS else (spec.image or spec.context) is not None

@@ -93,12 +93,25 @@ class VolumeMountDocument(DocumentPart, frozen=True):
 
     name: str
     path: Annotated[str, Meta(description="Absolute path in the container.")]
+    read_only: bool = False
+
+
+class BindMountDocument(DocumentPart, frozen=True):
+    """A folder or file of the machine that runs the container, mounted in it."""
+
+    source: Annotated[str, Meta(description="Path on the machine; for the command line, relative to this file.")]
+    path: Annotated[str, Meta(description="Absolute path in the container.")]
+    read_only: bool = False
 
 
 class ContainerDocument(DocumentPart, frozen=True):
     """How a service runs as a container; only for one with an image or a build context."""
 
+    entrypoint: Annotated[
+        tuple[str, ...], Meta(description="The program, with arguments, that replaces the entrypoint of the image.")
+    ] = ()
     command: Annotated[tuple[str, ...], Meta(description="The arguments that replace the command of the image.")] = ()
+    working_directory: Annotated[str, Meta(description="Absolute path in which it starts.")] | None = None
     user: Annotated[str, Meta(description="The user, or user:group, that it runs as.")] | None = None
     pull: Annotated[containers.Pull, Meta(description="When the image is pulled.")] = containers.Pull.MISSING
     publish: Annotated[
@@ -107,8 +120,20 @@ class ContainerDocument(DocumentPart, frozen=True):
     volumes: Annotated[
         tuple[VolumeMountDocument, ...], Meta(description="Volumes of the environment; they survive the service.")
     ] = ()
+    binds: Annotated[
+        tuple[BindMountDocument, ...], Meta(description="Folders and files of the machine that runs it.")
+    ] = ()
+    labels: Annotated[dict[str, str], Meta(description="Labels, for other programs that look at the container.")] = {}
     memory_mib: Annotated[int, Meta(description="Limit of memory, in MiB.")] | None = None
+    memory_request_mib: (
+        Annotated[int, Meta(description="The memory that it keeps when others want more, in MiB.")] | None
+    ) = None
     cpus: Annotated[float, Meta(description="Limit of processors.")] | None = None
+    cpus_request: Annotated[float, Meta(description="The processors that it keeps when others want more.")] | None = (
+        None
+    )
+    shared_memory_mib: Annotated[int, Meta(description="Size of /dev/shm, in MiB.")] | None = None
+    replicas: Annotated[int, Meta(description="Number of instances that run side by side.")] = 1
     build_args: Annotated[dict[str, str], Meta(description="Build arguments of the Dockerfile.")] = {}
     build_target: Annotated[str, Meta(description="The stage of the Dockerfile that is built.")] | None = None
     platform: Annotated[str, Meta(description="Platform of the image, such as linux/arm64.")] | None = None
@@ -226,16 +251,28 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
 
 def _container_to_domain(container: ContainerDocument) -> containers.Container:
     return containers.Container(
+        entrypoint=container.entrypoint,
         command=container.command,
+        directory=container.working_directory,
         user=container.user,
         pull=container.pull,
         publish=tuple(
             containers.Publication(port=each.port_index, host_port=each.host_port, address=each.address)
             for each in container.publish
         ),
-        volumes=tuple(containers.Volume(name=each.name, path=each.path) for each in container.volumes),
+        volumes=tuple(
+            containers.Volume(name=each.name, path=each.path, read_only=each.read_only) for each in container.volumes
+        ),
+        binds=tuple(
+            containers.Bind(source=each.source, path=each.path, read_only=each.read_only) for each in container.binds
+        ),
+        labels=tuple(containers.Label(name=name, value=value) for name, value in container.labels.items()),
         memory=container.memory_mib,
+        memory_request=container.memory_request_mib,
         cpus=container.cpus,
+        cpus_request=container.cpus_request,
+        shared_memory=container.shared_memory_mib,
+        replicas=container.replicas,
         build_args=tuple(
             containers.BuildArgument(name=name, value=value) for name, value in container.build_args.items()
         ),
@@ -247,16 +284,30 @@ def _container_to_domain(container: ContainerDocument) -> containers.Container:
 def _container_from_domain(container: containers.Container) -> ContainerDocument:
     return lean(
         ContainerDocument(
+            entrypoint=container.entrypoint,
             command=container.command,
+            working_directory=container.directory,
             user=container.user,
             pull=container.pull,
             publish=tuple(
                 PublishedPortDocument(port_index=each.port, host_port=each.host_port, address=each.address)
                 for each in container.publish
             ),
-            volumes=tuple(VolumeMountDocument(name=each.name, path=each.path) for each in container.volumes),
+            volumes=tuple(
+                VolumeMountDocument(name=each.name, path=each.path, read_only=each.read_only)
+                for each in container.volumes
+            ),
+            binds=tuple(
+                BindMountDocument(source=each.source, path=each.path, read_only=each.read_only)
+                for each in container.binds
+            ),
+            labels={each.name: each.value for each in container.labels},
             memory_mib=container.memory,
+            memory_request_mib=container.memory_request,
             cpus=container.cpus,
+            cpus_request=container.cpus_request,
+            shared_memory_mib=container.shared_memory,
+            replicas=container.replicas,
             build_args={each.name: each.value for each in container.build_args},
             build_target=container.build_target,
             platform=container.platform,

@@ -58,6 +58,7 @@ stages:
   - {name: two, type: APPLICATION, spec: *spec}
   - {name: three, type: APPLICATION, spec: {<<: *spec, runCommand: other}}
   - {name: four, type: APPLICATION, spec: {workingDirectory: *here, runCommand: "true"}}
+  - {name: five, type: CONTAINER, spec: {image: x, container: {binds: [{source: *here, path: /etc}]}}}
 """
 
 
@@ -66,7 +67,11 @@ def test_aliases_mean_the_same_directory(staging: Shell) -> None:
     applied = pipeline(staging, "apply", "-f", "pipeline.yaml")
     assert applied.code == 0, applied.err
     specs = {each["name"]: each["spec"] for each in staging.done("service", "list", "--json").json["services"]}
-    assert {spec["workingDirectory"] for spec in specs.values()} == {str(staging.home / "one")}
+    folders = {each["workingDirectory"] for name, each in specs.items() if name != "five"}
+    assert folders == {str(staging.home / "one")}
+    assert specs["five"]["container"]["binds"] == [
+        {"source": str(staging.home / "one"), "path": "/etc", "readOnly": False}
+    ]
     assert specs["two"]["env"] == [{"name": "WRITTEN", "value": "./one"}]
     assert (specs["three"]["runCommand"], specs["two"]["runCommand"]) == ("other", "true")
 

@@ -63,13 +63,21 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         "allowFailure": True,
         "once": False,
         "container": {
+            "entrypoint": [],
             "command": [],
+            "workingDirectory": None,
             "user": None,
             "pull": "MISSING",
             "publish": [],
             "volumes": [],
+            "binds": [],
+            "labels": [],
             "memoryMib": None,
+            "memoryRequestMib": None,
             "cpus": None,
+            "cpusRequest": None,
+            "sharedMemoryMib": None,
+            "replicas": 1,
             "buildArgs": [],
             "buildTarget": None,
             "platform": None,
@@ -81,16 +89,30 @@ def test_a_container_is_what_its_options_say(staging: Shell) -> None:
     staging.done(
         *("service", "add", "-n", "Web", "-t", "container", "--image", "nginx", "--port", "80", "--port", "81"),
         *("--publish", "", "--publish", "[::1]:8081", "--volume", "data:/data", "--command", "serve", "--command", ""),
+        *("--entrypoint", "/bin/sh", "--workdir", "/srv", "--volume", "conf:/conf:ro", "--replicas", "2"),
+        *("--bind", "./app.ini:/app.ini:ro", "--label", "team=shop", "--memory-request", "32"),
+        *("--cpus-request", "0.25", "--shared-memory", "16"),
         *("--user", "app", "--pull", "always", "--memory", "64", "--cpus", "0.5", "--platform", "linux/amd64"),
     )
     assert spec(staging, "Web")["container"] == {
+        "entrypoint": ["/bin/sh"],
         "command": ["serve", ""],
+        "workingDirectory": "/srv",
         "user": "app",
         "pull": "ALWAYS",
         "publish": [{"portIndex": 1, "hostPort": 8081, "address": "::1"}],
-        "volumes": [{"name": "data", "path": "/data"}],
+        "volumes": [
+            {"name": "data", "path": "/data", "readOnly": False},
+            {"name": "conf", "path": "/conf", "readOnly": True},
+        ],
+        "binds": [{"source": str(Path.cwd() / "app.ini"), "path": "/app.ini", "readOnly": True}],
+        "labels": [{"name": "team", "value": "shop"}],
         "memoryMib": 64,
+        "memoryRequestMib": 32,
         "cpus": 0.5,
+        "cpusRequest": 0.25,
+        "sharedMemoryMib": 16,
+        "replicas": 2,
         "buildArgs": [],
         "buildTarget": None,
         "platform": "linux/amd64",
@@ -98,10 +120,13 @@ def test_a_container_is_what_its_options_say(staging: Shell) -> None:
     staging.done(
         *("service", "edit", "-n", "Web", "--image", "", "--context", ".", "--pull", "missing", "--memory", "0"),
         *("--build-arg", "VERSION=1", "--build-target", "release", "--volume", "", "--command", "", "--platform", ""),
+        *("--entrypoint", "", "--bind", "", "--label", "", "--workdir", "", "--memory-request", "0", "--replicas", "1"),
     )
     changed = spec(staging, "Web")["container"]
     assert (changed["buildArgs"], changed["buildTarget"]) == ([{"name": "VERSION", "value": "1"}], "release")
     assert (changed["memoryMib"], changed["volumes"], changed["command"], changed["platform"]) == (None, [], [], None)
+    assert (changed["entrypoint"], changed["binds"], changed["labels"], changed["replicas"]) == ([], [], [], 1)
+    assert (changed["workingDirectory"], changed["memoryRequestMib"], changed["cpusRequest"]) == (None, None, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +134,8 @@ def test_a_container_is_what_its_options_say(staging: Shell) -> None:
     [
         (("--publish", "80/tcp"), "Invalid --publish '80/tcp': give PORT or ADDRESS:PORT."),
         (("--volume", "data"), "Invalid --volume 'data': give NAME:PATH."),
+        (("--bind", "data"), "Invalid --bind 'data': give SOURCE:PATH."),
+        (("--label", "data"), "Invalid --label 'data': give NAME=VALUE."),
         (("--build-arg", "A"), "Invalid --build-arg 'A': give NAME=VALUE."),
     ],
 )

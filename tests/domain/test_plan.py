@@ -3,6 +3,7 @@ from uuid import UUID
 import pytest
 
 from domain import pipeline
+from domain.container import Bind, Container
 from domain.deployment import plan
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.errors import NothingToDeploy, NotRunnable
@@ -128,6 +129,8 @@ def test_a_skipped_service_need_not_be_runnable() -> None:
         (Target.DOCKER, ServiceSpec(context=".")),
         (Target.KUBERNETES, ServiceSpec(image="api")),
         (Target.KUBERNETES, ServiceSpec(context=".")),
+        (Target.KUBERNETES, ServiceSpec(image="api", container=Container(replicas=2))),
+        (Target.DOCKER, ServiceSpec(image="api", container=Container(binds=(Bind(source="/etc", path="/etc"),)))),
     ],
 )
 def test_a_target_carries_out_what_has_its_source(target: Target, spec: ServiceSpec) -> None:
@@ -144,6 +147,16 @@ def test_a_target_carries_out_what_has_its_source(target: Target, spec: ServiceS
         (Target.PROCESS, ServiceSpec(context="."), "a run command"),
         (Target.DOCKER, ServiceSpec(run="./api"), "an image, or a context with a Dockerfile"),
         (Target.KUBERNETES, ServiceSpec(run="./api"), "an image, or a context with a Dockerfile"),
+        (
+            Target.DOCKER,
+            ServiceSpec(image="api", container=Container(replicas=2)),
+            "container.replicas 1, since an engine runs one instance of a service",
+        ),
+        (
+            Target.KUBERNETES,
+            ServiceSpec(image="api", container=Container(binds=(Bind(source="/etc", path="/etc"),))),
+            "container.volumes in place of container.binds, since a pod may run on any machine",
+        ),
     ],
 )
 def test_a_target_carries_out_nothing_else(target: Target, spec: ServiceSpec, needs: str) -> None:

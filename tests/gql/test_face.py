@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 from strawberry.utils.str_converters import to_camel_case
 
-from domain.container import BuildArgument, Container, Publication, Pull, Volume
+from domain.container import Bind, BuildArgument, Container, Label, Publication, Pull, Volume
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest
 from domain.pipeline.freeze import Freeze, OnFreeze
 from domain.pipeline.gate import Approval, OnTimeout, StageCheck
@@ -47,13 +47,21 @@ HEALTH = Health(
     check=HttpCheck(path="/up", port=1), also=ALSO, interval=2.0, timeout=3.0, start_period=4.0, watch=5.0, failures=6
 )
 CONTAINER = Container(
+    entrypoint=("/bin/sh",),
     command=("serve",),
+    directory="/srv",
     user="app",
     pull=Pull.NEVER,
     publish=(Publication(port=1, host_port=8080, address="127.0.0.1"),),
-    volumes=(Volume(name="data", path="/data"),),
+    volumes=(Volume(name="data", path="/data", read_only=True),),
+    binds=(Bind(source="/etc/app", path="/etc/app", read_only=True),),
+    labels=(Label(name="team", value="shop"),),
     memory=64,
+    memory_request=32,
     cpus=0.5,
+    cpus_request=0.25,
+    shared_memory=16,
+    replicas=2,
     build_args=(BuildArgument(name="VERSION", value="1"),),
     build_target="release",
     platform="linux/amd64",
@@ -110,6 +118,8 @@ FACES: list[tuple[type[Struct], list[type]]] = [
     (Container, [containers.ContainerSpec, containers.ContainerSpecInput, spec_documents.ContainerDocument]),
     (Publication, [containers.PublishedPort, containers.PublishedPortInput, spec_documents.PublishedPortDocument]),
     (Volume, [containers.VolumeMount, containers.VolumeMountInput, spec_documents.VolumeMountDocument]),
+    (Bind, [containers.BindMount, containers.BindMountInput, spec_documents.BindMountDocument]),
+    (Label, [containers.ContainerLabel, containers.ContainerLabelInput]),
     (BuildArgument, [containers.BuildArgument, containers.BuildArgumentInput]),
     (HttpCheck, [healths.HttpCheck, healths.HttpCheckInput, spec_documents.HttpCheckDocument]),
     (TcpCheck, [healths.TcpCheck, healths.TcpCheckInput, spec_documents.TcpCheckDocument]),
@@ -140,14 +150,16 @@ def test_every_face_has_every_field(struct: type[Struct], faces: list[type]) -> 
     assert {face: names for face, names in missing.items() if names} == {}
 
 
-@pytest.mark.parametrize("struct", [ServiceSpec, Health, Backoff, HttpCheck, TcpCheck, Variable])
+@pytest.mark.parametrize("struct", [ServiceSpec, Container, Bind, Health, Backoff, HttpCheck, TcpCheck, Variable])
 def test_every_field_of_a_specification_has_a_name_for_users(struct: type[Struct]) -> None:
     """Messages and the history say it, and mypy does not miss it."""
     assert [field.name for field in fields(struct) if "_" in NAMES.get(field.name, field.name)] == []
 
 
 @pytest.mark.parametrize(
-    "sample", [ENVIRONMENT, POLICY, APPROVAL, CHECK, BACKOFF, HEALTH, SPEC], ids=lambda sample: type(sample).__name__
+    "sample",
+    [ENVIRONMENT, POLICY, APPROVAL, CHECK, BACKOFF, HEALTH, CONTAINER, SPEC],
+    ids=lambda sample: type(sample).__name__,
 )
 def test_the_samples_set_every_field(sample: Struct) -> None:
     """A new field keeps its default here until the sample, and with it the round trips below, cover it."""

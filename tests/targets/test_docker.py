@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from cli.sandbox import free_ports
-from domain.container import Container, Publication, Pull, Volume
+from domain.container import Bind, Container, Label, Publication, Pull, Volume
 from domain.deployment.step import Phase
 from domain.spec import CommandCheck, Health, ServiceType, Variable
 from runner.targets.contract import StepFailed, StepRequest
@@ -119,6 +119,39 @@ async def test_a_container_has_its_limits_and_user(executor: DockerExecutor, eng
     found = await inspected(engine)
     assert found["HostConfig"]["Memory"] == 16 * 1024 * 1024
     assert (found["HostConfig"]["NanoCpus"], found["Config"]["StopTimeout"]) == (500_000_000, 3)
+
+
+async def test_a_container_has_its_program_folder_labels_requests_and_mounts(
+    executor: DockerExecutor, engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "greeting").write_text("hello\n")
+    printing = "pwd; cat /greeting; echo no > /greeting || grep /dev/shm /proc/mounts"
+    container = Container(
+        entrypoint=("/bin/sh", "-c"),
+        command=(f"{printing}; exec sleep 60",),
+        directory="/www",
+        binds=(Bind(source=str(tmp_path / "greeting"), path="/greeting", read_only=True),),
+        labels=(Label(name="team", value="shop"),),
+        memory_request=16,
+        cpus_request=0.5,
+        shared_memory=12,
+    )
+    await executor.deploy(request(Phase.DEPLOY, image=IMAGE, container=container), printed := Printed())
+    assert printed.lines[:2] == ["/www", "hello"]
+    assert ("Read-only" in printed.lines[2], "size=12288k" in printed.lines[3]) == (True, True)
+    found = await inspected(engine)
+    assert (found["Config"]["Labels"]["team"], found["Config"]["Labels"][label.SERVICE]) == ("shop", str(SERVICE))
+    assert found["HostConfig"]["MemoryReservation"] == 16 * 1024 * 1024
+    assert found["HostConfig"]["CpuShares"] == 512
+
+
+async def test_instances_that_only_read_a_volume_run_side_by_side(executor: DockerExecutor, engine: Engine) -> None:
+    data = (Volume(name="data", path="/data", read_only=True),)
+    await executor.deploy(step("exec sleep 60", volumes=data), Printed())
+    await executor.deploy(step("exec sleep 60", 2, volumes=data), printed := Printed())
+    assert not [note for note in printed.notes if "stopped before" in note]
+    await executor.delete(ENVIRONMENT, SERVICE)
+    await engine.delete(f"/volumes/{label.volume(ENVIRONMENT, 'data')}")
 
 
 async def test_a_published_port_that_is_taken_fails_the_step_and_leaves_nothing(

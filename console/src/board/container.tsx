@@ -3,12 +3,18 @@ import type { Spec, SpecInput } from "./spec";
 
 type Container = NonNullable<SpecInput["container"]>;
 
+/** The end of a mount that the container can't write to. */
+const READ_ONLY = ":ro";
+
 export function ContainerFields({ spec, isBuilt }: { spec: Spec | null; isBuilt: boolean }) {
   const container = spec?.container;
+  const entrypoint = container?.entrypoint ?? [];
   const command = container?.command ?? [];
   return (
     <details>
       <summary>Container</summary>
+      <Lines name="entrypoint" label="Program and arguments in place of the image's entrypoint" items={entrypoint} />
+      <input type="hidden" name="entrypoint-before" value={JSON.stringify(entrypoint)} />
       <Lines name="command" label="Arguments in place of the image's command" items={command} />
       <input type="hidden" name="command-before" value={JSON.stringify(command)} />
       <Lines
@@ -18,9 +24,20 @@ export function ContainerFields({ spec, isBuilt }: { spec: Spec | null; isBuilt:
       />
       <Lines
         name="volumes"
-        label="Volumes: name:/path"
-        items={container?.volumes.map((each) => `${each.name}:${each.path}`)}
+        label="Volumes: name:/path, with :ro only to read"
+        items={container?.volumes.map((each) => `${each.name}:${each.path}${each.readOnly ? READ_ONLY : ""}`)}
       />
+      <Lines
+        name="binds"
+        label="Folders and files of the machine: /source:/path, with :ro only to read"
+        items={container?.binds.map((each) => `${each.source}:${each.path}${each.readOnly ? READ_ONLY : ""}`)}
+      />
+      <Lines
+        name="labels"
+        label="Labels: name=value"
+        items={container?.labels.map((each) => `${each.name}=${each.value}`)}
+      />
+      <Text name="workdir" label="Folder in which it starts" value={container?.workingDirectory} placeholder="/app" />
       <div className="pair">
         <Text name="user" label="User" value={container?.user} />
         <Text name="platform" label="Platform" value={container?.platform} placeholder="linux/arm64" />
@@ -28,6 +45,17 @@ export function ContainerFields({ spec, isBuilt }: { spec: Spec | null; isBuilt:
       <div className="pair">
         <Amount name="memory" label="Memory in MiB" value={container?.memoryMib} step="1" />
         <Amount name="cpus" label="Processors" value={container?.cpus} step="any" />
+      </div>
+      <div className="pair">
+        <Amount name="memory-request" label="Memory that it keeps, in MiB" value={container?.memoryRequestMib} step="1" />
+        <Amount name="cpus-request" label="Processors that it keeps" value={container?.cpusRequest} step="any" />
+      </div>
+      <div className="pair">
+        <Amount name="shared-memory" label="Size of /dev/shm in MiB" value={container?.sharedMemoryMib} step="1" />
+        <label>
+          Instances side by side
+          <input name="replicas" type="number" min={1} max={100} required defaultValue={container?.replicas ?? 1} />
+        </label>
       </div>
       {isBuilt ? (
         <>
@@ -99,10 +127,15 @@ export function readContainer(form: FormData): Container {
   const text = (name: string) => String(form.get(name) ?? "").trim();
   const lines = (name: string) => text(name).split("\n").filter((line) => line.trim());
   const number = (name: string) => (text(name) ? Number(text(name)) : null);
-  const before: string[] = JSON.parse(text("command-before") || "[]");
-  const command = String(form.get("command") ?? "").replaceAll("\r\n", "\n");
+  const texts = (name: string): string[] => {
+    const before: string[] = JSON.parse(text(`${name}-before`) || "[]");
+    const now = String(form.get(name) ?? "").replaceAll("\r\n", "\n");
+    return now === before.join("\n") ? before : now.split("\n").filter(Boolean); // an argument may have lines
+  };
   return {
-    command: command === before.join("\n") ? before : command.split("\n").filter(Boolean), // an argument may have lines
+    entrypoint: texts("entrypoint"),
+    command: texts("command"),
+    workingDirectory: text("workdir") || null,
     user: text("user") || null,
     pull: (text("pull") || "MISSING") as Container["pull"],
     publish: lines("publish").map((line) => {
@@ -111,13 +144,30 @@ export function readContainer(form: FormData): Container {
       const host = address.slice(0, Math.max(at, 0)).replace(/^\[|\]$/g, "");
       return { portIndex: Number(index), hostPort: Number(address.slice(at + 1)), address: host || null };
     }),
-    volumes: lines("volumes").map((line) => ({ name: pair(line, ":")[0], path: pair(line, ":")[1] })),
+    volumes: lines("volumes").map((line) => {
+      const [name, mount] = pair(line, ":");
+      return { name, ...mounted(mount) };
+    }),
+    binds: lines("binds").map((line) => {
+      const [source, mount] = pair(line, ":");
+      return { source, ...mounted(mount) };
+    }),
+    labels: lines("labels").map((line) => ({ name: pair(line, "=")[0], value: pair(line, "=")[1] })),
     memoryMib: number("memory"),
+    memoryRequestMib: number("memory-request"),
     cpus: number("cpus"),
+    cpusRequest: number("cpus-request"),
+    sharedMemoryMib: number("shared-memory"),
+    replicas: Number(text("replicas")),
     buildArgs: lines("build-args").map((line) => ({ name: pair(line, "=")[0], value: pair(line, "=")[1] })),
     buildTarget: text("build-target") || null,
     platform: text("platform") || null,
   };
+}
+
+function mounted(text: string): { path: string; readOnly: boolean } {
+  const readOnly = text.trim().endsWith(READ_ONLY);
+  return { path: readOnly ? text.trim().slice(0, -READ_ONLY.length) : text, readOnly };
 }
 
 function pair(line: string, mark: string): [string, string] {

@@ -96,7 +96,9 @@ export const SERVICE = graphql(`
         allowFailure
         once
         container {
-          command user pull publish { portIndex hostPort address } volumes { name path } memoryMib cpus
+          entrypoint command workingDirectory user pull publish { portIndex hostPort address }
+          volumes { name path readOnly } binds { source path readOnly } labels { name value }
+          memoryMib memoryRequestMib cpus cpusRequest sharedMemoryMib replicas
           buildArgs { name value } buildTarget platform
         }
       }

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from domain import name as names
 from domain.container import Publication
-from domain.spec import ServiceType
+from domain.spec import ServiceSpec, ServiceType
 from runner.targets.contract import StepRequest
 from runner.targets.docker import label
 from runner.targets.docker.address import EngineAddress
@@ -28,6 +28,12 @@ ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 """Addresses of a published port that mean every address of the engine's machine."""
 
 MEBIBYTE = 1024 * 1024
+
+SHARES = 1024
+"""Shares of a whole processor."""
+
+MIN_SHARES = 2
+"""Minimum of shares that an engine accepts."""
 
 
 class HealthState(Struct, rename="pascal", frozen=True):
@@ -153,7 +159,9 @@ def configuration(
         "Env": [f"{name}={value}" for name, value in variables(request, listening, OUTPUT).items()],
         "ExposedPorts": {f"{port}/tcp": {} for port in listening},
         "StopTimeout": math.ceil(spec.stop_grace),
+        **({"Entrypoint": list(container.entrypoint)} if container.entrypoint else {}),
         **({"Cmd": list(container.command)} if container.command else {}),
+        **({"WorkingDir": container.directory} if container.directory else {}),
         **({"User": container.user} if container.user else {}),
         **({"Healthcheck": {"Test": ["NONE"]}} if spec.health is not None or is_job else {}),
         "HostConfig": {
@@ -162,17 +170,38 @@ def configuration(
             "PortBindings": {
                 f"{port}/tcp": [_binding(published.get(index), address)] for index, port in enumerate(listening)
             },
-            "Mounts": [
-                {"Type": "volume", "Source": label.volume(request.environment, each.name), "Target": each.path}
-                for each in container.volumes
-            ],
-            "Memory": (container.memory or 0) * MEBIBYTE,
-            "NanoCpus": round((container.cpus or 0) * 1e9),
+            "Mounts": _mounts(request),
+            **_resources(spec),
             "LogConfig": {"Type": "json-file", "Config": JOB_LOG if is_job else LOG},
         },
         "NetworkingConfig": {
             "EndpointsConfig": {network: {"Aliases": [names.host(request.name)] if has_alias else []}}
         },
+    }
+
+
+def _mounts(request: StepRequest) -> list[dict[str, object]]:
+    container = request.spec.container
+    volumes = [
+        ("volume", label.volume(request.environment, each.name), each.path, each.read_only)
+        for each in container.volumes
+    ]
+    binds = [("bind", each.source, each.path, each.read_only) for each in container.binds]
+    return [
+        {"Type": type_, "Source": source, "Target": path, "ReadOnly": read_only}
+        for type_, source, path, read_only in (*volumes, *binds)
+    ]
+
+
+def _resources(spec: ServiceSpec) -> dict[str, int]:
+    """Return the limits and requests; 0 stands for none. Kubernetes turns a request for processors into shares, too."""
+    container = spec.container
+    return {
+        "Memory": (container.memory or 0) * MEBIBYTE,
+        "MemoryReservation": (container.memory_request or 0) * MEBIBYTE,
+        "NanoCpus": round((container.cpus or 0) * 1e9),
+        "CpuShares": 0 if container.cpus_request is None else max(MIN_SHARES, round(container.cpus_request * SHARES)),
+        "ShmSize": (container.shared_memory or 0) * MEBIBYTE,
     }
 
 

@@ -13,7 +13,7 @@ so, the old one is stopped first. It is renamed before, so that `restart_old` fi
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from domain import name as names
 from domain.deployment.plan import Output
 from domain.deployment.step import OldInstance
-from domain.spec import ServiceType
+from domain.spec import ServiceSpec, ServiceType
 from runner.first import first
 from runner.mask import Mask
 from runner.targets import outputs
@@ -203,7 +203,8 @@ class DockerExecutor:
     async def _begin(self, request: StepRequest, output: StepOutput) -> Container:
         """Create the container of the attempt, and start it; raise `StepFailed` if that is impossible."""
         try:
-            if request.spec.container.command != request.shown_spec.container.command:
+            given, seen = request.spec.container, request.shown_spec.container
+            if (given.entrypoint, given.command) != (seen.entrypoint, seen.command):
                 raise StepFailed("a secret can't be in an argument of a container, which others see: use env")
             await self._forget_earlier(request)
             source = await self._image(request, output)
@@ -427,11 +428,24 @@ class DockerExecutor:
 
 def _conflict(request: StepRequest, old: label.Labels) -> str | None:
     """Return why the new instance can't run beside the old one, with these labels; None if it can."""
-    before, container = label.spec(old).container, request.spec.container
-    shared = {each.host_port for each in before.publish} & {each.host_port for each in container.publish}
+    before, spec = label.spec(old), request.spec
+    shared = {each.host_port for each in before.container.publish}
+    shared &= {each.host_port for each in spec.container.publish}
     if shared:
         return f"port {min(shared)} is published by one instance at a time"
-    volumes = {each.name for each in before.volumes} & {each.name for each in container.volumes}
-    if volumes:
-        return f"volume {min(volumes)} is used by one instance at a time"
-    return "instances may not run side by side" if request.spec.stop_first else None
+    if mounts := _written(before, spec) & _written(spec, before):
+        return f"{min(mounts)} is used by one instance at a time"
+    return "instances may not run side by side" if spec.stop_first else None
+
+
+def _written(one: ServiceSpec, other: ServiceSpec) -> set[str]:
+    """Return the mounts of *one*, but those that neither it nor *other* writes to."""
+    written = {mount for each in (one, other) for mount, read_only in _mounts(each) if not read_only}
+    return {mount for mount, _ in _mounts(one)} & written
+
+
+def _mounts(spec: ServiceSpec) -> Iterator[tuple[str, bool]]:
+    for volume in spec.container.volumes:
+        yield f"volume {volume.name}", volume.read_only
+    for bind in spec.container.binds:
+        yield bind.source, bind.read_only

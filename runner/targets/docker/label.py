@@ -57,7 +57,8 @@ def of(request: StepRequest, owner: UUID) -> dict[str, str]:
 def of_container(request: StepRequest, owner: UUID) -> dict[str, str]:
     kept = request.without_secrets()
     spec = msgspec.json.encode(replace(kept.spec, env=())).decode()
-    return of(request, owner) | {SPEC: spec} | ({SECRETS: "needed"} if kept.needs_secrets else {})
+    own = {each.name: each.value for each in request.spec.container.labels}
+    return own | of(request, owner) | {SPEC: spec} | ({SECRETS: "needed"} if kept.needs_secrets else {})
 
 
 def spec(labels: Labels) -> ServiceSpec:
