@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from websockets.sync import client as client
 
     from domain import name as name
+    from server import address as address
     from server import backup as backup
     from server import cors as cors
     from server import fsck as fsck
@@ -42,6 +43,7 @@ else:
         "websockets": "websockets",
         "client": "websockets.sync.client",
         "name": "domain.name",
+        "address": "server.address",
         "backup": "server.backup",
         "cors": "server.cors",
         "fsck": "server.fsck",

@@ -114,6 +114,16 @@ Docker = Annotated[
         "TLS uses DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.",
     ),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        envvar="STAGELINE_METRICS",
+        metavar="HOST:PORT",
+        show_default="no listener",
+        help="Serve /metrics for Prometheus, /livez and /readyz at this address, without a token: 127.0.0.1:9464.",
+    ),
+]
 Gone = Annotated[
     float,
     typer.Option(
@@ -143,6 +153,7 @@ def serve(
     gone_after: Gone = 300.0,
     run_as: RunAs = None,
     docker: Docker = None,
+    metrics: Metrics = None,
     log_level: Level = LogLevel.INFO,
     log_format: Format = LogFormatName.TEXT,
     signing_key: Annotated[
@@ -240,6 +251,7 @@ def serve(
         works=worker,
         run_as=run_as,
         docker=docker or None,
+        metrics=_address(metrics),
         gone=gone_after,
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
@@ -264,6 +276,7 @@ def worker(
     gone_after: float,
     run_as: str | None,
     docker: str | None,
+    metrics: str | None,
     log_level: LogLevel,
     log_format: LogFormatName,
 ) -> None:
@@ -271,6 +284,7 @@ def worker(
     settings = lazy.settings.Settings(
         data=_folder(data),
         database=_named(database),
+        metrics=_address(metrics),
         gone=gone_after,
         run_as=run_as,
         docker=docker or None,
@@ -341,6 +355,15 @@ def _origins(named: list[str]) -> tuple[str, ...]:
     try:
         return tuple(map(lazy.cors.normalize_origin, named))
     except lazy.cors.InvalidOrigin as fault:
+        raise Misused(str(fault)) from None
+
+
+def _address(named: str | None) -> Any:
+    if not named:
+        return None
+    try:
+        return lazy.address.parse(named)
+    except lazy.address.InvalidAddress as fault:
         raise Misused(str(fault)) from None
 
 

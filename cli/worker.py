@@ -85,11 +85,12 @@ def worker(
     gone_after: serve.Gone = 300.0,
     run_as: serve.RunAs = None,
     docker: serve.Docker = None,
+    metrics: serve.Metrics = None,
     log_level: serve.Level = serve.LogLevel.INFO,
     log_format: serve.Format = serve.LogFormatName.TEXT,
 ) -> None:
     if context.invoked_subcommand is None:
-        serve.worker(data, database, gone_after, run_as, docker, log_level, log_format)
+        serve.worker(data, database, gone_after, run_as, docker, metrics, log_level, log_format)
 
 
 app = group(

@@ -18,10 +18,14 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError, StreamExecutionResult
 
+from endpoint.metrics import FAULTS
 from endpoint.port import Explain, Explanation, Unavailable
 
 TEMPORARY = frozenset({"UNAVAILABLE", "BEHIND"})
 """Codes of errors that may be over in a moment: a retry is safe."""
+
+INTERNAL = "INTERNAL"
+"""Code of a fault."""
 
 INVALID_REQUESTS = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
 """Exceptions of strawberry for a request without an operation that can be executed."""
@@ -125,8 +129,9 @@ def _place(fault: BaseException | None) -> Hashable:
 
 def _fault(error: GraphQLError) -> Explanation:
     known = uuid4()
+    FAULTS.inc()
     logger.error("fault %s at %s", known, error.path, exc_info=error.original_error)
-    return Explanation(f"Internal error; the server's log has details under {known}.", "INTERNAL")
+    return Explanation(f"Internal error; the server's log has details under {known}.", INTERNAL)
 
 
 def _is_of_request(error: GraphQLError) -> bool:

@@ -34,10 +34,12 @@ StandingServices = Callable[[int], Awaitable[Mapping[EnvironmentId, Collection[S
 class Engine(Protocol):
     """Something that runs deployments between its start and its stop.
 
-    *swept* is set when the services have been stopped that nobody needs on this machine.
+    *swept* is set when the services have been stopped that nobody needs on this machine. *fault* is the reason for
+    which it runs no deployments at the moment, or None.
     """
 
     swept: asyncio.Event
+    fault: str | None
 
     async def start(self) -> None:
         """Resume the deployments of an earlier server, and from then on run each admitted one."""
@@ -59,6 +61,7 @@ class LocalEngine:
         self._open_deployments, self._services = open_deployments, services
         self._leftovers = Leftovers(runner.handler, runner.executors)
         self.swept = asyncio.Event()
+        self.fault: str | None = None
         self._drives: dict[DeploymentId, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,13 +84,15 @@ class LocalEngine:
         await clean_up(self._sweep(position, open_))
         self.swept.set()
         for pause in backoff():
+            self.fault = None
             try:
                 async for batch in follow(self._runner.handler.log, position):
                     for recorded in batch:
                         self._react(recorded)
                         position = recorded.position
                 return
-            except Exception:
+            except Exception as error:
+                self.fault = f"{type(error).__name__}: {error}"
                 logger.exception(
                     "Following the log after position %(position)d failed; retrying in %(pause).2g s",
                     {"position": position, "pause": pause},

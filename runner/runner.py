@@ -37,6 +37,7 @@ from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
 from domain.pipeline.gate import GateKind
 from runner.check import wait_until_passed
+from runner.metrics import RUNNING, count_deployment, count_step
 from runner.retry import retry
 from runner.secret import FilledSpec, SecretOpener
 from runner.step import StepExecution
@@ -88,7 +89,9 @@ class Runner:
         """
         drive = self._drives[deployment] = DeploymentExecution(self, deployment)
         try:
-            over = await drive.carry_out()
+            with RUNNING.track_inprogress():
+                over = await drive.carry_out()
+            await count_deployment(self.handler.log, deployment, over)
             if over.status is Status.FAILED:
                 logger.warning("A deployment failed", {"deployment": deployment, "environment": over.environment})
             return over
@@ -176,6 +179,8 @@ class DeploymentExecution:
             if not self._is_due(state):
                 return state
         await self._transact(partial(self._report, tuple(ended.values()), checks))
+        for outcome in ended.values():
+            count_step(outcome)
         for each in checks:
             del self._checks[each.gate]
         for tasks_of in (self._watches, self._aborts):

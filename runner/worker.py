@@ -70,7 +70,7 @@ class WorkerEngine:
         self._drives: dict[DeploymentId, asyncio.Task[Any]] = {}
         self._cleanups: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
-        self._fault: str | None = None  # the logged reason of the present interruption
+        self.fault: str | None = None  # the logged reason of the present interruption
 
     async def start(self) -> None:
         self._log.watch(self._on_events, CONCERNING)
@@ -108,9 +108,9 @@ class WorkerEngine:
                 reason = f"{type(error).__name__}: {error}"
             if asyncio.get_running_loop().time() - began > 60:
                 waits = backoff()
-            if self._fault != str(reason):  # logged once, however long it lasts
+            if self.fault != str(reason):  # logged once, however long it lasts
                 logger.warning("The worker is interrupted, and retries: %(reason)s", {"reason": reason})
-            self._fault = str(reason)
+            self.fault = str(reason)
             await asyncio.sleep(next(waits))
 
     async def _work(self) -> None:
@@ -120,9 +120,9 @@ class WorkerEngine:
             await jobs.heartbeat()
             await jobs.declare({target: executor.is_local for target, executor in self._runner.executors.items()})
             position = await self._log.position()
-            if self._fault is not None:
+            if self.fault is not None:
                 logger.info("The worker is running again")
-            self._fault = None
+            self.fault = None
             async with self._machine.occupied(lambda: clean_up(self._sweep(jobs, position))):
                 self.swept.set()
                 await first([jobs.work(self._queues, partial(self._drive, jobs)), self._keep_up(jobs)])

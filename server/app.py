@@ -32,7 +32,8 @@ from server.auth import AdminTokenUnusable, Keyring, Tokens, new_token, read_adm
 from server.components import Components, running
 from server.cors import cors
 from server.documents import Documents
-from server.health import health, live
+from server.health import health, live, ready
+from server.listener import listening
 from server.root_path import locate
 from server.settings import Settings
 from store.log import LogUnavailable
@@ -55,7 +56,11 @@ def app(settings: Settings, url: str) -> Starlette:
         task = asyncio.current_task()
         assert task is not None
         served.state.abandon = partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel)
-        async with running(settings) as components, documents.watch():
+        async with (
+            running(settings) as components,
+            documents.watch(),
+            listening(settings.metrics, components, lambda: getattr(served.state, "connections", None)),
+        ):
             started.append(components)
             if settings.database is not None:
                 await signing.compare(settings, settings.database, components.application.signing_key)
@@ -110,6 +115,9 @@ def app(settings: Settings, url: str) -> Starlette:
     async def health_(_: Request) -> Response:
         return await health(application(), settings.data if settings.database is None else None)
 
+    async def readiness(_: Request) -> Response:
+        return await ready(application(), started[0].engine)
+
     async def export(request: Request) -> Response:
         await token_holder(request)
         admit(request.scope)
@@ -159,6 +167,8 @@ def app(settings: Settings, url: str) -> Starlette:
         *([Route("/", home)] if persisted.refuses else console.routes()),
         Route("/health", health_),
         Route("/health/live", live),
+        Route("/livez", live),
+        Route("/readyz", readiness),
         WebSocketRoute("/graphql", view),
         Route("/graphql/session", session, methods=["GET", "POST", "DELETE"]),
         Route("/graphql/session/link", link, methods=["POST"]),

@@ -54,6 +54,7 @@ from runner.targets.docker.executor import DockerExecutor
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.targets.process.instance import InstanceWatch
+from runner.targets.process.supervisor import Supervisor
 from runner.wait import WaitRecorder
 from runner.worker import WorkerEngine
 from server import signing
@@ -82,13 +83,18 @@ logger = logging.getLogger("stageline")
 
 @dataclass(frozen=True)
 class Components:
-    """The components of a running server, which has to stop when *lost* is set."""
+    """The components of a running server, which has to stop when *lost* is set.
+
+    *engine* and *supervisor* are None if only other workers run deployments.
+    """
 
     application: Application
     backend: Backend
     tokens: Tokens
     sessions: Sessions
     lost: asyncio.Event
+    engine: Engine | None
+    supervisor: Supervisor | None
 
 
 @asynccontextmanager
@@ -166,7 +172,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             stack.push_async_callback(_cancel, asyncio.create_task(waits.run()))
         tokens = Tokens(application.handler)
         backend = _backend(settings, application, aside)
-        yield Components(application, backend, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
+        sessions = Sessions(application.handler, tokens, signing_key)
+        supervisor = None if engine is None else processes.supervisor
+        yield Components(application, backend, tokens, sessions, stores.lost, engine, supervisor)
 
 
 @asynccontextmanager

@@ -134,6 +134,16 @@ class Connections(ServerState):
         self._count = 0
         self._due: dict[ClientConnection, float] = {}
 
+    @property
+    def guests(self) -> int:
+        """The number of open connections without a valid token so far."""
+        return self._count - len(self._authenticated)
+
+    @property
+    def authenticated(self) -> int:
+        """The number of open connections over which a valid token came."""
+        return len(self._authenticated)
+
     def join(self, connection: ClientConnection) -> None:
         """Add a new connection as a guest, and close another one if there are too many."""
         while self._count >= self._capacity:

@@ -26,6 +26,7 @@ from server.components import docker_target
 from server.connection import Connections, backlog, raise_file_limit
 from server.garbage import collect_rarely, return_free_memory, share_arena
 from server.http import HttpProtocol
+from server.listener import ListenerUnusable
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from server.websocket import PING, WebSocketProtocol
@@ -51,7 +52,15 @@ STARTUP_FAILED = "Application startup failed. Exiting."
 
 ABANDONED = "A signal ended the server before its start was complete. Earlier log lines say what it waited for."
 
-UNUSABLE = (LogUnavailable, AccountUnusable, AddressInvalid, AdminTokenUnusable, KeyringUnusable, SigningKeyUnusable)
+UNUSABLE = (
+    LogUnavailable,
+    AccountUnusable,
+    AddressInvalid,
+    AdminTokenUnusable,
+    KeyringUnusable,
+    ListenerUnusable,
+    SigningKeyUnusable,
+)
 """Reasons for which a server can't start; their messages say what to do."""
 
 logger = logging.getLogger("stageline")
@@ -95,6 +104,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.server_state = self._connections = Connections()
         self._state = state
+        state.connections = self._connections
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS == 0:
@@ -156,14 +166,7 @@ def _report_start_errors(application: ASGIApp) -> ASGIApp:
 
         try:
             await application(scope, receive, hold if scope["type"] == "lifespan" else send)
-        except (
-            LogUnavailable,
-            AccountUnusable,
-            AddressInvalid,
-            AdminTokenUnusable,
-            KeyringUnusable,
-            SigningKeyUnusable,
-        ) as reason:
+        except UNUSABLE as reason:
             if not failed:
                 raise
             await send({**failed[0], "message": str(reason)})

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from server.address import Address
+
 
 class LogFormat(StrEnum):
     """The format of the program's own log."""
@@ -24,6 +26,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *works*: run deployments of that database, as one of any number of workers
     - *run_as*: the user of the machine that steps run as; None for the server's own
     - *docker*: the address of the Docker engine that is the target DOCKER; None for no such target
+    - *metrics*: the address of a listener for metrics and health, without a token; None for no listener
     - *gone*: time without a heartbeat after which a machine is lost, in seconds
     - *documents*: a file with the only documents that are allowed, besides our *own_documents*
     - *refuses_unlisted*: refuse other documents; if off, only log them
@@ -46,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     works: bool = True
     run_as: str | None = None
     docker: str | None = None
+    metrics: Address | None = None
     gone: float = 300.0
     documents: Path | None = None
     own_documents: tuple[str, ...] = ()

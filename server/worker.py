@@ -12,6 +12,7 @@ from runner.targets.process.account import AccountUnusable
 from server import journal, secret, stores
 from server.components import running
 from server.garbage import collect_rarely
+from server.listener import ListenerUnusable, listening
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from store.log import LogUnavailable
@@ -26,7 +27,7 @@ def work(settings: Settings) -> None:
     journal.begin(settings)
     try:
         is_lost = uvloop.run(_work(settings))
-    except (LogUnavailable, AccountUnusable, AddressInvalid, SigningKeyUnusable) as reason:
+    except (LogUnavailable, AccountUnusable, AddressInvalid, ListenerUnusable, SigningKeyUnusable) as reason:
         sys.exit(str(reason))
     except asyncio.CancelledError:
         sys.exit("A signal ended the worker before its start was complete. Earlier log lines say what it waited for.")
@@ -51,7 +52,7 @@ async def _work(settings: Settings) -> bool:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
-    async with running(settings) as components:
+    async with running(settings) as components, listening(settings.metrics, components):
         started.set()
         collect_rarely()
         logger.info("The worker is running; its data is in %(data)s", {"data": settings.data})

@@ -41,7 +41,7 @@ def test_every_folder_imports_only_what_the_design_allows() -> None:
     ("folder", "allowed"),
     [
         ("domain", {"croniter", "msgspec"}),
-        ("store", {"msgspec", "eventsourcing", "asyncpg", "cryptography"}),
+        ("store", {"msgspec", "eventsourcing", "asyncpg", "cryptography", "prometheus_client"}),
         ("projections", {"msgspec"}),
     ],
 )

@@ -147,13 +147,17 @@ class DocumentCache:
             parsing = asyncio.get_running_loop().run_in_executor(_parsers, self._parse, query)
             self._keep(query, await parsing)
 
-    def changes(self, query: str, operation_name: str | None) -> bool:
-        """Whether the operation is a mutation."""
+    def operation_type(self, query: str, operation_name: str | None) -> OperationType | None:
+        """Return the type of the selected operation; None if there is none."""
         try:
             operation = get_operation_ast(self.read(query).document, operation_name)
         except GraphQLError:
-            return False
-        return operation is not None and operation.operation is OperationType.MUTATION
+            return None
+        return None if operation is None else operation.operation
+
+    def changes(self, query: str, operation_name: str | None) -> bool:
+        """Whether the operation is a mutation."""
+        return self.operation_type(query, operation_name) is OperationType.MUTATION
 
     def keep_none(self) -> None:
         """Parse every document each time from now on."""

@@ -13,6 +13,7 @@ import msgspec
 from graphql import GraphQLError
 
 from endpoint.execution.documents import ParsedDocument
+from endpoint.metrics import SUBSCRIPTIONS
 
 OPEN_BYTES = 64 * 1024 * 1024
 """Maximum size of the documents and variables of all open subscriptions of a node, in bytes."""
@@ -89,7 +90,8 @@ class Holding:
         for each in (quota, self._all):
             each.add(own, document)
         try:
-            yield
+            with SUBSCRIPTIONS.track_inprogress():
+                yield
         finally:
             for each in (quota, self._all):
                 each.remove(own, document)

@@ -27,6 +27,7 @@ from endpoint.execution.context import RequestContext
 from endpoint.execution.cost import CostSettings
 from endpoint.execution.documents import DocumentCache, DocumentExtension
 from endpoint.execution.holding import TooManyOpen, open_subscriptions
+from endpoint.metrics import DELIVERIES
 from endpoint.port import Explain
 
 NODE = "node"
@@ -166,6 +167,7 @@ class Schema(strawberry.Schema):
                 with open_subscriptions.subscription(holder, query, document, options.get("variable_values") or {}):
                     async for result in results:
                         yield result
+                        DELIVERIES.inc()
             except TooManyOpen as refused:
                 yield PreExecutionError(data=None, errors=[refused])
 

@@ -14,6 +14,8 @@ from typing import Protocol
 
 from starlette.types import Scope
 
+from endpoint.metrics import SETUP_QUEUE, STREAMS
+
 AT_ONCE = 16
 """Maximum number of connections and operations that are set up at the same time."""
 
@@ -53,10 +55,11 @@ def admit(scope: Scope) -> None:
 
 
 class SetupQueue:
-    """A queue of connections or operations that wait to be set up."""
+    """A queue of connections or operations that wait to be set up; metrics show its length under its *name*."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._waiting = 0
+        self._length = SETUP_QUEUE.labels(name)
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     @asynccontextmanager
@@ -65,10 +68,12 @@ class SetupQueue:
         if self._waiting >= WAITING:
             raise Overload("connections and operations wait", WAITING)
         self._waiting += 1
+        self._length.inc()
         try:
             await self._turns.acquire()
         finally:
             self._waiting -= 1
+            self._length.dec()
         try:
             await asyncio.sleep(0)
             yield
@@ -85,9 +90,9 @@ class Admission:
     def __init__(self, most: int = CONNECTIONS) -> None:
         self._most = most
         self._connections = 0
-        self._operations = SetupQueue()
+        self._operations = SetupQueue("operations")
         self.turn = self._operations.turn
-        self.guests = SetupQueue()
+        self.guests = SetupQueue("guests")
 
     @contextmanager
     def connection(self) -> Iterator[None]:
@@ -97,6 +102,7 @@ class Admission:
             raise Overload("connections", most)
         self._connections += 1
         try:
-            yield
+            with STREAMS.track_inprogress():
+                yield
         finally:
             self._connections -= 1

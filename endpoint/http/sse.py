@@ -28,6 +28,7 @@ from endpoint.execution.context import RequestContext
 from endpoint.execution.persisted import NotPersisted
 from endpoint.http.admission import Overload
 from endpoint.http.websocket import ViewParts
+from endpoint.metrics import Measurement, Outcome, type_label
 from endpoint.streams.ring import RingEntry
 
 logger = logging.getLogger("stageline.gql")
@@ -88,10 +89,12 @@ class EventStreamResponse(Response):
         context: RequestContext,
         request: Request,
         data: GraphQLRequestData | NotPersisted,
+        measurement: Measurement,
         outlet: type[EventOutlet] = EventOutlet,
     ) -> None:
         self.background = None
         self._outlet = outlet
+        self._measurement = measurement
         self._shared = shared
         self._hub = shared.hub
         self._schema = shared.schema
@@ -110,6 +113,7 @@ class EventStreamResponse(Response):
             with self._admission.connection():
                 await self._stream(receive, send)
         except Overload as overload:
+            self._measurement.outcome = Outcome.UNAVAILABLE
             refused = Response(str(overload), 503, {"retry-after": str(round(overload.retry))}, "text/plain")
             await refused(scope, receive, send)
 
@@ -148,14 +152,17 @@ class EventStreamResponse(Response):
         try:
             await self._answer(outlet)
         except Overload:  # an EventSource would take an error status as final
+            self._measurement.outcome = Outcome.UNAVAILABLE
             await _reconnect(outlet)
         except Exception as fault:
+            self._measurement.outcome = Outcome.ERROR
             await _fail(outlet, [error.formatted for error in self._schema.mask_fault(fault)])
 
     async def _answer(self, outlet: EventOutlet) -> None:
         if self._refused is not None:
             raise self._refused
         await self._schema.documents.ready(self._query)
+        self._measurement.type = type_label(self._schema.documents.operation_type(self._query, self._name))
         async with self._admission.turn():
             followed = self._shared.plans.subscription(
                 self._query, self._name, self._variables, self._context, self._resume
@@ -163,8 +170,10 @@ class EventStreamResponse(Response):
         completion = None if followed is None else await self._hub.deliver(followed, outlet)
         if completion is None:
             errors = await self._execute(outlet)
+            self._measurement.outcome = Outcome.ERROR if errors else Outcome.OK
             await _end(outlet, errors if followed is not None else ())  # a reconnect would repeat a mutation
         elif completion.errors:
+            self._measurement.outcome = Outcome.ERROR
             await _fail(outlet, completion.errors)
         else:
             await _end(outlet)

@@ -30,7 +30,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from endpoint.errors import TEMPORARY, is_request_error, payload
+from endpoint.errors import INTERNAL, TEMPORARY, is_request_error, payload
 from endpoint.execution.answers import PAST, Answer
 from endpoint.execution.aside import ClientGone
 from endpoint.execution.compiled.query import CompiledQueries
@@ -63,6 +63,7 @@ from endpoint.http.request import (
 )
 from endpoint.http.websocket import Adapter, SocketHandler
 from endpoint.identity import Credentials, Identity, Unauthenticated, client
+from endpoint.metrics import Measurement, Outcome, type_label
 from endpoint.port import Authenticate, RevocationNotifier, Unavailable
 from endpoint.streams.hub import Hub
 from endpoint.streams.subscription import SubscriptionPlans
@@ -78,6 +79,9 @@ PATIENCE = 2.0
 
 MAX_KEY = 20_000
 """Maximum size of a request whose answer is cached, in bytes."""
+
+QUERY = OperationType.QUERY.value
+"""Label of queries."""
 
 SUBSCRIPTIONS = (
     "Subscriptions go over a WebSocket (graphql-transport-ws), as server-sent events (`Accept: text/event-stream`), or"
@@ -103,6 +107,7 @@ class HttpRequest(Struct):
     identity: Identity
     key: Hashable
     representation: Representation
+    measurement: Measurement
 
 
 class View(GraphQL[RequestContext, None]):
@@ -148,28 +153,38 @@ class View(GraphQL[RequestContext, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        headers = dict(scope["headers"])
+        if scope["method"] == "GET" and b"text/html" in headers.get(b"accept", b""):
+            await self._page(scope, receive, send)
+            return
+        measurement = Measurement()
         response: ASGIApp
         try:
-            response = await self._respond(scope, receive)
+            response = await self._respond(scope, receive, headers, measurement)
         except HTTPException as fault:
+            measurement.outcome = Outcome.INVALID
             response = self._invalid(Request(scope), fault)
         except Unauthenticated as refused:
+            measurement.outcome = Outcome.UNAUTHENTICATED
             response = unauthorized(refused)
         except (ClientDisconnect, ClientGone):
+            measurement.outcome = Outcome.GONE
             response = client_gone()
         except Unavailable as failure:
+            measurement.outcome = Outcome.UNAVAILABLE
             response = unreachable(failure)
         except asyncio.CancelledError:  # the server stops, and waits no longer
+            measurement.outcome = Outcome.UNAVAILABLE
             response = shutdown(may_be_done=False)
         await response(scope, receive, send)
+        measurement.end()
 
-    async def _respond(self, scope: Scope, receive: Receive) -> ASGIApp:
+    async def _respond(
+        self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], measurement: Measurement
+    ) -> ASGIApp:
         """Nothing of a request is read before its token is known to be valid."""
         method: str = scope["method"]
-        headers = dict(scope["headers"])
         accept: bytes = headers.get(b"accept", b"")
-        if method == "GET" and b"text/html" in accept:
-            return self._page
         identity = await self._authenticate(self._credentials(scope, headers))
         admit(scope)
         outlet = preferred_outlet(accept)
@@ -178,15 +193,17 @@ class View(GraphQL[RequestContext, None]):
         check_request(method, headers.get(b"content-type", b"").decode("latin-1") or None)
         text = scope["query_string"] if method == "GET" else await read_body(scope, receive)
         if outlet is not None:
-            return await self._stream(Request(scope, replay(text, receive)), identity, outlet)
+            return await self._stream(Request(scope, replay(text, receive)), identity, outlet, measurement)
         key = identity.scope, self.persisted.edition, method, text
-        request = HttpRequest(scope, receive, method, text, identity, key, Representation.of(method, headers))
+        representation = Representation.of(method, headers)
+        request = HttpRequest(scope, receive, method, text, identity, key, representation, measurement)
         try:
             return await self._cached(request) or await self._execute(request)
         except HTTPException as fault:
             if not _is_subscription(fault) or not accepts_events(accept.decode("latin-1")):
                 raise
-            return await self._stream(Request(scope, replay(text, receive)), identity, sse.EventOutlet)
+            http = Request(scope, replay(text, receive))
+            return await self._stream(http, identity, sse.EventOutlet, measurement)
 
     def _credentials(self, scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
         given = headers.get(b"authorization")
@@ -200,6 +217,7 @@ class View(GraphQL[RequestContext, None]):
         cached = None if answers is None else answers.find(request.key)
         if cached is None or answers is None:
             return None
+        request.measurement.type = QUERY
         try:
             current = answers.find(request.key, await answers.confirm(PATIENCE))
         except Unavailable as failure:
@@ -226,6 +244,7 @@ class View(GraphQL[RequestContext, None]):
             context.has_waited = True
         else:
             if answer is not None:
+                request.measurement.type = QUERY
                 return AnswerResponse(answer, request.representation)
         return await self._execute_by_core(http, request, requested, context)
 
@@ -258,20 +277,26 @@ class View(GraphQL[RequestContext, None]):
         self, http: Request, request: HttpRequest, requested: RequestedOperation, context: RequestContext
     ) -> ASGIApp:
         sub_response = await self.get_sub_response(http)
+        found = self.schema.documents.operation_type(requested.query or "", requested.operation_name)
+        request.measurement.type = type_label(found)
         try:
             result = await self.execute_single(http, RequestAdapter(http), sub_response, context, None, requested)
         except asyncio.CancelledError:  # the server stops, and waits no longer
             changes = self.schema.documents.changes(requested.query or "", requested.operation_name)
+            request.measurement.outcome = Outcome.UNAVAILABLE
             return shutdown(may_be_done=changes and request.method != "GET")
         return self._response(await self.process_result(http, result), sub_response, request)
 
     def _response(self, body: Any, sub_response: Response, request: HttpRequest) -> ASGIApp:
+        request.measurement.outcome = outcome(body)
         response = self.create_response(body, sub_response)
         if response.status_code == 200 and "retry-after" not in response.headers:
             return AnswerResponse(Answer(bytes(response.body)), request.representation)
         return response
 
-    async def _stream(self, request: Request, identity: Identity, outlet: type[sse.EventOutlet]) -> Response:
+    async def _stream(
+        self, request: Request, identity: Identity, outlet: type[sse.EventOutlet], measurement: Measurement
+    ) -> Response:
         requested: RequestedOperation | NotPersisted
         try:
             requested = await self.parse_http_body(RequestAdapter(request))
@@ -281,9 +306,10 @@ class View(GraphQL[RequestContext, None]):
             documents = self.schema.documents
             await documents.ready(requested.query or "")
             if documents.changes(requested.query or "", requested.operation_name):
+                measurement.outcome = Outcome.INVALID
                 return mutation_by_get()
         context = self._backend().context(request.headers, identity)
-        return sse.EventStreamResponse(self, context, request, requested, outlet)
+        return sse.EventStreamResponse(self, context, request, requested, measurement, outlet)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
         context = self._backend().context(request.headers, None)
@@ -356,6 +382,18 @@ class View(GraphQL[RequestContext, None]):
                 response.status_code = 400
         response.headers["vary"] = VARY.decode()
         return response
+
+
+def outcome(body: ResponseBody) -> Outcome:
+    """Return the outcome that the answer *body* has."""
+    if "errors" not in body:
+        return Outcome.OK
+    if body.is_temporary:
+        return Outcome.UNAVAILABLE
+    if body.is_request_error:
+        return Outcome.INVALID
+    codes = [error.get("extensions", {}).get("code") for error in body["errors"]]
+    return Outcome.FAULT if INTERNAL in codes else Outcome.ERROR
 
 
 def _is_subscription(fault: HTTPException) -> bool:

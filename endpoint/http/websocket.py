@@ -26,6 +26,7 @@ from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
 from endpoint.http.admission import Admission, Overload, admit
 from endpoint.identity import TooManyAttempts, Unauthenticated
+from endpoint.metrics import Measurement, Outcome, type_label
 from endpoint.port import RevocationNotifier
 from endpoint.streams.broadcast import Completion, Outlet
 from endpoint.streams.hub import Hub
@@ -203,6 +204,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     _ending: asyncio.Task[None] | None = None  # set when its token ends
 
     async def handle(self) -> None:
+        self._measurements: dict[str, Measurement] = {}  # by the ids of running operations
         with ExitStack() as self._while_open:
             await super().handle()
 
@@ -226,7 +228,15 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         if message["type"] == "connection_ack":
             self._while_open.enter_context(self._shared.admission.connection())
             admit(cast("Adapter", self.websocket).ws.scope)
+        elif message["type"] == "error":
+            self._note(message["id"], Outcome.INVALID)
+        elif message["type"] == "next" and message["payload"].get("errors"):
+            self._note(message["id"], Outcome.ERROR)
         await super().send_message(message)
+
+    def _note(self, operation: str, outcome: Outcome) -> None:
+        if operation in self._measurements:
+            self._measurements[operation].outcome = outcome
 
     def _revoke(self, why: str) -> None:
         if self._ending is None:
@@ -282,9 +292,11 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             await super().cleanup_operation(operation_id)
 
     async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
+        measurement = self._measurements[operation.id] = Measurement()
         try:
             is_completed = await self._deliver(operation)
         except Overload as overload:
+            measurement.outcome = Outcome.UNAVAILABLE
             await self.websocket.close(TRY_AGAIN_LATER, str(overload))
         except WebSocketDisconnected:  # not a fault: the client is gone
             self.operations.pop(operation.id, None)
@@ -295,6 +307,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             if not is_completed:
                 await super().run_operation(operation)
         finally:
+            found = self._shared.schema.documents.operation_type(operation.query, operation.operation_name)
+            measurement.type = type_label(found)
+            measurement.end()
+            self._measurements.pop(operation.id, None)
             operation.task = None  # a fault's traceback refers to the operation, and a task to its fault
 
     async def _deliver(self, operation: Operation[RequestContext, None]) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 from graphql import GraphQLError
 from msgspec import Struct
 
+from endpoint.metrics import DELIVERIES
 from endpoint.streams.ring import ENTRIES, Budget, Ring, RingEntry
 from endpoint.streams.subscription import SourceFailure, SubscriptionOperation
 
@@ -81,6 +82,7 @@ class Follower:
     async def send(self, entry: RingEntry) -> None:
         """Send *entry*; let other tasks run after some of them, however fast the client reads."""
         await self.outlet.send(entry)
+        DELIVERIES.inc()
         self.position, self.cursor = entry.position, entry.cursor
         self._sent += 1
         if self._sent % IN_A_ROW == 0:
@@ -181,14 +183,17 @@ class Broadcast:
         self._unseen = 0 if self._direct or self._waiting else self._unseen + 1
         self._news.set()
         self._news = asyncio.Event()
+        delivered = 0
         for count, follower in enumerate(list(self._direct), 1):
             outlet = self._direct.get(follower)
             if outlet is not None and follower.position < entry.position:
                 follower.position, follower.cursor = entry.position, entry.cursor
+                delivered += 1
                 if not outlet.write(entry):
                     self._release(follower)
             if count % TURN == 0:
                 await asyncio.sleep(0)
+        DELIVERIES.inc(delivered)
 
     def _wake(self) -> None:
         self._news.set()

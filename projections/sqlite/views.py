@@ -39,6 +39,7 @@ from projections.sqlite.listing import SqliteListing, each_page, merged_pages
 from projections.sqlite.search import SqliteSearch
 from projections.sqlite.tables import transaction
 from store.log import LogUnavailable
+from store.round_trip import in_thread
 from store.sqlite import disk
 
 Result = TypeVar("Result")
@@ -261,9 +262,9 @@ class SqliteViews(Views):
     async def _run(self, threads: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], Result]) -> Result:
         if self._is_closed:
             raise ViewsUnavailable(f"The store of read models {self._path} is closed.")
-        loop, file = asyncio.get_running_loop(), self._file
+        file = self._file
         try:
-            return await loop.run_in_executor(threads, lambda: work(self._connection()))
+            return await in_thread(threads, lambda: work(self._connection()))
         except (OSError, sqlite3.Error) as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGES and self._path != MEMORY:
                 await self._replace(file, error)

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import asyncpg
+from asyncpg.connection import LoggedQuery
 
 from store.postgres.errors import InDoubt, translate_errors
+from store.round_trip import ROUND_TRIPS
 
 # Strings, since asyncpg's classes take type arguments in the stubs only.
 Record: TypeAlias = asyncpg.Record
@@ -205,9 +207,14 @@ class DedicatedConnection:
 
 
 async def _apply(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Apply *settings*, and make commits wait for the disk if the database is configured not to."""
+    """Apply *settings*, count statements, and make commits wait for the disk if the database is configured not to."""
+    connection.add_query_logger(_count)
     statements = "".join(f"SET {name} = '{value}';" for name, value in settings.items())
     await connection.execute(statements + DURABLE, timeout=CONNECT_TIMEOUT)
+
+
+def _count(statement: LoggedQuery) -> None:
+    ROUND_TRIPS.observe(statement.elapsed)
 
 
 async def _keep(connection: Connection) -> None:

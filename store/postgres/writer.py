@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.errors import IdempotencyKeyReused
+from store import writes
 from store.batch import AppendBatch, Clock, KeyRecord, PendingAppend, StreamHead, Tip
 from store.log import (
     Author,
@@ -73,6 +74,7 @@ class Writer:
         """See `EventLog.append`."""
         pending = PendingAppend(changes, by, key, asyncio.get_running_loop().create_future())
         self._pending.append(pending)
+        writes.PENDING.inc()
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())  # its own task: the caller may be cancelled
         return await pending.receipt
@@ -103,7 +105,9 @@ class Writer:
         try:
             while self._pending:
                 batch = self._next_batch()
-                for append, outcome in zip(batch, await self._outcomes(batch), strict=True):
+                outcomes = await self._outcomes(batch)
+                writes.count(outcomes)
+                for append, outcome in zip(batch, outcomes, strict=True):
                     append.settle(outcome)
         finally:
             self._writing = None

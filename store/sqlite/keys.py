@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from store.keys import KEY_LENGTH
+from store.round_trip import in_thread
 from store.sqlite import disk
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class SqliteKeys:
             with disk.translate_errors(self._path):
                 return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        return await in_thread(self._thread, run)
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -20,10 +20,11 @@ from uuid import UUID
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
-from store import codec
+from store import codec, writes
 from store.batch import AppendBatch, Clock, PendingAppend, StreamHead, now
 from store.feed import Feed, Kinds, Observer
 from store.log import Author, Event, ExportPage, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent, StreamChange
+from store.round_trip import in_thread
 from store.sqlite import disk, tables
 from store.sqlite.tables import Datastore, SqliteRecorder
 
@@ -100,6 +101,7 @@ class SqliteLog:
         self._check_open()
         pending = PendingAppend(changes, by, key, asyncio.get_running_loop().create_future())
         self._pending.append(pending)
+        writes.PENDING.inc()
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())  # its own task: the caller may be cancelled
         return await pending.receipt
@@ -186,18 +188,18 @@ class SqliteLog:
 
     async def _write(self) -> None:
         """Write the pending appends until there are none."""
-        loop = asyncio.get_running_loop()
         try:
             while self._pending:
                 pending, self._pending = self._pending, []
                 events: Sequence[RecordedEvent] = ()
                 outcomes: Sequence[Receipt | Exception]
                 try:
-                    events, outcomes = await loop.run_in_executor(self._writer, self._write_batch, pending)
+                    events, outcomes = await in_thread(self._writer, partial(self._write_batch, pending))
                 except Exception as failure:  # the batch was rolled back
                     self._feed.ends.clear()
                     outcomes = [failure] * len(pending)
                 self._feed.publish(events)
+                writes.count(outcomes)
                 for append, outcome in zip(pending, outcomes, strict=True):
                     append.settle(outcome)
         finally:
@@ -246,4 +248,4 @@ class SqliteLog:
                 cursor.execute(statement, parameters)
                 return list(starmap(convert, cursor.fetchall()))
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, select)
+        return await in_thread(self._readers, select)

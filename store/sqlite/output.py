@@ -30,6 +30,7 @@ from store.output import (
     OutputSummary,
     UnfinishedLine,
 )
+from store.round_trip import in_thread
 from store.sqlite import disk
 
 SCHEMA = 2
@@ -215,7 +216,7 @@ class SqliteOutput(OutputStore):
                 self._database.execute("BEGIN")
                 return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, do)
+        return await in_thread(self._thread, do)
 
     def _append(self, key: AttemptKey, lines: Sequence[str], kind: LineKind, offset: int | None) -> None:
         before = self._attempt(key)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from prometheus_client import REGISTRY
 
 from application import deployment as writing
 from application.handler import Transaction
@@ -84,6 +85,23 @@ async def test_a_failed_step_and_its_deployment_leave_a_line_in_the_log(
     lines = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert [record.getMessage() for record in lines] == ["A step failed: no compiler", "A deployment failed"]
     assert all(isinstance(record.args, dict) and record.args["deployment"] == id_ for record in lines)
+
+
+async def test_a_deployment_and_its_steps_are_counted_by_outcome(world: World) -> None:
+    def count(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"stageline_{name}", labels) or 0
+
+    def counts() -> list[float]:
+        outcomes = ("succeeded", "failed")
+        ended = [count("deployment_duration_seconds_count", outcome=each) for each in outcomes]
+        return [*ended, *(count("steps_total", phase="build", outcome=each) for each in outcomes)]
+
+    before = counts()
+    world.target.on("build broken", failing("no compiler"))
+    for name in ("api", "broken"):
+        await world.runner().drive(await world.request(await world.environment([name])))
+    assert [after - was for after, was in zip(counts(), before, strict=True)] == [1, 1, 1, 1]
+    assert count("deployments_running") == 0
 
 
 async def test_no_more_services_are_worked_on_at_once_than_the_environment_allows(world: World) -> None:

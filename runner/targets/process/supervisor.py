@@ -10,10 +10,12 @@ import asyncio
 import fcntl
 import logging
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from domain.instance import InstanceStatus
 from runner.targets.contract import OpenSecrets
 from runner.targets.process import instance as instances
 from runner.targets.process import start as starts
@@ -37,7 +39,13 @@ class Supervisor:
     def __init__(self, root: Path, account: Account | None, open_secrets: OpenSecrets | None = None) -> None:
         self._root, self._account, self._open_secrets = root, account, open_secrets
         self._watches: dict[Path, asyncio.Task[None]] = {}
+        self._watched: dict[Path, InstanceWatch] = {}
         self._report: Callable[[InstanceWatch], None] | None = None  # None while this is not the supervisor
+
+    @property
+    def statuses(self) -> Counter[InstanceStatus]:
+        """The number of watched instances by their status, without those that were stopped on purpose."""
+        return Counter(each.state.status for each in self._watched.values() if not each.attempt.is_stopped)
 
     def adopt(self, attempt: ProcessAttempt) -> None:
         """Watch the instance of *attempt*, which was found healthy, from now on."""
@@ -55,6 +63,7 @@ class Supervisor:
                         self._watch(attempt, report)
                     for folder in [each for each in self._watches if not each.is_dir()]:
                         self._watches.pop(folder).cancel()
+                        self._watched.pop(folder, None)
                     await asyncio.sleep(LOOK)
             finally:
                 self._report = None
@@ -62,6 +71,7 @@ class Supervisor:
                     task.cancel()
                 await asyncio.gather(*self._watches.values(), return_exceptions=True)
                 self._watches.clear()
+                self._watched.clear()
 
     def _watch(self, attempt: ProcessAttempt, report: Callable[[InstanceWatch], None]) -> None:
         if attempt.folder not in self._watches:
@@ -69,7 +79,7 @@ class Supervisor:
             if start is not None:
                 watch = InstanceWatch(attempt, start, self._account, report, self._open_secrets)
                 task = asyncio.create_task(self._run(watch))
-                self._watches[attempt.folder] = task
+                self._watches[attempt.folder], self._watched[attempt.folder] = task, watch
 
     async def _run(self, watch: InstanceWatch) -> None:
         try:

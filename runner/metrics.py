@@ -1,0 +1,56 @@
+"""The metrics of the deployments that this process runs, for Prometheus."""
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from domain.deployment.queue import DeploymentId
+from domain.deployment.state import Deployment, DeploymentStarted
+from domain.deployment.step import AbortStep, FailStep, KeepStep, StartStep, StepCommand, SucceedStep
+from runner.retry import retry
+from store.log import EventLog
+
+BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
+"""Upper bounds of the durations of deployments, in seconds."""
+
+UNTIL_START = 50
+"""Version by which a deployment's stream has its start: the deployment is planned, waits and is taken up before."""
+
+DEPLOYMENTS = Histogram(
+    "stageline_deployment_duration_seconds",
+    "Time from the start of a deployment to its end, by outcome; the process that ends it counts it.",
+    ["outcome"],
+    buckets=BUCKETS,
+)
+RUNNING = Gauge("stageline_deployments_running", "Deployments that this process runs.")
+STEPS = Counter(
+    "stageline_steps", "Attempts at steps that ended in this process, by phase and outcome.", ["phase", "outcome"]
+)
+
+
+async def count_deployment(log: EventLog, id_: DeploymentId, over: Deployment) -> None:
+    """Count a deployment that is *over*, with the time since its start."""
+    first = await retry(lambda: log.read(id_, until=UNTIL_START))
+    started = next((each.recorded_at for each in first if isinstance(each.event, DeploymentStarted)), None)
+    if started is not None:
+        outcome = "timed_out" if over.has_timed_out else over.status.lower()
+        DEPLOYMENTS.labels(outcome).observe((datetime.now(UTC) - started).total_seconds())
+
+
+def count_step(outcome: StepCommand) -> None:
+    """Count the end of an attempt."""
+    match outcome:
+        case SucceedStep():
+            label = "succeeded"
+        case KeepStep():
+            label = "unchanged"
+        case FailStep():
+            label = "failed"
+        case AbortStep():
+            label = "cancelled"
+        case StartStep():
+            return
+        case _:
+            assert_never(outcome)
+    STEPS.labels(outcome.step.phase.lower(), label).inc()
