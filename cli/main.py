@@ -157,6 +157,7 @@ command(
     "stageline restore 12 --reason 'as before'",
     "stageline restore deployment:3",
     "stageline restore 1h",
+    "stageline restore ./backups/2026-11-30 --data ./restored",
 )(restore.restore)
 command(app, "plan", "stageline plan", 'stageline plan --revision "$(git rev-parse HEAD)"')(environment.plan)
 command(app, "redeploy", "stageline redeploy --watch", "stageline redeploy --service Backend --watch")(
@@ -196,9 +197,9 @@ command(
     "stageline migrate --from ./data --database postgresql://stageline@db/stageline",
 )(serve.migrate)
 command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://stageline@db/stageline")(serve.fsck)
-command(app, "backup", "stageline backup ./backups/2026-11-30", "stageline fsck --data ./backups/2026-11-30")(
-    serve.backup
-)
+command(
+    app, "backup", "stageline backup ./backups/2026-11-30", "stageline restore ./backups/2026-11-30 --data ./restored"
+)(serve.backup)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 
 

@@ -1,13 +1,14 @@
 """`stageline restore` and `stageline undo`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli import diff, pipeline
+from cli import diff, pipeline, serve
 from cli.change import VersionedChangeOptions
 from cli.client import Client, document
-from cli.errors import Failed
+from cli.errors import Failed, Misused
 from cli.output import Output
 from cli.scope import Scope
 
@@ -24,26 +25,53 @@ query Changes($environment: ID!, $first: Int, $after: String) {
 
 
 def restore(
+    context: typer.Context,
     moment: Annotated[
         str,
         typer.Argument(
-            metavar="MOMENT", help="A version, as `stageline history` shows it, a time, or deployment:NUMBER."
+            metavar="MOMENT",
+            help="A version, as `stageline history` shows it, a time, or deployment:NUMBER. With --data: the folder "
+            "of a backup.",
         ),
     ],
     scope: Scope,
     change: VersionedChangeOptions,
     output: Output,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="NEW",
+            file_okay=False,
+            show_default=False,
+            help="Restore a backup (`stageline backup`) as this new data folder of a server. It asks no server, and "
+            "takes no other option.",
+        ),
+    ] = None,
 ) -> None:
-    """Restore the pipeline as it was at an earlier moment. The history keeps everything.
+    """Restore the pipeline as it was at an earlier moment, or a whole server from a backup.
 
-    A deleted stage returns with its old id. The environment's name doesn't change.
+    The history of a pipeline keeps everything. A deleted stage returns with its old id. The environment's name doesn't
+    change.
     """
+    if data is not None:
+        others = sorted(name for name in context.params if name not in ("moment", "data") and _is_given(context, name))
+        if others:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+            raise Misused(f"A restore from a backup takes no {names}: only the folder of the backup, and --data.")
+        serve.restore(Path(moment), data)
+        return
     with Client.known() as client:
         environment = scope.find(client)
         version = diff.version(client, environment, moment)
     after = pipeline.change(RESTORE, Scope(environment=environment.id), change, version=version)
     done = f"Pipeline restored to version {version}; it is version {after.version} now"
     output.answer(after, change.text(after, done, after.listing()))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def undo(

@@ -1,4 +1,4 @@
-"""The commands that run on the server's machine: `serve`, `worker`, `migrate` and `fsck`."""
+"""The commands that run on the server's machine: `serve`, `worker`, `migrate`, `fsck` and `backup`."""
 
 import os
 from contextlib import suppress
@@ -337,10 +337,21 @@ def backup(
     ],
     data: Data = None,
     database: Database = None,
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--signing-key",
+            envvar="STAGELINE_SIGNING_KEY",
+            metavar="FILE",
+            dir_okay=False,
+            show_default="signing-key.pem in the data folder",
+            help="The key that signs audit heads, as the server has it.",
+        ),
+    ] = None,
 ) -> None:
-    """Copy the data of a server on SQLite: its log, the output of steps, and its keys.
+    """Copy the data of a server on SQLite: its log, the output of steps, and its keys. Then verify the copy.
 
-    The server may run meanwhile. To restore a backup, stop the server and name the copy as its data folder.
+    The server may run meanwhile. To restore a backup: stageline restore DIR --data NEW
     """
     source = context.get_parameter_source("data")
     if database is not None and (source is None or source.name != "COMMANDLINE"):
@@ -348,7 +359,13 @@ def backup(
             "The data is in PostgreSQL: back up the database with pg_dump, and the signing key.",
             hint="See docs/operating.md, Back up.",
         )
-    lazy.backup.back_up(_folder(data), target.expanduser().absolute())
+    key = None if signing_key is None else signing_key.expanduser().absolute()
+    lazy.backup.back_up(_folder(data), target.expanduser().absolute(), key)
+
+
+def restore(source: Path, data: Path) -> None:
+    """Restore the backup *source* as the new data folder *data*, for `stageline restore`."""
+    lazy.backup.restore(source.expanduser().absolute(), data.expanduser().absolute())
 
 
 def _origins(named: list[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from store.postgres.keys import PostgresKeys
 from store.postgres.log import PostgresLog
 from store.postgres.output import PostgresOutput
 from store.postgres.schema import migrate
+from store.sqlite.backup import check_complete
 from store.sqlite.keys import SqliteKeys
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import SqliteOutput
@@ -64,6 +65,7 @@ class Stores:
 @asynccontextmanager
 async def on_sqlite(data: Path) -> AsyncIterator[Stores]:
     """Open the stores in the folder *data*, and create missing files; raise `LogUnavailable`."""
+    check_complete(data)
     async with AsyncExitStack() as stack:
         log = await SqliteLog.open(data / "log.db")
         stack.push_async_callback(log.close)

@@ -92,6 +92,11 @@ class Server:
         self._run("/bin/cp", "-a", str(self._data), str(self._data.with_name(name)))
         self.start()
 
+    def base_backup(self, name: str) -> None:
+        """Copies the data with PostgreSQL's own means, while it is in use."""
+        target = str(self._data.with_name(name))
+        self._run("pg_basebackup", "-D", target, "-X", "stream", "-c", "fast", "-d", self.dsn)
+
     def put_back(self, name: str, *, as_replica: bool = False) -> None:
         """Crashes, and goes on with the copy: as a primary, or as one that is still to take over."""
         self.stop("immediate")

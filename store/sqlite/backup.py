@@ -1,5 +1,5 @@
 """
-A consistent copy of a data folder, also while a server uses it.
+A consistent copy of a data folder, also while a server uses it: to back it up, and to restore a backup.
 
 Copying the files themselves loses the events in the write-ahead log. This copies through SQLite: each file as it stood
 in one read transaction. The output of steps is read before the log, so the copied log has every deployment with output.
@@ -21,7 +21,7 @@ KEYS = "keys.db"
 SIGNING_KEY = "signing-key.pem"
 
 PART = "-part"
-"""Ending of a file's name until the backup is complete; the log is renamed last."""
+"""Ending of a file's name until the copy is complete; the log is renamed last."""
 
 PAGES = 2_000
 """Number of pages that are copied between two reports of the progress."""
@@ -30,19 +30,28 @@ ReportProgress = Callable[[float], None]
 """Is called with the progress, from 0 to 1."""
 
 
-def back_up(data: Path, target: Path, report: ReportProgress) -> tuple[int, tuple[str, ...]]:
+def copy(
+    data: Path, target: Path, report: ReportProgress, signing_key: Path | None = None
+) -> tuple[int, tuple[str, ...]]:
     """Copy the folder *data* into the new or empty folder *target*; return the number of events, and the copied files.
 
-    Raises `LogUnavailable`, and leaves no partial copy behind.
+    *signing_key* is the file of the key if it is not in the folder. Raises `LogUnavailable`, and leaves no partial copy
+    behind.
     """
+    check_complete(data)
     check_folder(data)
     with disk.translate_errors(target):
+        check_complete(target)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise LogUnavailable(f"{target} is not empty: name a new folder for the backup.")
+            raise LogUnavailable(f"{target} is not empty: name a new folder.")
         disk.make_folder(target)
     try:
         with disk.translate_errors(target):
             events, copied = _copy(data, target, report)
+            key = signing_key or data / SIGNING_KEY
+            if signing_key is not None or key.exists():
+                copied.append(SIGNING_KEY)
+                _copy_file(key, target / f"{SIGNING_KEY}{PART}")
             _complete(target, copied)
     except BaseException:
         for path in target.iterdir():
@@ -52,15 +61,30 @@ def back_up(data: Path, target: Path, report: ReportProgress) -> tuple[int, tupl
     return events, tuple(copied)
 
 
+def check_complete(folder: Path) -> None:
+    """Raise `LogUnavailable` if a backup into *folder*, or a restore, was interrupted."""
+    if any((folder / f"{name}{PART}").exists() for name in (OUTPUT, LOG, KEYS, SIGNING_KEY)):
+        raise LogUnavailable(
+            f"{folder} holds a part of a copy that is still running or was interrupted: remove the folder if no "
+            "`stageline backup` or `stageline restore` runs, and copy again."
+        )
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    disk.make_file(target)
+    with disk.translate_errors(source):
+        shutil.copyfile(source, target)
+
+
 def _copy(data: Path, target: Path, report: ReportProgress) -> tuple[int, list[str]]:
-    """Copy all files under temporary names; return the number of events and the names of the files."""
+    """Copy the databases under temporary names; return the number of events and the names of the files."""
     copied: list[str] = []
     with _snapshots(data) as snapshots:
         for name, source in snapshots.items():
             copied.append(name)
-            with disk.translate_errors(data / name), closing(_create(target, name)) as copy:
-                source.backup(copy, pages=PAGES, progress=partial(_report, report, len(copied) / len(snapshots)))
-                copy.execute("PRAGMA journal_mode = DELETE")  # one file each, without a write-ahead log
+            with disk.translate_errors(data / name), closing(_create(target, name)) as written:
+                source.backup(written, pages=PAGES, progress=partial(_report, report, len(copied) / len(snapshots)))
+                written.execute("PRAGMA journal_mode = DELETE")  # one file each, without a write-ahead log
         with disk.translate_errors(data / LOG):
             (events,) = snapshots[LOG].execute("SELECT coalesce(max(rowid), 0) FROM stored_events").fetchone()
         if (data / KEYS).exists():  # after the log: a destroyed key must not come back
@@ -68,14 +92,9 @@ def _copy(data: Path, target: Path, report: ReportProgress) -> tuple[int, list[s
             with (
                 disk.translate_errors(data / KEYS),
                 closing(_open(data / KEYS)) as keys,
-                closing(_create(target, KEYS)) as copy,
+                closing(_create(target, KEYS)) as written,
             ):
-                keys.backup(copy)
-    if (data / SIGNING_KEY).exists():
-        copied.append(SIGNING_KEY)
-        path = target / f"{SIGNING_KEY}{PART}"
-        disk.make_file(path)
-        shutil.copyfile(data / SIGNING_KEY, path)
+                keys.backup(written)
     return int(events), copied
 
 

@@ -16,9 +16,10 @@ import pytest
 from domain.deployment.step import Phase
 from server.fsck import check
 from server.settings import Settings
+from server.stores import on_sqlite
 from store import ids
 from store.log import LogUnavailable
-from store.sqlite.backup import back_up
+from store.sqlite import backup
 from store.sqlite.keys import SqliteKeys
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import SqliteOutput
@@ -58,7 +59,7 @@ def last(process: "subprocess.Popen[str]") -> int:
 async def test_a_backup_has_what_was_written_while_a_server_goes_on_writing(tmp_path: Path) -> None:
     with writing(tmp_path) as process:
         known = await asyncio.to_thread(last, process)
-        events, files = await asyncio.to_thread(back_up, tmp_path, tmp_path / "backup", silent)
+        events, files = await asyncio.to_thread(backup.copy, tmp_path, tmp_path / "backup", silent)
     assert events >= known
     assert files == ("log.db",)
     assert await check(Settings(data=tmp_path / "backup")) == (events, [])
@@ -78,7 +79,7 @@ def test_a_backup_is_files_for_their_owner_only_without_a_write_ahead_log(tmp_pa
     asyncio.run(fill())
     umask = os.umask(0)
     try:
-        back_up(tmp_path, tmp_path / "backups" / "one", silent)
+        backup.copy(tmp_path, tmp_path / "backups" / "one", silent)
     finally:
         os.umask(umask)
     made = sorted((tmp_path / "backups" / "one").iterdir())
@@ -93,9 +94,9 @@ def test_a_backup_is_files_for_their_owner_only_without_a_write_ahead_log(tmp_pa
 async def test_a_backup_does_not_touch_a_folder_with_something_in_it(tmp_path: Path) -> None:
     await write(tmp_path)
     with pytest.raises(LogUnavailable, match="not empty"):
-        back_up(tmp_path, tmp_path, silent)
+        backup.copy(tmp_path, tmp_path, silent)
     with pytest.raises(LogUnavailable, match="holds no log"):
-        back_up(tmp_path / "nowhere", tmp_path / "backup", silent)
+        backup.copy(tmp_path / "nowhere", tmp_path / "backup", silent)
     assert not (tmp_path / "nowhere").exists()
     assert not (tmp_path / "backup").exists()
 
@@ -104,5 +105,61 @@ async def test_a_backup_that_fails_leaves_nothing(tmp_path: Path) -> None:
     await write(tmp_path)
     (tmp_path / "keys.db").write_text("no database" * 100)
     with pytest.raises(LogUnavailable, match=r"keys\.db: the file is not an SQLite database"):
-        back_up(tmp_path, tmp_path / "backup", silent)
+        backup.copy(tmp_path, tmp_path / "backup", silent)
     assert list((tmp_path / "backup").iterdir()) == []
+
+
+COPY = """
+import sys
+from pathlib import Path
+from store.sqlite import backup
+
+def report(share):
+    print("copying", flush=True)
+    sys.stdin.readline()
+
+backup.copy(Path(sys.argv[1]), Path(sys.argv[2]), report)
+"""
+"""A copy that waits for a line at each report of its progress."""
+
+
+@contextmanager
+def copying(source: Path, target: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process that is in the middle of a copy."""
+    command = [sys.executable, "-c", COPY, str(source), str(target)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, cwd=Path(__file__).parents[3], **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == "copying\n"
+        yield process
+
+
+async def test_a_copy_that_is_killed_is_neither_a_backup_nor_served(tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    with writing(tmp_path) as server:
+        with copying(tmp_path, killed) as process:
+            process.kill()
+        known = await asyncio.to_thread(last, server)  # the server goes on
+        with pytest.raises(LogUnavailable, match="interrupted"):
+            backup.copy(killed, tmp_path / "restored", silent)
+        with pytest.raises(LogUnavailable, match="interrupted"):
+            backup.copy(tmp_path, killed, silent)
+        with pytest.raises(LogUnavailable, match="interrupted"):
+            async with on_sqlite(killed):
+                pass
+        events, _ = await asyncio.to_thread(backup.copy, tmp_path, tmp_path / "backup", silent)
+    assert not (tmp_path / "restored").exists()
+    assert events >= known
+    assert await check(Settings(data=tmp_path / "backup")) == (events, [])
+
+
+@pytest.mark.long
+async def test_a_copy_is_whole_though_the_server_is_killed_meanwhile(tmp_path: Path) -> None:
+    with writing(tmp_path) as server:
+        known = await asyncio.to_thread(last, server)
+        with copying(tmp_path, tmp_path / "backup") as process:
+            server.kill()
+            process.communicate("\n" * 1_000)
+            assert process.returncode == 0
+    events, findings = await check(Settings(data=tmp_path / "backup"))
+    assert events >= known
+    assert findings == []
