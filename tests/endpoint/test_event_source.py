@@ -131,6 +131,7 @@ def test_pages_of_the_own_and_an_allowed_origin_resume_without_a_gap_or_a_repeat
             assert seen[-1] > expected[-1]
 
 
+@pytest.mark.long
 def test_a_page_that_is_not_allowed_gets_nothing_though_the_browser_sends_the_cookie(
     page: Page, tmp_path: Path
 ) -> None:

@@ -275,6 +275,7 @@ def test_an_unreachable_database_ends_a_stream_so_that_its_client_reconnects(own
     assert end.keys() == {"retry"}
 
 
+@pytest.mark.long
 def test_the_connection_of_a_vanished_client_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client's machine is gone: it acknowledges nothing and sends nothing."""
     assert sse.KEEP_ALIVE + server_http.UNACKNOWLEDGED / 1000 < 30

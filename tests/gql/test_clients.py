@@ -213,7 +213,7 @@ def test_clients_get_the_events_that_a_query_gives_in_the_same_order(deployment:
     assert sorted(deployed) == sorted(name for name, *_ in SERVICES)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_client_that_comes_back_with_its_cursor_misses_and_repeats_nothing(
     deployment: Live, watch: Watch, seed: int
 ) -> None:

@@ -82,6 +82,7 @@ def test_six_streams_hold_up_every_other_request_but_no_websocket(
     page.wait_for_function("answered")
 
 
+@pytest.mark.long
 def test_the_wrapper_comes_back_after_502_where_the_browsers_own_gives_up(
     page: Page, server: Serving, environment: str, programs: Path
 ) -> None:

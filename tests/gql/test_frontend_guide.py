@@ -136,7 +136,7 @@ def test_its_page_of_a_project_is_one_query_and_one_subscription(environment: En
 
 @pytest.mark.parametrize(
     "name",
-    ["apollo.js", "sse.js", *(pytest.param(each, marks=pytest.mark.long) for each in ("apollo-http.js", "urql.js"))],
+    ["apollo.js", *(pytest.param(each, marks=pytest.mark.long) for each in ("sse.js", "apollo-http.js", "urql.js"))],
 )
 def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path, deployment: Live, name: str) -> None:
     url, variables = f"{deployment.server.url}/graphql", json.dumps({"deployment": deployment.id})
@@ -236,7 +236,9 @@ def apollo_3(programs: Path) -> Path:
     return programs
 
 
-@pytest.mark.parametrize("name", ["cache-apollo.js", "cache-apollo-3.js", "cache-urql.js"])
+@pytest.mark.parametrize(
+    "name", ["cache-apollo.js", pytest.param("cache-apollo-3.js", marks=pytest.mark.long), "cache-urql.js"]
+)
 def test_its_default_caches_show_each_change(apollo_3: Path, environment: Environment, name: str) -> None:
     stageline, variables = environment.stageline, json.dumps({"environment": environment.id})
     documents = DOCUMENTS["Board"], DOCUMENTS["BoardChanges"]

@@ -1,7 +1,7 @@
 """What every mutation has in common: dry runs, expected versions, reasons, and keys that make it safe to ask twice."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -225,7 +225,18 @@ GIVEN_ANEW |= {"pipelineId", "environmentId", "stageId", "serviceId", "deploymen
 ROOT = schema._schema.mutation_type
 assert ROOT is not None
 
-changes = pytest.mark.parametrize("mutation", CHANGES)
+AS_STOP = {"restartServices", "startServices", "deleteInstances"}
+"""Mutations that are made by the same function as `stopServices`."""
+
+
+def each(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Try each mutation; in the short form one of those that the same function makes."""
+    return pytest.mark.parametrize(
+        "mutation", [pytest.param(name, marks=pytest.mark.long) if name in AS_STOP else name for name in names]
+    )
+
+
+changes = each(CHANGES)
 silent = pytest.mark.parametrize("mutation", SILENT)
 
 
@@ -290,7 +301,7 @@ def test_only_what_has_a_version_is_expected_to_be_at_one() -> None:
     assert set(VERSIONED) == CHANGES.keys() - without
 
 
-@pytest.mark.parametrize("mutation", VERSIONED)
+@each(VERSIONED)
 def test_another_version_than_the_expected_one_refuses_the_change_and_says_which_it_is(
     environment: Environment, mutation: str
 ) -> None:
@@ -314,7 +325,7 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
 NOT_IN_HISTORY = {name for name in CHANGES if name.endswith(("Profile", "Actor", "Token"))}
 
 
-@pytest.mark.parametrize("mutation", sorted(CHANGES.keys() - NOT_IN_HISTORY))
+@each(sorted(CHANGES.keys() - NOT_IN_HISTORY))
 def test_a_reason_is_kept_with_the_change(environment: Environment, mutation: str) -> None:
     stageline, arguments = environment.stageline, CHANGES[mutation](environment)
     cursor = stageline.execute("{ cursor }")["cursor"]

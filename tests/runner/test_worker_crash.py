@@ -235,6 +235,7 @@ async def test_a_worker_that_is_asked_to_end_hands_over_and_loses_nothing(
     assert sorted((data / "marks").read_text().split()) == ["api.1", "web.1"]
 
 
+@pytest.mark.long
 async def test_a_worker_that_was_taken_for_dead_can_write_nothing_more(world: World, database: str, data: Path) -> None:
     id_ = await waiting(world, data)
     async with worker(database, data / "machine") as first:
@@ -290,6 +291,7 @@ async def test_a_worker_that_was_taken_for_dead_goes_on_when_no_other_has_taken_
     assert sorted((data / "marks").read_text().split()) == ["api.1", "web.1"]
 
 
+@pytest.mark.long
 async def test_a_step_waits_for_the_machine_that_it_was_begun_on_and_says_so(
     world: World, database: str, data: Path
 ) -> None:

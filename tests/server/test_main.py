@@ -146,6 +146,7 @@ def test_damaged_read_models_are_rebuilt_at_the_start(tmp_path: Path) -> None:
         assert "is damaged and was moved to" in server.log.read_text()
 
 
+@pytest.mark.long
 def test_read_models_that_are_damaged_while_it_runs_are_rebuilt(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         environment = server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"]
@@ -163,6 +164,7 @@ def test_read_models_that_are_damaged_while_it_runs_are_rebuilt(tmp_path: Path) 
         assert "is damaged and was moved to" in server.log.read_text()
 
 
+@pytest.mark.long
 def test_an_event_of_a_newer_version_ends_the_start_and_says_what_to_do(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         server.execute(CREATE)

@@ -59,6 +59,7 @@ def test_all_that_it_makes_is_its_owners_alone_whatever_the_folder_and_the_umask
     assert f"chmod -R go= {data}" in server.log.read_text()
 
 
+@pytest.mark.long
 def test_nothing_is_warned_of_where_nobody_else_comes(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         assert "WARNING" not in server.log.read_text()
@@ -97,6 +98,7 @@ def test_the_password_of_the_database_comes_from_a_file_and_no_service_learns_it
     assert "PGPASSFILE" not in told
 
 
+@pytest.mark.long
 def test_a_password_on_the_command_line_is_taken_with_a_warning(dsn: str, tmp_path: Path) -> None:
     server = Serving(tmp_path)
     with_password = dsn.replace("stageline@", "stageline:p%2F%40%20%25w@")
@@ -107,6 +109,7 @@ def test_a_password_on_the_command_line_is_taken_with_a_warning(dsn: str, tmp_pa
         assert "p/" not in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_password_from_a_variable_is_taken_as_it_is(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,7 @@ def test_a_server_of_root_runs_its_steps_as_another_user(tmp_path: Path) -> None
     assert seen.count("Permission denied") == 2
 
 
-@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize("command", ["serve", pytest.param("worker", marks=pytest.mark.long)])
 def test_a_user_that_there_is_not_ends_the_start_with_a_sentence(tmp_path: Path, empty: str, command: str) -> None:
     node = Serving(tmp_path)
     done = node.stageline(command, "--database", empty, "--data", str(node.data), "--run-as", "nobody-else")

@@ -24,6 +24,9 @@ from tests.runner.world import World
 
 ROOT = Path(__file__).parents[2]
 
+OTHERS = [pytest.param(each, marks=pytest.mark.long) for each in ("worker", "serve", "fsck")]
+"""The commands that open a database as `migrate` does."""
+
 data, world = test_worker_crash.data, test_worker_crash.world
 
 
@@ -58,7 +61,7 @@ def test_a_database_is_migrated_once(empty: str) -> None:
         pytest.param("migrate", "'1000' WHERE name = 'schema'", marks=pytest.mark.long),
         pytest.param("worker", "'1000' WHERE name = 'schema'", marks=pytest.mark.long),
         ("serve", "'1000' WHERE name = 'schema'"),
-        ("worker", "'1000 ' || value WHERE name = 'jobs'"),
+        pytest.param("worker", "'1000 ' || value WHERE name = 'jobs'", marks=pytest.mark.long),
     ],
 )
 def test_nothing_starts_on_a_newer_schema_than_it_knows(
@@ -80,7 +83,7 @@ def test_a_worker_needs_a_database(tmp_path: Path) -> None:
     assert "No database is given" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["migrate", "worker", "serve", "fsck"])
+@pytest.mark.parametrize("command", ["migrate", *OTHERS])
 def test_a_database_that_is_not_there_is_told_in_a_sentence_without_the_password(
     postgres: str, tmp_path: Path, command: str
 ) -> None:
@@ -93,7 +96,7 @@ def test_a_database_that_is_not_there_is_told_in_a_sentence_without_the_password
     assert "sesame" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("hosts", ["one:5432,other:5432", "one:port"])
+@pytest.mark.parametrize("hosts", ["one:5432,other:5432", pytest.param("one:port", marks=pytest.mark.long)])
 def test_what_is_no_address_is_refused_without_telling_it(hosts: str) -> None:
     done = stageline("migrate", "--database", f"postgresql://stageline:sesame@{hosts}/stageline")
     assert (done.returncode, done.stderr.count("\n")) == (1, 2)
@@ -103,7 +106,7 @@ def test_what_is_no_address_is_refused_without_telling_it(hosts: str) -> None:
     assert "sesame" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["migrate", "worker", "serve", "fsck"])
+@pytest.mark.parametrize("command", ["migrate", *OTHERS])
 def test_an_address_that_is_empty_is_none(tmp_path: Path, command: str) -> None:
     """It isn't SQLite that is meant by `--database "$FORGOTTEN"`."""
     options = {"serve": ["--port", "0"], "migrate": []}.get(command, [])
@@ -142,7 +145,7 @@ async def test_ctrl_c_once_more_ends_it_at_once_and_nothing_is_lost(
     assert (await check(Settings(data=data, database=database)))[1] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_a_signal_ends_a_worker_in_order(empty: str, tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "cli.main", "worker", "--database", empty, "--data", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as worker:
