@@ -1,12 +1,15 @@
 """
-Thresholds of Python's garbage collector: full collections are rare, because the process stops for them.
+Thresholds of Python's garbage collector, and the memory that malloc keeps.
 
-A full collection visits every object, and takes up to 0.7 ms for a thousand of them. To keep each one below 100 ms:
+The process stops for a collection. It takes up to 0.7 ms for a thousand objects, and 5,000 subscribers have 850,000. So
+a full collection visits no object for ever: if it takes `LONG`, its survivors are frozen, and the next one visits only
+newer objects. The objects from the start of the server are frozen, too.
 
-- Objects from the start of the server are never visited again.
-- Caches are limited in bytes (see `cache.lru`), and so in the number of their objects, which have at least 100 bytes.
-- Nearly everything is freed without a collection. Documents keep no tokens, and executions have no reference cycles
-  (see `endpoint.execution.slim`, `endpoint.execution.schema`). A closed connection leaves nothing behind.
+Reference counting frees frozen objects like others. Only a reference cycle that was frozen and dropped later is never
+freed, so old objects must not leave one:
+
+- Documents keep no tokens, and executions have no reference cycles (see `endpoint.execution.slim`,
+  `endpoint.execution.schema`). A closed connection leaves nothing behind.
 - Evicted compiled documents are collected alone (see `endpoint.execution.compiled.dropped`).
 
 glibc keeps freed memory, in a separate arena for each thread. So all threads share one arena, and every ten seconds its
@@ -19,11 +22,14 @@ import logging
 import platform
 import time
 
-THRESHOLDS = 2_000, 10, 100
-"""Arguments of `gc.set_threshold`: a full collection needs two million new objects that stay (Python: 70,000).
+THRESHOLDS = 2_000, 10, 3
+"""Arguments of `gc.set_threshold`: a full collection needs 60,000 new objects that stay, and takes 20 to 60 ms."""
 
-With one million, there was a full collection after each long answer.
-"""
+LONG = 0.02
+"""CPU time of a full collection from which its survivors are frozen, in seconds."""
+
+FULL = 2
+"""Generation of a full collection."""
 
 SLOW = 0.1
 """CPU time of a collection from which it is logged, in seconds."""
@@ -53,11 +59,11 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
-    gc.callbacks.append(SlowCollections())
+    gc.callbacks.append(Collections())
 
 
-class SlowCollections:
-    """A callback of the collector that logs collections of `SLOW` or longer: nothing else runs during one."""
+class Collections:
+    """A callback of the collector that freezes old objects, and logs collections of `SLOW` or longer."""
 
     def __init__(self) -> None:
         self._start = 0.0
@@ -65,7 +71,11 @@ class SlowCollections:
     def __call__(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
             self._start = time.thread_time()
-        elif (seconds := time.thread_time() - self._start) >= SLOW:
+            return
+        seconds = time.thread_time() - self._start
+        if info["generation"] == FULL and seconds >= LONG:
+            gc.freeze()
+        if seconds >= SLOW:
             logger.warning(
                 "A garbage collection stopped the process for %(milliseconds)d ms",
                 {"milliseconds": 1000 * seconds, **info},

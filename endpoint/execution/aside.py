@@ -10,10 +10,8 @@ A query runs here if its cost exceeds `cost.LONG_COST` or it has a long field; t
 """
 
 import asyncio
-import gc
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from inspect import iscoroutinefunction
 from threading import Thread
 from typing import Any, Generic, TypeVar, cast
@@ -26,9 +24,6 @@ AT_ONCE = 4
 
 SWITCH = 0.0005
 """Interpreter's switch interval, in seconds: a tenth of Python's default, which each step of the loop may wait for."""
-
-PUT_OFF = 10
-"""Factor by which full garbage collections are rarer while a long query runs."""
 
 MANY = 20
 """Minimum length of a list whose items are encoded one by one."""
@@ -51,8 +46,6 @@ class Aside(Generic[Context]):
     def __init__(self, move: Callable[[Context], Context]) -> None:
         self._move = move
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._running = 0
-        self._thresholds: tuple[int, int, int]  # of the garbage collector, while no query runs here
         self._loop: asyncio.AbstractEventLoop | None = None  # None until the first query
         self._thread: Thread
         self._stopping = asyncio.Event()  # of the thread's loop, where it is waited for
@@ -93,22 +86,7 @@ class Aside(Generic[Context]):
         async with self._turns:
             if self._is_stopped:
                 raise asyncio.CancelledError
-            with self._fewer_collections():
-                return await _result(work(self._move(context)), self._start())
-
-    @contextmanager
-    def _fewer_collections(self) -> Iterator[None]:
-        """Postpone full garbage collections: they visit every object of long answers while both threads wait."""
-        if not self._running:
-            self._thresholds = gc.get_threshold()
-            gc.set_threshold(*self._thresholds[:2], PUT_OFF * self._thresholds[2])
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
-            if not self._running:
-                gc.set_threshold(*self._thresholds)
+            return await _result(work(self._move(context)), self._start())
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

@@ -234,18 +234,6 @@ async def test_a_fault_of_a_document_is_freed_without_a_collection() -> None:
     wait_until(lambda: fault() is None, "the fault is freed")
 
 
-async def test_full_garbage_collections_are_postponed_while_a_long_query_runs(aside: Aside[str]) -> None:
-    usual = gc.get_threshold()
-
-    async def work(_: str) -> tuple[int, ...]:
-        return gc.get_threshold()
-
-    young, middle, old = await aside.run(HERE, work)
-    assert (young, middle) == usual[:2]
-    assert old > usual[2]
-    assert gc.get_threshold() == usual
-
-
 class Thing(Struct, rename="camel"):
     an_item: Any
     list: Any
