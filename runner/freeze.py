@@ -25,7 +25,7 @@ POLL = 1.0
 
 
 class FreezeEnds:
-    """FreezeEnds held deployments in time, and after a start those whose time has come meanwhile."""
+    """Releases of held deployments in time, and after a start of those whose freeze ended meanwhile."""
 
     def __init__(self, handler: Handler, open_deployments: OpenDeployments) -> None:
         self._handler, self._open_deployments = handler, open_deployments

@@ -100,14 +100,14 @@ async def serve(data: Path) -> None:
 
 
 class Server:
-    """A server over *data* in a process of its own."""
+    """A server over *data* in a process of its own, which runs *module* with further *arguments*."""
 
-    def __init__(self, data: Path) -> None:
-        self._data = data
+    def __init__(self, data: Path, *arguments: str, module: str = "tests.runner.test_crash") -> None:
+        self._arguments = ["-m", module, str(data), *arguments]
 
     async def __aenter__(self) -> asyncio.subprocess.Process:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.runner.test_crash", str(self._data), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+            sys.executable, *self._arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
         )
         assert self._process.stdout is not None
         assert await self._process.stdout.readline() == b"driving\n"

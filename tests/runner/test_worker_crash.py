@@ -7,6 +7,7 @@ The marks of steps are compared with the log as in test_crash.
 """
 
 import asyncio
+import fcntl
 import os
 import random
 import sys
@@ -27,7 +28,7 @@ from domain.deployment.step import Status
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import AddService, EditService
 from domain.project import EnvironmentId
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import Backoff, ServiceSpec, ServiceType
 from runner import jobs
 from store import ids
 from store.postgres.log import PostgresLog
@@ -307,6 +308,64 @@ async def test_a_step_waits_for_the_machine_that_it_was_begun_on_and_says_so(
             (data / "go").touch()
             assert (await world.over(id_)).status == Status.SUCCEEDED
     assert sorted((data / "marks").read_text().split()) == ["api.1", "web.1"]
+
+
+async def supervisor(folder: Path) -> None:
+    """Returns when a worker of the machine of *folder* is its supervisor."""
+    with (folder / "processes" / "supervisor").open() as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            await asyncio.sleep(0.02)
+
+
+async def started(folder: Path, name: str, times: int) -> int:
+    """The process of the service, once it was started so many *times*."""
+    while True:
+        found = [line.split(".") for line in (folder / "starts").read_text().split()]
+        pids = [int(pid) for service, pid in found if service == name]
+        if len(pids) >= times:
+            return pids[-1]
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.long
+async def test_another_worker_supervises_when_the_supervisor_is_killed_and_starts_nothing_twice(
+    world: World, database: str, data: Path
+) -> None:
+    """One service ends beside each supervisor, one just before the supervisor is killed, and one never."""
+    seed = int(os.environ.get("SEED", 0)) or random.randrange(1, 2**32)
+    print(f"SEED={seed}")
+    chance = random.Random(seed)
+    machine, expected = data / "machine", Counter(["api", "web", "idle"])
+    run = "echo $STAGELINE_SERVICE.$$ >> starts; exec sleep 600"
+    spec = ServiceSpec(directory=str(data), run=run, restart_backoff=Backoff(initial=0.1), restart_limit=100)
+    place = await world.environment(list(expected), spec=spec)
+
+    async def end(name: str) -> None:
+        os.kill(await started(data, name, expected[name]), SIGKILL)
+        expected[name] += 1
+
+    async with worker(database, machine) as first:
+        assert (await world.over(await world.request(place))).status is Status.SUCCEEDED
+        await supervisor(machine)
+        async with worker(database, machine) as second:
+            for victim in (first, second) * 3:
+                await end("api")
+                await started(data, "api", expected["api"])
+                await end("web")
+                await asyncio.sleep(chance.uniform(0, 0.3))  # around its restart
+                await victim.end(SIGKILL)
+                await supervisor(machine)
+                await started(data, "web", expected["web"])
+                await victim.start()
+    lines = Counter(line.split(".")[0] for line in (data / "starts").read_text().split())
+    alive = Counter(each.environ()["STAGELINE_SERVICE"] for each in stamped(data) if each.cmdline() == ["sleep", "600"])
+    assert expected == lines
+    assert Counter(["api", "web", "idle"]) == alive
 
 
 async def test_a_worker_goes_on_when_the_database_is_back(data: Path) -> None:
