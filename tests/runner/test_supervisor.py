@@ -221,6 +221,17 @@ async def test_one_failed_check_is_not_enough_and_without_a_restart_it_recovers(
     assert (begun(tmp_path), reports.last.exits) == (1, 0)
 
 
+def test_checks_of_many_instances_begin_at_the_same_moments_and_stay_as_far_apart() -> None:
+    moments = set[float]()
+    for begun in (100.0, 100.26, 100.49):  # found one after another
+        now = begun
+        for _ in range(3):
+            now += instance.to_beat(30.0, now) + 0.003  # the time of a check
+            moments.add(round(now - 0.003, 6))
+    assert moments == {130.0, 160.0, 190.0}
+    assert instance.to_beat(9.99, 100.26) == 9.99
+
+
 async def test_a_daemon_of_an_instance_that_ended_is_ended_before_the_next_start(
     executor: ProcessExecutor, reports: Reports, tmp_path: Path
 ) -> None:

@@ -39,6 +39,14 @@ from store import ids
 FILE = "instance"
 """Name of the file with the state of an instance."""
 
+BEAT = 1.0
+"""Time between two moments at which health is checked, in seconds.
+
+Checks of many instances begin at the same moments, because each waking of the idle process costs more than a check: a
+connection takes 80 µs of CPU with others and 400 µs alone. So 1,000 instances cost 1.0 % of a core instead of 2.0 %
+(`bench.instances`).
+"""
+
 logger = logging.getLogger(__name__)
 
 
@@ -138,7 +146,7 @@ class InstanceWatch:
         failures, pause = 0, health.watch * random.random()  # many instances may be found at the same moment
         instance: ProcessInstance | None = None
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(to_beat(pause, time.monotonic()))
             pause = health.watch
             try:
                 instance = instance or command.instance_of(request, self.attempt, self._account)
@@ -236,6 +244,14 @@ class InstanceWatch:
         """The fields of a log line."""
         request = self.start.request
         return {"service": request.service, "environment": request.environment, "deployment": request.deployment}
+
+
+def to_beat(pause: float, now: float) -> float:
+    """Return the *pause* that ends at the beat which is nearest to *pause* seconds after *now*.
+
+    A pause of less than ten beats is returned as it is.
+    """
+    return pause if pause < 10 * BEAT else round((now + pause) / BEAT) * BEAT - now
 
 
 def _exit(record: AttemptRecord, attempt: ProcessAttempt) -> InstanceExit:
