@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from server import fsck as fsck
     from server import main as main
     from server import move as move
+    from server import retention as retention
     from server import root_path as root_path
     from server import settings as settings
     from server import worker as worker
@@ -49,6 +50,7 @@ else:
         "fsck": "server.fsck",
         "main": "server.main",
         "move": "server.move",
+        "retention": "server.retention",
         "root_path": "server.root_path",
         "settings": "server.settings",
         "worker": "server.worker",

@@ -200,6 +200,7 @@ command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://s
 command(
     app, "backup", "stageline backup ./backups/2026-11-30", "stageline restore ./backups/2026-11-30 --data ./restored"
 )(serve.backup)
+command(app, "prune", "stageline prune --dry-run", "stageline prune --keep-output 30 --max-output 2")(serve.prune)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 
 

@@ -1,4 +1,4 @@
-"""The commands that run on the server's machine: `serve`, `worker`, `migrate`, `fsck` and `backup`."""
+"""The commands that run on the server's machine: `serve`, `worker`, `migrate`, `fsck`, `backup` and `prune`."""
 
 import os
 from contextlib import suppress
@@ -13,6 +13,7 @@ from cli import lazy
 from cli.client import OWN
 from cli.errors import Misused
 from cli.output import warn
+from cli.retention import KeepKeys, KeepOutput, MaxOutput
 
 
 class UnlistedOption(StrEnum):
@@ -238,6 +239,9 @@ def serve(
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Issue another admin token, if the first was lost.")
     ] = False,
+    keep_output: KeepOutput = 90,
+    max_output: MaxOutput = 10,
+    keep_keys: KeepKeys = 30,
 ) -> None:
     """Run the server until Ctrl-C. Running deployments continue at the next start.
 
@@ -266,6 +270,7 @@ def serve(
         origins=_origins(allow_origin or []),
         root_path=_root_path(root_path),
         signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
+        retention=lazy.settings.limits(keep_output, max_output, keep_keys),
     )
     lazy.main.serve(settings)
 
@@ -366,6 +371,23 @@ def backup(
 def restore(source: Path, data: Path) -> None:
     """Restore the backup *source* as the new data folder *data*, for `stageline restore`."""
     lazy.backup.restore(source.expanduser().absolute(), data.expanduser().absolute())
+
+
+def prune(
+    data: Data = None,
+    database: Database = None,
+    keep_output: KeepOutput = 90,
+    max_output: MaxOutput = 10,
+    keep_keys: KeepKeys = 30,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result, and remove nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Remove old output of steps, and old idempotency keys. The log is kept whole.
+
+    A server does so by itself, every hour. With SQLite, stop it first; a dry run needs no stop.
+    """
+    settings = lazy.settings.Settings(data=_folder(data), database=database)
+    lazy.retention.prune(settings, lazy.settings.limits(keep_output, max_output, keep_keys), dry_run, as_json)
 
 
 def _origins(named: list[str]) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ from runner.targets.process.instance import InstanceWatch
 from runner.targets.process.supervisor import Supervisor
 from runner.wait import WaitRecorder
 from runner.worker import WorkerEngine
-from server import signing
+from server import retention, signing
 from server.auth import Tokens
 from server.feed import LogFeed
 from server.revocation import Revocations
@@ -170,6 +170,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         if settings.database is not None:  # the engine of a server on SQLite is its one worker
             waits = WaitRecorder(application.handler, roster, open_deployments)
             stack.push_async_callback(_cancel, asyncio.create_task(waits.run()))
+        if settings.retention is not None:
+            pruning = retention.run(output, stores.log, settings.retention)
+            stack.push_async_callback(_cancel, asyncio.create_task(pruning))
         tokens = Tokens(application.handler)
         backend = _backend(settings, application, aside)
         sessions = Sessions(application.handler, tokens, signing_key)

@@ -1,11 +1,13 @@
 """The settings of a server or worker."""
 
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from msgspec import Struct
 
 from server.address import Address
+from store.retention import Retention
 
 
 class LogFormat(StrEnum):
@@ -33,6 +35,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *keeps_documents*: cache parsed documents; if off, parse each one at every request
     - *compiles*: execute GraphQL documents as compiled ones
     - *kept_answers*: size of the cache of their answers, in MiB
+    - *retention*: the limits of output and idempotency keys; None for a worker, which removes nothing
     - *root_path*: the path below which a proxy serves the API, such as /stageline
     - *origins*: the origins whose pages may use the API as the server's own pages do
     """
@@ -57,5 +60,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     keeps_documents: bool = True
     compiles: bool = True
     kept_answers: int = 64
+    retention: Retention | None = None
     root_path: str = ""
     origins: tuple[str, ...] = ()
+
+
+def limits(keep_output: float, max_output: float, keep_keys: float) -> Retention:
+    """Return the limits of days, GiB and days; 0 stands for none."""
+    return Retention(
+        output_age=timedelta(days=keep_output) if keep_output else None,
+        output_bytes=round(max_output * 2**30) if max_output else None,
+        key_age=timedelta(days=keep_keys) if keep_keys else None,
+    )

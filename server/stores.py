@@ -15,7 +15,6 @@ from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
 from runner import jobs
 from store.keys import Keys
-from store.log import EventLog
 from store.postgres.keys import PostgresKeys
 from store.postgres.log import PostgresLog
 from store.postgres.output import PostgresOutput
@@ -43,7 +42,7 @@ PROJECTIONS = (
 class Stores:
     """The open stores, with a projector that is not started yet. The process must end when *lost* is set."""
 
-    log: EventLog
+    log: SqliteLog | PostgresLog
     views: Views
     output: SqliteOutput | PostgresOutput
     keys: Keys

@@ -4,7 +4,8 @@ The event log's interface and its promises, which hold on every database.
 1. An acknowledged append is durable. All its events, in one or several streams, are recorded, or none is.
 2. Each change names the expected version of its stream. On a conflict nothing is written.
 3. Positions are 1, 2, 3 … in commit order. A reader that has read up to N never finds a later event at or below N.
-4. A repeated idempotency key returns the first receipt, also after a crash between the commit and the response.
+4. A repeated idempotency key returns the first receipt, also after a crash between the commit and the response, until
+   retention removes the key.
 5. Events are never updated or deleted.
 6. A follower gets every event after its position once and in order, and then stays live.
 """

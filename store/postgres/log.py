@@ -8,8 +8,9 @@ exact as the nodes' clocks.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 from store import codec
@@ -116,6 +117,12 @@ class PostgresLog:
 
     async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
         return await self._reader.export(after, limit)
+
+    async def expired_keys(self, before: datetime, count: int) -> Sequence[str]:
+        return await self._reader.expired_keys(before, count)
+
+    async def forget_keys(self, keys: Collection[str]) -> None:
+        await self._reader.forget_keys(keys)
 
     async def position(self) -> int:
         """See `EventLog.position`. Concurrent callers share one statement, which also reads other nodes' events."""

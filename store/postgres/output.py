@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+import msgspec
 from msgspec.structs import astuple
 
 from domain.deployment.step import Phase
@@ -30,6 +31,7 @@ from store.output import (
 from store.postgres.connection import Connection, Pool, Prepare, Record
 from store.postgres.listener import Listener
 from store.postgres.locks import LOCK_OUTPUT
+from store.retention import CHUNK_BATCH, StoredOutput, removal_note
 
 CONNECTIONS = 4
 """Maximum number of connections."""
@@ -111,6 +113,24 @@ CHUNKS_EACH = f"""
 """
 """The chunks of several parts. It finds the last one of each without reading texts; the first may begin before it."""
 
+STORED = """
+    SELECT a.deployment, newest.at, sum(a.lines)::bigint AS lines, sum(a.bytes)::bigint AS bytes
+    FROM output_attempts a CROSS JOIN LATERAL (
+        SELECT at FROM output_chunks c WHERE c.deployment = a.deployment AND kind = 'LINE' ORDER BY last DESC LIMIT 1
+    ) AS newest
+    WHERE a.lines > 0 GROUP BY a.deployment, newest.at
+"""
+LAST_CHUNK = f"SELECT max(last) FROM output_chunks WHERE {OF_ATTEMPT} AND kind = 'LINE'"
+REMOVE = f"""
+    WITH removed AS (
+        DELETE FROM output_chunks WHERE deployment = $1 AND last IN (
+            SELECT last FROM output_chunks WHERE {OF_ATTEMPT} AND kind = 'LINE' AND last < $5
+            ORDER BY last LIMIT {CHUNK_BATCH}
+        ) RETURNING 1
+    )
+    SELECT count(*) FROM removed
+"""
+
 AttemptKey = tuple[UUID, UUID, str, int]
 """Deployment, service, phase and attempt."""
 
@@ -152,6 +172,28 @@ class PostgresOutput(OutputStore):
             await connection.execute(LOCK_OUTPUT, str(deployment))
             await self._append(connection, key, lines, kind, offset)
             await connection.execute("SELECT pg_notify('step_output', $1)", str(deployment))
+
+    async def stored(self) -> Sequence[StoredOutput]:
+        self._check_open()
+        return [StoredOutput(**row) for row in await self._pool.fetch(STORED)]
+
+    async def prune(self, deployment: UUID) -> bool:
+        self._check_open()
+        statement = "SELECT deployment, service, phase, attempt, lines FROM output_attempts WHERE deployment = $1"
+        async with self._pool.transaction() as connection:
+            await connection.execute(LOCK_OUTPUT, str(deployment))
+            found = await connection.fetchrow(f"{statement} AND lines > 0 LIMIT 1", deployment)
+            if found is None:
+                return False
+            *key, lines = found
+            last = await connection.fetchval(LAST_CHUNK, *key)
+            if await connection.fetchval(REMOVE, *key, last) < CHUNK_BATCH:
+                note = msgspec.json.encode([removal_note(lines)])
+                replacement = "UPDATE output_chunks SET kind = 'NOTE', first = last, texts = $1"
+                await connection.execute(f"{replacement} WHERE deployment = $2 AND last = $3", note, deployment, last)
+                counts = "lines = 0, bytes = 0, notes = notes + 1"
+                await connection.execute(f"UPDATE output_attempts SET {counts} WHERE {OF_ATTEMPT}", *key)
+        return True
 
     async def set_unfinished(self, deployment: UUID, service: UUID, phase: Phase, attempt: int, text: str) -> None:
         self._check_open()

@@ -1,6 +1,7 @@
 """Queries for the events of the log in PostgreSQL."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -51,6 +52,22 @@ HALVING = """
 VERSION = "(SELECT low FROM halving WHERE low >= high)"
 
 
+EXPIRED_KEYS = """
+    WITH RECURSIVE halving (low, high) AS (
+        SELECT 0::bigint, coalesce(max(notification_id), 0) FROM stored_events
+        UNION ALL
+        SELECT CASE WHEN recorded_at < $1 THEN notification_id ELSE low END,
+            CASE WHEN recorded_at < $1 THEN high ELSE notification_id - 1 END
+        FROM halving CROSS JOIN LATERAL (
+            SELECT * FROM stored_events WHERE notification_id = (low + high + 1) / 2 LIMIT 1
+        ) AS middle WHERE low < high
+    )
+    SELECT key FROM keys WHERE position <= (SELECT low FROM halving WHERE low >= high)
+        OR position <= (SELECT position FROM keys ORDER BY position DESC LIMIT 1 OFFSET $2::bigint)
+"""
+"""The keys of events before a time, which binary search finds, and those beyond a number of keys."""
+
+
 class EventReader:
     """Reads events over a pool of connections; *check* raises `LogUnavailable` if the log must not be read."""
 
@@ -99,6 +116,14 @@ class EventReader:
         """Return the record of an idempotency key, if any."""
         rows = await self._rows(ANSWERS, [key])
         return key_record_from_row(*rows[0]) if rows else None
+
+    async def expired_keys(self, before: datetime, count: int) -> Sequence[str]:
+        """See `PrunableKeys`."""
+        return [key for (key,) in await self._rows(EXPIRED_KEYS, before, count)]
+
+    async def forget_keys(self, keys: Collection[str]) -> None:
+        """Delete idempotency keys."""
+        await self._rows("DELETE FROM keys WHERE key = ANY ($1)", list(keys))
 
     async def close(self) -> None:
         await self._pool.close()

@@ -8,9 +8,10 @@ Readers have their own threads and read-only connections, so the event loop neve
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from itertools import starmap
 from pathlib import Path
@@ -136,6 +137,16 @@ class SqliteLog:
         statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
         rows = await self._select(tables.export_line_from_row, statement, after, limit)
         return ExportPage(position=rows[-1][0] if rows else 0, lines=b"".join(line for _, line in rows))
+
+    async def expired_keys(self, before: datetime, count: int) -> Sequence[str]:
+        return await self._select(str, tables.EXPIRED_KEYS, *tables.expiry(before, count))
+
+    async def forget_keys(self, keys: Collection[str]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._forget_keys, keys)
+
+    def _forget_keys(self, keys: Collection[str]) -> None:
+        with disk.translate_errors(self._path), self._recorder.datastore.transaction(commit=True) as cursor:
+            cursor.executemany("DELETE FROM keys WHERE key = ?", [(key,) for key in keys])
 
     async def position(self) -> int:
         self._check_open()

@@ -31,6 +31,7 @@ from store.output import (
     UnfinishedLine,
 )
 from store.round_trip import in_thread
+from store.retention import CHUNK_BATCH, StoredOutput, removal_note
 from store.sqlite import disk
 
 SCHEMA = 2
@@ -102,6 +103,18 @@ CHUNKS_EACH = f"""
     WHERE lines IS NULL OR lines < :limit + {CHUNK} ORDER BY number, last
 """
 """The chunks of several parts. It finds the last one of each without reading texts; the first may begin before it."""
+
+STORED = """
+    SELECT deployment, (SELECT at FROM chunks WHERE chunks.deployment = a.deployment AND kind = 'LINE'
+        ORDER BY last DESC LIMIT 1) AS newest, sum(lines), sum(bytes)
+    FROM attempts a WHERE lines > 0 GROUP BY deployment HAVING newest IS NOT NULL
+"""
+LAST_CHUNK = f"SELECT max(last) FROM chunks WHERE {OF_ATTEMPT} AND kind = 'LINE'"
+REMOVE = f"""
+    DELETE FROM chunks WHERE rowid IN (
+        SELECT rowid FROM chunks WHERE {OF_ATTEMPT} AND kind = 'LINE' AND last < ? ORDER BY last LIMIT {CHUNK_BATCH}
+    )
+"""
 
 AttemptKey = tuple[str, str, str, int]
 """Deployment, service, phase and attempt."""
@@ -192,6 +205,12 @@ class SqliteOutput(OutputStore):
             else:
                 await notified.wait()
 
+    async def stored(self) -> Sequence[StoredOutput]:
+        return await self._do(lambda: [_stored(*row) for row in self._database.execute(STORED)])
+
+    async def prune(self, deployment: UUID) -> bool:
+        return await self._do(lambda: self._prune(deployment.hex))
+
     async def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
@@ -236,6 +255,21 @@ class SqliteOutput(OutputStore):
             self._database.execute("INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?, ?, ?)", (*key, text))
         else:
             self._database.execute(f"DELETE FROM unfinished WHERE {OF_ATTEMPT}", key)
+
+    def _prune(self, deployment: str) -> bool:
+        statement = "SELECT deployment, service, phase, attempt, lines FROM attempts WHERE deployment = ? AND lines > 0"
+        found = self._database.execute(f"{statement} LIMIT 1", (deployment,)).fetchone()
+        if found is None:
+            return False
+        *key, lines = found
+        (last,) = self._database.execute(LAST_CHUNK, key).fetchone()
+        if self._database.execute(REMOVE, (*key, last)).rowcount < CHUNK_BATCH:
+            note = json.dumps([removal_note(lines)]).encode()
+            replacement = "UPDATE chunks SET kind = 'NOTE', first = last, texts = ? WHERE deployment = ? AND last = ?"
+            self._database.execute(replacement, (note, deployment, last))
+            counts = "lines = 0, bytes = 0, notes = notes + 1"
+            self._database.execute(f"UPDATE attempts SET {counts} WHERE {OF_ATTEMPT}", key)
+        return True
 
     def _attempt(self, key: AttemptKey) -> AttemptOutput:
         statement = f"SELECT upto, lines, bytes, is_cut, {', '.join(COUNTED)} FROM attempts WHERE {OF_ATTEMPT}"
@@ -323,6 +357,10 @@ def _connect(path: str) -> sqlite3.Connection:
         for statement in [(*TABLES, *COUNTS), COUNTS][version] if version < SCHEMA else ():
             database.execute(statement)
     return database
+
+
+def _stored(deployment: str, newest: str, lines: int, size: int) -> StoredOutput:
+    return StoredOutput(deployment=UUID(deployment), at=datetime.fromisoformat(newest), lines=lines, bytes=size)
 
 
 def _where(deployment: UUID, selection: OutputSelection) -> tuple[str, tuple[str | int, ...]]:

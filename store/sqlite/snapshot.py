@@ -2,15 +2,16 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from itertools import starmap
 from pathlib import Path
 from uuid import UUID
 
 from store.log import ExportPage, LogUnavailable, RecordedEvent
 from store.sqlite import disk
-from store.sqlite.tables import event_from_row, export_line_from_row
+from store.sqlite.tables import EXPIRED_KEYS, event_from_row, expiry, export_line_from_row
 
 LOG = "log.db"
 OUTPUT = "output.db"
@@ -37,6 +38,13 @@ class SqliteSnapshot:
         found = self._database.execute(EVENTS, (after, limit))
         rows = await asyncio.to_thread(lambda: list(starmap(export_line_from_row, found)))
         return ExportPage(position=rows[-1][0] if rows else 0, lines=b"".join(line for _, line in rows))
+
+    async def expired_keys(self, before: datetime, count: int) -> Sequence[str]:
+        """See `PrunableKeys`."""
+        return [key for (key,) in self._database.execute(EXPIRED_KEYS, expiry(before, count))]
+
+    async def forget_keys(self, keys: Collection[str]) -> None:
+        raise LogUnavailable("A snapshot is not written to.")
 
     def has_stream(self, stream: UUID) -> bool:
         """Return whether the log has an event of *stream*."""

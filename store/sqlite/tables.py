@@ -7,7 +7,7 @@ So a program that uses the library can read and follow the log.
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -65,6 +65,19 @@ TABLES = [
 
 PRAGMAS = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")
 """Settings of a connection: durable commits, on macOS too."""
+
+EXPIRED_KEYS = """
+    WITH RECURSIVE halving (low, high) AS (
+        SELECT 0, coalesce(max(rowid), 0) FROM stored_events
+        UNION ALL
+        SELECT CASE WHEN recorded_at < ?1 THEN rowid ELSE low END,
+            CASE WHEN recorded_at < ?1 THEN high ELSE rowid - 1 END
+        FROM halving JOIN stored_events ON rowid = (low + high + 1) / 2 WHERE low < high
+    )
+    SELECT key FROM keys WHERE position <= (SELECT low FROM halving WHERE low >= high)
+        OR position <= (SELECT position FROM keys ORDER BY position DESC LIMIT 1 OFFSET ?2)
+"""
+"""The keys of events before a time, which binary search finds, and those beyond a number of keys; see `expiry`."""
 
 _uuid = lru_cache(10_000)(UUID)  # streams and tokens repeat
 
@@ -172,6 +185,11 @@ def _row(row: EventRow) -> tuple[Any, ...]:
         recorded.previous,
         recorded.hash,
     )
+
+
+def expiry(before: datetime, count: int) -> tuple[str, int]:
+    """Return the parameters of `EXPIRED_KEYS`."""
+    return before.astimezone(UTC).isoformat(timespec="microseconds"), count
 
 
 def key_record_from_row(key: str, request: str, subject: str, version: int, position: int) -> KeyRecord:
