@@ -142,7 +142,7 @@ class SqliteLog:
         return await self._select(str, tables.EXPIRED_KEYS, *tables.expiry(before, count))
 
     async def forget_keys(self, keys: Collection[str]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._forget_keys, keys)
+        await in_thread(self._writer, partial(self._forget_keys, keys))
 
     def _forget_keys(self, keys: Collection[str]) -> None:
         with disk.translate_errors(self._path), self._recorder.datastore.transaction(commit=True) as cursor:

@@ -30,8 +30,8 @@ from store.output import (
     OutputSummary,
     UnfinishedLine,
 )
-from store.round_trip import in_thread
 from store.retention import CHUNK_BATCH, StoredOutput, removal_note
+from store.round_trip import in_thread
 from store.sqlite import disk
 
 SCHEMA = 2
