@@ -180,16 +180,16 @@ def _dashboard(execute: Callable[..., Any]) -> str:
 
 def _document(stages: tuple[int, ...]) -> str:
     def service(number: int, stage: int) -> dict[str, Any]:
-        name = f"service-{stage}-{number}"
-        spec = {
+        name, type_ = f"service-{stage}-{number}", TYPES[stage % 4]
+        spec: dict[str, Any] = {
             "workingDirectory": name,
             "buildCommands": [f"make {name}"],
             "runCommand": f"./{name}",
-            "ports": [0],
             "env": [{"name": "SERVICE", "value": name}],
-            "healthCheck": {"http": {"path": "/health"}},
         }
-        return {"name": name, "type": TYPES[stage % 4], "spec": spec}
+        if type_ != "JOB":  # a job has neither
+            spec |= {"ports": [0], "healthCheck": {"http": {"path": "/health"}}}
+        return {"name": name, "type": type_, "spec": spec}
 
     made = [
         {"name": f"Stage {place}", "services": [service(number, place) for number in range(count)]}
