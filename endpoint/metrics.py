@@ -4,6 +4,7 @@ The metrics of an endpoint, for Prometheus.
 Their labels have a fixed set of values, whatever clients send.
 """
 
+import logging
 from bisect import bisect_left
 from collections.abc import Iterator
 from enum import StrEnum
@@ -15,6 +16,8 @@ from prometheus_client import REGISTRY, Counter, Gauge, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+
+logger = logging.getLogger("stageline.requests")
 
 
 class Outcome(StrEnum):
@@ -104,4 +107,7 @@ class Measurement:
 
     def end(self) -> None:
         """Count the operation."""
-        OPERATIONS.add(self.type, self.outcome, perf_counter() - self._began)
+        seconds = perf_counter() - self._began
+        OPERATIONS.add(self.type, self.outcome, seconds)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%(type)s: %(outcome)s", {"type": self.type, "outcome": self.outcome, "seconds": seconds})

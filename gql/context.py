@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from operator import is_
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strawberry.types import Info as StrawberryInfo
@@ -40,6 +40,10 @@ Value = TypeVar("Value")
 
 SHOWN_BYTES = 16 * 1024 * 1024
 """Maximum size of the cached pipelines, deployments and pages, as GraphQL objects, in bytes: 10,000 services or so."""
+
+
+REQUESTS = UUID("0192d3a1-6f0e-7c3b-9a51-5a7e11d0c0de")
+"""Namespace of the correlation ids that follow from request ids which are no UUIDs."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,10 @@ class Application:
 
 @dataclass(kw_only=True)
 class Context(RequestContext):
-    """One HTTP request or one WebSocket connection, with the *application* that serves it."""
+    """One HTTP request or one WebSocket connection, with its id and the *application* that serves it."""
 
     application: Application
+    request_id: str = ""
 
     @property
     def origin(self) -> Origin:
@@ -122,8 +127,13 @@ class Context(RequestContext):
 
     @cached_property
     def correlation(self) -> UUID:
-        """The correlation id of all events of this request."""
-        return ids.new()
+        """The correlation id of all events of this request: its id if that is a UUID, else one that follows from it."""
+        if not self.request_id:
+            return ids.new()
+        try:
+            return UUID(self.request_id)
+        except ValueError:
+            return uuid5(REQUESTS, self.request_id)
 
     def author(self, reason: str | None) -> Author:
         assert self.identity is not None, "requests without a valid token are refused earlier"

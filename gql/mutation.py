@@ -21,6 +21,7 @@ from application.handler import Outcome, Transaction
 from domain import name as names
 from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
+from endpoint import trace
 from gql.context import Context, Info
 from gql.types.refusal import Refusal, refusal
 
@@ -69,6 +70,8 @@ class Write:
         assert token is not None
         if self.key is not None:
             author = replace(author, correlation=uuid5(token, self.key))
+        assert author.correlation is not None
+        trace.correlation.set(author.correlation.hex)
         try:
             return await self.context.application.handler.transact(
                 work,

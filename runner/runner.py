@@ -42,6 +42,7 @@ from runner.retry import retry
 from runner.secret import FilledSpec, SecretOpener
 from runner.step import StepExecution
 from runner.targets.contract import Executor, StepFailed, StepRequest
+from runner.trace import bind_deployment
 from store.log import Author, Event, Origin, RecordedEvent
 from store.output import OutputStore
 
@@ -89,6 +90,7 @@ class Runner:
         """
         drive = self._drives[deployment] = DeploymentExecution(self, deployment)
         try:
+            await bind_deployment(self.handler.log, deployment)
             with RUNNING.track_inprogress():
                 over = await drive.carry_out()
             await count_deployment(self.handler.log, deployment, over)

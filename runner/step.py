@@ -18,6 +18,7 @@ from runner.mask import Mask
 from runner.output import BufferedOutput
 from runner.retry import backoff
 from runner.targets.contract import Executor, StepFailed, StepOutput, StepRequest
+from runner.trace import bind
 from store.output import LineKind, OutputStore
 
 ABORT_TRIES = 6
@@ -49,6 +50,8 @@ class StepExecution:
 
     async def watch(self) -> StepCommand:
         """Begin or adopt the attempt, and return its outcome. Cancelling this does not stop it."""
+        bind(**self._fields)
+        logger.info("A step runs here")
         try:
             async with BufferedOutput(self._store, self._request) as output:
                 try:
@@ -77,6 +80,7 @@ class StepExecution:
 
         An attempt to stop a service is not stopped: it comes to its end.
         """
+        bind(**self._fields)
         if self._request.phase is Phase.STOP:
             return await (watching or self.watch())
         reason = ""

@@ -27,7 +27,7 @@ from gql.context import Application
 from gql.contract.errors import unavailable
 from gql.document import pipeline
 from gql.schema import schema
-from server import audit, connection, console, graphiql, logs, signing
+from server import audit, connection, console, graphiql, logs, request_id, signing
 from server.auth import AdminTokenUnusable, Keyring, Tokens, new_token, read_admin_token
 from server.components import Components, running
 from server.cors import cors
@@ -207,6 +207,7 @@ class StagelineApp(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             locate(scope, self._root_path)
+            send = request_id.begin(scope, send)
         if scope["type"] == "http" and scope["path"] == scope["root_path"] + "/graphql":
             await self._graphql(scope, receive, send)
         else:

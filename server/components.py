@@ -22,6 +22,7 @@ from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
+from endpoint import trace
 from endpoint.execution.answers import AnswerCache
 from endpoint.execution.aside import Aside, on_current_loop
 from endpoint.http.backend import Backend
@@ -246,7 +247,13 @@ def _report_services(processes: ProcessExecutor) -> None:
 def _backend(settings: Settings, application: Application, aside: Aside[Context]) -> Backend:
     def context(headers: Mapping[str, str], identity: Identity | None) -> Context:
         claimed = headers.get("stageline-origin", "")
-        return Context(application=application, identity=identity, claimed_origin=claimed, aside=aside)
+        return Context(
+            application=application,
+            identity=identity,
+            claimed_origin=claimed,
+            aside=aside,
+            request_id=trace.request.get(),
+        )
 
     feed = LogFeed(application.log)
     answers = AnswerCache(feed, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None

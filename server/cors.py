@@ -6,7 +6,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from strawberry.http.websocket_origin import normalize_allowed_origins
 
-RESPONSE_HEADERS = "Age", "ETag", "Retry-After", "Stageline-Stale"
+RESPONSE_HEADERS = "Age", "ETag", "Retry-After", "Stageline-Stale", "X-Request-Id"
 """Headers that a page may read in addition to those that browsers always allow."""
 
 

@@ -6,7 +6,8 @@ Code gives the fields of a line as one dict of %-arguments, and names those in t
     logger.warning("Connection lost; retrying in %(pause)g s", {"pause": 2.0, "server": name})
 
 Text ends with the fields that the message doesn't name. JSON has all fields beside `time`, `level`, `event` (the
-message), `logger`, and, for an exception, `error` and `trace`.
+message), `logger`, and, for an exception, `error` and `trace`. Lines of a request have its id (`request`) and the
+correlation id of its events (`correlation`). Lines of a deployment have `deployment` and the same correlation id.
 """
 
 import logging
@@ -17,7 +18,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from endpoint import trace
 from runner.jobs import is_reportable
+from runner.trace import fields
 from server.settings import LogFormat, Settings
 
 
@@ -25,6 +28,7 @@ def begin(settings: Settings) -> None:
     """Configure logging for the whole process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(is_reportable)
+    handler.addFilter(add_context)
     handler.setFormatter(JsonFormatter() if settings.log_format is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)  # below that, it logs each request to a Docker engine
@@ -65,8 +69,17 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(entry, enc_hook=str).decode(errors="replace")
 
 
+def add_context(record: logging.LogRecord) -> bool:
+    """Give *record* the ids of its request, or the fields of its deployment and step."""
+    ids = {"request": trace.request.get(), "correlation": trace.correlation.get()}
+    record.context = {**fields.get(), **{name: value for name, value in ids.items() if value}}
+    return True
+
+
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:
-    return record.args if isinstance(record.args, Mapping) else {}
+    own = record.args if isinstance(record.args, Mapping) else {}
+    context: Mapping[str, object] = getattr(record, "context", {})
+    return {**own, **{name: value for name, value in context.items() if name not in own}}
 
 
 def _time(record: logging.LogRecord) -> str:

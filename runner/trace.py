@@ -1,0 +1,32 @@
+"""
+Fields that all log lines of a task have, and those of the tasks that it starts.
+
+They lead from a request to its deployment and to the steps, also on another machine: the events of the request have a
+correlation id, and so has each line.
+"""
+
+import logging
+from collections.abc import Mapping
+from contextvars import ContextVar
+
+from domain.deployment.queue import DeploymentId
+from runner.retry import retry
+from store.log import EventLog
+
+fields: ContextVar[Mapping[str, object]] = ContextVar("fields", default={})  # noqa: B039 - nothing changes the mapping
+
+logger = logging.getLogger(__name__)
+
+
+def bind(**more: object) -> None:
+    """Add fields to the log lines of the present task."""
+    fields.set({**fields.get(), **more})
+
+
+async def bind_deployment(log: EventLog, deployment: DeploymentId) -> None:
+    """Add the id of *deployment*, and the correlation id of its request."""
+    bind(deployment=deployment)
+    for requested in await retry(lambda: log.read(deployment, until=1)):
+        if requested.by.correlation is not None:
+            bind(correlation=requested.by.correlation.hex)
+    logger.info("A deployment runs here")
