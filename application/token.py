@@ -1,10 +1,10 @@
-"""Use cases of tokens: issue, revoke."""
+"""Use cases of tokens and roles."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from application.handler import Transaction
-from domain.access import ACCESS, IssueToken, RevokeToken, TokenId, decider
+from domain.access import ACCESS, AccessCommand, decider
 from domain.errors import InvalidArgument
 
 MAX_YEARS = 100
@@ -27,13 +27,7 @@ def checked_expiry(expires_at: datetime | None) -> datetime | None:
     return expires_at.astimezone(UTC)
 
 
-async def issue(transaction: Transaction, command: IssueToken) -> UUID:
-    """Issue a token."""
+async def change(transaction: Transaction, command: AccessCommand) -> UUID:
+    """Issue or revoke a token, or grant or revoke a role."""
     await transaction.do(decider, ACCESS, command)
-    return ACCESS
-
-
-async def revoke(transaction: Transaction, token: TokenId) -> UUID:
-    """Revoke a token; raises `TokenNotFound`."""
-    await transaction.do(decider, ACCESS, RevokeToken(token=token))
     return ACCESS

@@ -1,4 +1,9 @@
-"""Access tokens. The log keeps a hash of each token, never the token itself."""
+"""
+Access: the tokens, and the roles of tokens and actors. The log keeps a hash of each token, never the token itself.
+
+A token has roles of its own from its issue on. If it follows its actor, it has only those of them that the actor holds
+at the time.
+"""
 
 import re
 from collections.abc import Iterable
@@ -7,24 +12,26 @@ from typing import NewType, assert_never, get_args
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain import name as names
 from domain.decider import Decider
-from domain.errors import InvalidArgument, TokenNotFound
+from domain.errors import InvalidArgument, RoleNotFound, TokenNotFound
+from domain.role import ALL, MAX_GRANTS, Grant, Place, Role, Roles, forbidden, has, meet, merged, role_at
 
 TokenId = NewType("TokenId", UUID)
 
 ACCESS = uuid5(NAMESPACE_URL, "stageline:access")
-"""The stream of all tokens."""
+"""The stream of all tokens, and of the roles of actors."""
 
 ADMIN = "admin"
-"""The actor of a server's first token. Only this actor issues tokens for others."""
+"""The actor of a server's first token."""
 
 SERVER = "server"
 ENGINE = "engine"
 
 RESERVED = frozenset({SERVER, ENGINE})
-"""Actors that Stageline itself records changes as: no token is issued for them."""
+"""Actors that Stageline itself records changes as: no token is issued for them, and they hold no roles."""
 
 HASH = re.compile("[0-9a-f]{64}")
 """A SHA-256 in hexadecimal digits."""
@@ -34,7 +41,7 @@ class TokenIssued(Struct, frozen=True, kw_only=True):
     """A token was issued for *actor*; *hash* is the token's SHA-256 in hexadecimal.
 
     *actor* is a stable identifier, never a person's name or address, because the log keeps it for ever. The token is
-    valid until *expires_at*, or until it is revoked.
+    valid until *expires_at*, or until it is revoked. It is an admin's of everything, unless `TokenRestricted` follows.
     """
 
     token: TokenId
@@ -44,36 +51,80 @@ class TokenIssued(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class TokenRestricted(Struct, frozen=True, kw_only=True):
+    """The token that was just issued has only these *roles*; if it *follows_actor*, only those its actor holds, too.
+
+    It is recorded together with `TokenIssued`. An event of its own makes a server without roles refuse all tokens: it
+    would take a new field for nothing, and the token for an admin's.
+    """
+
+    token: TokenId
+    roles: Roles
+    follows_actor: bool = False
+
+
 class TokenRevoked(Struct, frozen=True, kw_only=True):
     token: TokenId
 
 
-AccessEvent = TokenIssued | TokenRevoked
-
-
-class Issuer(Struct, frozen=True, kw_only=True):
-    """The *actor* who issues a token, by a token that is good until *expires_at*."""
+class RoleGranted(Struct, frozen=True, kw_only=True):
+    """*actor* holds *role* at *place*, instead of another role there."""
 
     actor: str
-    expires_at: datetime | None = None
+    role: Role
+    place: Place
+
+
+class RoleRevoked(Struct, frozen=True, kw_only=True):
+    """*actor* no longer holds a role at *place*."""
+
+    actor: str
+    place: Place
+
+
+AccessEvent = TokenIssued | TokenRestricted | TokenRevoked | RoleGranted | RoleRevoked
 
 
 class IssueToken(Struct, frozen=True, kw_only=True):
-    """*issuer* is None for the server's own tokens, which nothing limits."""
+    """Issue a token; *issuer* is the token that asks for it, None for the server's own tokens, which nothing limits.
+
+    Without *roles* the new token has those of its issuer, or, for another actor, follows the roles of that actor.
+    """
 
     token: TokenId
     name: str
     actor: str
     hash: str
     expires_at: datetime | None = None
-    issuer: Issuer | None = None
+    roles: Roles | None = None
+    issuer: TokenId | None = None
 
 
 class RevokeToken(Struct, frozen=True, kw_only=True):
+    """Revoke a token; *revoker* is the token that asks for it, None for the server itself."""
+
     token: TokenId
+    revoker: TokenId | None = None
 
 
-AccessCommand = IssueToken | RevokeToken
+class GrantRole(Struct, frozen=True, kw_only=True):
+    """Grant a role to an actor; *granter* is the token that asks for it."""
+
+    actor: str
+    role: Role
+    place: Place
+    granter: TokenId
+
+
+class RevokeRole(Struct, frozen=True, kw_only=True):
+    """Revoke an actor's role at a place; *revoker* is the token that asks for it."""
+
+    actor: str
+    place: Place
+    revoker: TokenId
+
+
+AccessCommand = IssueToken | RevokeToken | GrantRole | RevokeRole
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -82,50 +133,151 @@ class Token(Struct, frozen=True, kw_only=True):
     actor: str
     hash: str
     expires_at: datetime | None = None
+    roles: Roles = ALL
+    follows_actor: bool = False
+
+
+class Holder(Struct, frozen=True, kw_only=True):
+    """An actor who holds roles."""
+
+    actor: str
+    roles: Roles
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """The tokens that are not revoked, and the hashes of the revoked ones."""
+    """The tokens that are not revoked, the hashes of the revoked ones, and the actors who hold roles."""
 
     tokens: tuple[Token, ...] = ()
     revoked: frozenset[str] = frozenset()
+    holders: tuple[Holder, ...] = ()
+
+    def token(self, id_: TokenId) -> Token:
+        """Return the token with that id; raises `TokenNotFound`."""
+        for known in self.tokens:
+            if known.id == id_:
+                return known
+        raise TokenNotFound(token=str(id_))
+
+    @property
+    def actors(self) -> frozenset[str]:
+        """The actors who have a token or hold a role."""
+        return frozenset([token.actor for token in self.tokens] + [holder.actor for holder in self.holders])
+
+    def held(self, actor: str) -> Roles:
+        """Return the roles that an actor holds, apart from its tokens."""
+        return next((holder.roles for holder in self.holders if holder.actor == actor), ())
+
+    def roles(self, token: Token) -> Roles:
+        """Return the roles that a token has now."""
+        return meet(token.roles, self.held(token.actor)) if token.follows_actor else token.roles
 
 
 def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
     match command:
-        case IssueToken(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at, issuer=issuer):
-            if any(known.id == token for known in state.tokens):
+        case IssueToken():
+            return _issue(state, command)
+        case RevokeToken(token=token, revoker=revoker):
+            return _revoke(state, state.token(token), None if revoker is None else state.token(revoker))
+        case GrantRole(actor=actor, role=role, place=place, granter=granter):
+            who = _checked_actor(actor)
+            _check_admin(state, granter, place)
+            held = state.held(who)
+            if Grant(role=role, place=place) in held:
                 return []
-            if HASH.fullmatch(digest) is None:
-                why = "it must have 64 hexadecimal digits, in lower case: the token's SHA-256"
-                raise InvalidArgument(argument="hash", why=why)
-            if digest in state.revoked or any(known.hash == digest for known in state.tokens):
-                raise InvalidArgument(argument="hash", why="another token already has it")
-            named, who = names.checked(name), names.checked(actor)
-            _check_grant(issuer, who, expires_at)
-            return [TokenIssued(token=token, name=named, actor=who, hash=digest, expires_at=expires_at)]
-        case RevokeToken(token=token):
-            if all(known.id != token for known in state.tokens):
-                raise TokenNotFound(token=str(token))
-            return [TokenRevoked(token=token)]
+            if len(held) >= MAX_GRANTS and all(grant.place != place for grant in held):
+                raise InvalidArgument(argument="actor", why=f"it holds {MAX_GRANTS} roles, and more are not allowed")
+            return [RoleGranted(actor=who, role=role, place=place)]
+        case RevokeRole(actor=actor, place=place, revoker=revoker):
+            _check_admin(state, revoker, place)
+            if all(grant.place != place for grant in state.held(actor)):
+                raise RoleNotFound(actor=actor, place=place.words)
+            return [RoleRevoked(actor=actor, place=place)]
         case _:
             assert_never(command)
 
 
-def _check_grant(issuer: Issuer | None, actor: str, expires_at: datetime | None) -> None:
-    """Raise `InvalidArgument` for what an issuer may not grant: another's name, or more time than its own token has."""
-    if names.key(actor) in RESERVED:
-        raise InvalidArgument(argument="actor", why=f"{actor!r} is reserved for Stageline itself; choose another")
-    if issuer is None:
-        return
-    if actor != issuer.actor and issuer.actor != ADMIN:
-        why = f"your token is for {issuer.actor!r}, and only {ADMIN!r} issues tokens for others; leave it out"
-        raise InvalidArgument(argument="actor", why=why)
+def _issue(state: Access, command: IssueToken) -> list[AccessEvent]:
+    if any(known.id == command.token for known in state.tokens):
+        return []
+    if HASH.fullmatch(command.hash) is None:
+        why = "it must have 64 hexadecimal digits, in lower case: the token's SHA-256"
+        raise InvalidArgument(argument="hash", why=why)
+    if command.hash in state.revoked or any(known.hash == command.hash for known in state.tokens):
+        raise InvalidArgument(argument="hash", why="another token already has it")
+    name, actor = names.checked(command.name), _checked_actor(command.actor)
+    roles, follows_actor = _granted(state, command, actor)
+    issued = TokenIssued(token=command.token, name=name, actor=actor, hash=command.hash, expires_at=command.expires_at)
+    if roles == ALL and not follows_actor:
+        return [issued]
+    return [issued, TokenRestricted(token=command.token, roles=roles, follows_actor=follows_actor)]
+
+
+def _checked_actor(actor: str) -> str:
+    """Return the id of an actor; raises `InvalidName`, and `InvalidArgument` for one of Stageline's own."""
+    who = names.checked(actor)
+    if names.key(who) in RESERVED:
+        raise InvalidArgument(argument="actor", why=f"{who!r} is reserved for Stageline itself; choose another")
+    return who
+
+
+def _granted(state: Access, command: IssueToken, actor: str) -> tuple[Roles, bool]:
+    """Return the roles of a new token, and whether it follows its actor.
+
+    Raises `InvalidArgument` or `Forbidden` for what the issuer may not grant: another's name, more rights than its own
+    token has, or more time.
+    """
+    roles = None if command.roles is None else _checked_roles(command.roles)
+    if command.issuer is None:
+        return ALL if roles is None else roles, False
+    issuer = state.token(command.issuer)
+    own = state.roles(issuer)
+    if actor != issuer.actor and not has(own, Role.ADMIN):
+        why = f"your token is for {issuer.actor!r}, and only an admin of everything issues tokens for others"
+        raise InvalidArgument(argument="actor", why=f"{why}; leave it out")
+    _check_expiry(issuer, command.expires_at)
+    for grant in roles or ():
+        _check_covered(own, grant)
+    if actor == issuer.actor:
+        return issuer.roles if roles is None else roles, issuer.follows_actor
+    return (ALL, True) if roles is None else (roles, False)
+
+
+def _checked_roles(roles: Roles) -> Roles:
+    if not 1 <= len(roles) <= MAX_GRANTS:
+        why = f"{len(roles):,} are given; 1 to {MAX_GRANTS} are allowed, or none at all"
+        raise InvalidArgument(argument="roles", why=why)
+    return merged(roles)
+
+
+def _check_expiry(issuer: Token, expires_at: datetime | None) -> None:
+    """Raise `InvalidArgument` for a token that would outlive its issuer."""
     if issuer.expires_at is not None and (expires_at is None or expires_at > issuer.expires_at):
         latest = issuer.expires_at.isoformat(timespec="microseconds")
         raise InvalidArgument(
             argument="expiresAt", why=f"your own token expires at {latest}; choose that time or an earlier one"
         )
+
+
+def _check_covered(own: Roles, grant: Grant) -> None:
+    """Raise `Forbidden` for a role that *own* do not include."""
+    found = role_at(own, grant.place)
+    if found is None or not found.includes(grant.role):
+        raise forbidden(grant.role, grant.place.words, found)
+
+
+def _check_admin(state: Access, token: TokenId, place: Place) -> None:
+    """Raise `Forbidden` unless *token* is an admin's at *place*: nobody grants or revokes more than they have."""
+    _check_covered(state.roles(state.token(token)), Grant(role=Role.ADMIN, place=place))
+
+
+def _revoke(state: Access, token: Token, revoker: Token | None) -> list[AccessEvent]:
+    """Revoke a token of the same actor that has no more roles, or any as an admin of everything."""
+    if revoker is not None and not has(own := state.roles(revoker), Role.ADMIN):
+        if token.actor != revoker.actor:
+            raise TokenNotFound(token=str(token.id))  # nor does the list have it
+        for grant in state.roles(token):
+            _check_covered(own, grant)
+    return [TokenRevoked(token=token.id)]
 
 
 def evolve(state: Access, event: AccessEvent) -> Access:
@@ -134,16 +286,25 @@ def evolve(state: Access, event: AccessEvent) -> Access:
 
 def fold(access: Access, events: Iterable[AccessEvent]) -> Access:
     tokens, revoked = {token.id.int: token for token in access.tokens}, set(access.revoked)
+    held = {holder.actor: {grant.place: grant for grant in holder.roles} for holder in access.holders}
     for event in events:
         match event:
             case TokenIssued(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
                 tokens[token.int] = Token(id=token, name=name, actor=actor, hash=digest, expires_at=expires_at)
+            case TokenRestricted(token=token, roles=roles, follows_actor=follows_actor):
+                if known := tokens.get(token.int):
+                    tokens[token.int] = replace(known, roles=roles, follows_actor=follows_actor)
             case TokenRevoked(token=token):
                 if gone := tokens.pop(token.int, None):
                     revoked.add(gone.hash)
+            case RoleGranted(actor=actor, role=role, place=place):
+                held.setdefault(actor, {})[place] = Grant(role=role, place=place)
+            case RoleRevoked(actor=actor, place=place):
+                held.get(actor, {}).pop(place, None)
             case _:
                 assert_never(event)
-    return Access(tokens=tuple(tokens.values()), revoked=frozenset(revoked))
+    holders = tuple(Holder(actor=actor, roles=tuple(own.values())) for actor, own in held.items() if own)
+    return Access(tokens=tuple(tokens.values()), revoked=frozenset(revoked), holders=holders)
 
 
 decider = Decider("access", Access(), decide, evolve, get_args(AccessEvent), fold)

@@ -4,7 +4,8 @@ Refusals: the reasons why a command is rejected.
     Refused
     ├── Invalid     the command has an invalid value
     ├── NotFound    the command names something that does not exist
-    └── Conflict    the current state does not allow the command
+    ├── Conflict    the current state does not allow the command
+    └── Forbidden   the command needs a role that its token does not have
 
 A refusal is an answer, not a fault. Its message tells people what is wrong; its `code` is stable for programs.
 """
@@ -48,6 +49,12 @@ class NotFound(Refused): ...
 
 
 class Conflict(Refused): ...
+
+
+class Forbidden(Refused):
+    """A command or query that needs a role; *place* and *own* are in words."""
+
+    message = "This needs the role {needed} {place}, and you {own}."
 
 
 class InvalidName(Invalid):
@@ -142,6 +149,10 @@ class SecretNotFound(NotFound):
 
 class TokenNotFound(NotFound):
     message = "There is no token {token!r}, or it was already revoked."
+
+
+class RoleNotFound(NotFound):
+    message = "Actor {actor!r} holds no role {place}."
 
 
 class NameTaken(Conflict):

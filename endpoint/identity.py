@@ -1,7 +1,7 @@
 """The identity of a client, the credentials that prove it, and the errors when they do not."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ LINK_UNKNOWN = "Unknown sign-in link: it belongs to another server, or is incomp
 LINK_EXPIRED = "The sign-in link has expired. Ask for another: `stageline auth link`."
 LINK_USED = "The sign-in link was used before. Ask for another: `stageline auth link`."
 LINK_ELSEWHERE = "A sign-in link is valid in the server's own page only."
+ROLES_CHANGED = "The roles of the actor were changed: connect again."
 SESSION_OVER = "The session is over. Sign in again: POST /graphql/session with a token."
 
 
@@ -63,12 +64,17 @@ class Session(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Identity:
-    """An authenticated actor with the token, and when it expires; *session* is set if a cookie replaced the token."""
+    """An authenticated actor with the token, and when it expires; *session* is set if a cookie replaced the token.
+
+    *rights* are the application's own; None for all. They are those at *version* of the stream of tokens and roles.
+    """
 
     actor: str
     token: UUID
     expires_at: datetime | None = None
     session: Session | None = None
+    rights: Hashable = None
+    version: int = field(default=0, compare=False)
 
     @property
     def ends_at(self) -> datetime | None:
@@ -77,5 +83,5 @@ class Identity:
 
     @property
     def scope(self) -> Hashable:
-        """The data that the identity may see: equal scopes see the same. So far there is one scope for everybody."""
-        return None
+        """The data that the identity may see: equal scopes see the same."""
+        return self.rights

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import is_
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID, uuid5
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,11 +13,13 @@ from strawberry.types import Info as StrawberryInfo
 from application.actor import Profiles
 from application.handler import Handler
 from application.log import ServiceLogs
+from application.place import Places
 from application.secret import Vault
 from application.worker import Roster
 from cache.lru import Cache
 from domain.errors import InvalidArgument
 from domain.pipeline.environment import Target
+from domain.role import ALL, Place, Roles, seen
 from endpoint.execution.context import Behind, RequestContext
 from endpoint.identity import Identity
 from endpoint.streams import cursor as cursors
@@ -69,6 +71,7 @@ class Application:
     roster: Roster
     unfinished: RowList[UnfinishedDeployment]
     logs: ServiceLogs
+    places: Places
     shown: Cache[Hashable, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # by what they were made of
 
     def show(
@@ -103,6 +106,23 @@ class Context(RequestContext):
         """The origin that changes of this request are recorded with."""
         return _origin(self.claimed_origin, self.identity)
 
+    @property
+    def known_identity(self) -> Identity:
+        """The identity; requests without a valid token are refused earlier."""
+        assert self.identity is not None, "requests without a valid token are refused earlier"
+        return self.identity
+
+    @property
+    def roles(self) -> Roles:
+        """The roles of the token."""
+        rights = self.known_identity.rights
+        return ALL if rights is None else cast("Roles", rights)
+
+    @property
+    def seen(self) -> tuple[Place, ...] | None:
+        """The places that the token may see; None for everything."""
+        return None if self.known_identity.rights is None else seen(self.roles)
+
     async def settled(self) -> None:
         """Wait until the read models contain everything that was done before the request."""
         if self.position is None:
@@ -136,11 +156,10 @@ class Context(RequestContext):
             return uuid5(REQUESTS, self.request_id)
 
     def author(self, reason: str | None) -> Author:
-        assert self.identity is not None, "requests without a valid token are refused earlier"
         return Author(
-            actor=self.identity.actor,
+            actor=self.known_identity.actor,
             origin=self.origin,
-            token=self.identity.token,
+            token=self.known_identity.token,
             correlation=self.correlation,
             reason=reason,
         )

@@ -22,7 +22,9 @@ from domain import name as names
 from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
 from endpoint import trace
+from gql import access
 from gql.context import Context, Info
+from gql.rules import MUTATIONS
 from gql.types.refusal import Refusal, refusal
 
 Arguments = ParamSpec("Arguments")
@@ -133,6 +135,7 @@ def mutation(
         @functools.wraps(work)
         async def resolver(info: Info, **arguments: Any) -> Answer | Refusal:
             try:
+                await access.check(info.context, MUTATIONS[info.field_name], arguments)
                 write = _write(info, arguments)
                 return await work(write, **arguments)  # type: ignore[call-arg]  # GraphQL checks them by the signature
             except Refused as refused:

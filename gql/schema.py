@@ -12,6 +12,7 @@ from gql import root
 from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE
 from gql.contract.errors import explain
 from gql.contract.scalar import SCALARS
+from gql.rules import QUERIES, SUBSCRIPTIONS
 from gql.types import change, event
 from gql.types.pipeline import Pipeline
 
@@ -38,6 +39,9 @@ Subscription = type("Subscription", root.subscriptions(), {})
 Subscription = strawberry.type(
     Subscription, description="The subscriptions: existing values or events, then new ones, until no more can follow."
 )
+
+root.guard(Query, QUERIES)
+root.guard(Subscription, SUBSCRIPTIONS)
 
 Mutation = create_type(
     "Mutation", root.mutations(), description="The mutations. Each returns the changed object, or a refusal."

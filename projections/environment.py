@@ -27,6 +27,7 @@ from domain.pipeline.environment import (
 )
 from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId, ProjectId
+from domain.role import Place
 from domain.spec import Variable
 from domain.variable import merged, without
 from projections.engine.pages import RecentPages
@@ -117,12 +118,25 @@ def place(view: EnvironmentView) -> ListPlace | None:
 
 def places(view: EnvironmentView) -> list[ListPlace]:
     sort = names.key(view.name)
-    return [ListPlace(_list(project, view.is_deleted), sort) for project in (view.project, None)]
+    return [ListPlace(_list(owner, view.is_deleted), sort) for owner in (view.project, None, view.id)]
 
 
-def _list(project: ProjectId | None, is_deleted: bool) -> str:
-    """Return the list of the environments of a project, or of all, that are deleted or not."""
-    return f"{'deleted' if is_deleted else 'existing'} {project or ''}"
+def _list(owner: ProjectId | EnvironmentId | None, is_deleted: bool) -> str:
+    """Return the list of the environments of a project, or of all, that are deleted or not.
+
+    An environment has a list of its own: lists of some environments are merged from them.
+    """
+    return f"{'deleted' if is_deleted else 'existing'} {owner or ''}"
+
+
+def owners(project: ProjectId | None, seen: Sequence[Place] | None) -> list[ProjectId | EnvironmentId | None]:
+    """Return the owners of the lists that have what is *seen* of a project, or of all."""
+    if seen is None:
+        return [project]
+    whole = None if project is None else Place(project=project)
+    if whole is not None and any(place.contains(whole) for place in seen):
+        return [project]
+    return [place.environment or place.project for place in seen if whole is None or whole.contains(place)]
 
 
 class EnvironmentQuery(Struct, frozen=True, kw_only=True):
@@ -135,15 +149,16 @@ class EnvironmentQuery(Struct, frozen=True, kw_only=True):
     has_deleted: bool = False
     is_descending: bool = False
 
-    def parents(self, project: ProjectId | None) -> list[str]:
-        """Return the lists of matching environments of a project, or of all."""
-        return [_list(project, is_deleted) for is_deleted in ((False, True) if self.has_deleted else (False,))]
+    def parents(self, project: ProjectId | None, seen: Sequence[Place] | None) -> list[str]:
+        """Return the lists of matching environments of a project, or of all, that are *seen*."""
+        kinds = (False, True) if self.has_deleted else (False,)
+        return [_list(owner, is_deleted) for owner in owners(project, seen) for is_deleted in kinds]
 
 
 EXISTING = EnvironmentQuery()
 """The query of all environments that are not deleted."""
 
-projection = Projection("environment", 7, EnvironmentView, key, fold, place, places=places)
+projection = Projection("environment", 8, EnvironmentView, key, fold, place, places=places)
 
 
 LISTS = UUID(int=0)
@@ -180,33 +195,42 @@ class Environments:
         return await self._rows.find(environments)
 
     async def list_each(
-        self, projects: Sequence[ProjectId | None], part: Slice, query: EnvironmentQuery
+        self,
+        projects: Sequence[ProjectId | None],
+        part: Slice,
+        query: EnvironmentQuery,
+        seen: tuple[Place, ...] | None = None,
     ) -> Sequence[Page[EnvironmentView]]:
         """Return the same part of the environments of each of *projects* that match *query*; None is all projects.
 
-        Names are compared without regard to case. Only the part of one project may have cursors.
+        With *seen* they are only those within such a place. Names are compared without regard to case. Only the part of
+        one project may have cursors.
         """
         within = SortRange.starting_with(names.key(query.prefix))
 
         async def read() -> Sequence[Page[EnvironmentView]]:
-            groups = [query.parents(each) for each in projects]
+            groups = [query.parents(each, seen) for each in projects]
             return await self._rows.read_merged(
                 groups, part, projection.decode, is_descending=query.is_descending, within=within
             )
 
         if self._recent is None or part.has_cursor:
             return await read()
-        key = (tuple(None if each is None else each.int for each in projects), part, query)
+        key = (tuple(None if each is None else each.int for each in projects), part, query, seen)
         return await self._recent.get(
             key, read, lambda pages: (LISTS, *(edge.node.id for page in pages for edge in page.edges))
         )
 
     async def list(
-        self, project: ProjectId | None, part: Slice = FIRST, query: EnvironmentQuery = EXISTING
+        self,
+        project: ProjectId | None,
+        part: Slice = FIRST,
+        query: EnvironmentQuery = EXISTING,
+        seen: tuple[Place, ...] | None = None,
     ) -> Page[EnvironmentView]:
-        """Return the environments of a project, or of all, that match *query*.
+        """Return the environments of a project, or of all, that match *query* and are *seen*.
 
         Raises `InvalidArgument` for an invalid cursor.
         """
-        (page,) = await self.list_each([project], part, query)
+        (page,) = await self.list_each([project], part, query, seen)
         return page

@@ -23,6 +23,7 @@ from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
+from domain.role import Place
 from domain.secret import Secrets
 from projections.engine.views import ListPlace, Page, PageEdge, RowFilter, Slice, ViewRow, Views
 from projections.words.pipeline import pipeline_event_words
@@ -67,7 +68,8 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
     """A query of the history. Each field narrows it; any value of a field matches; an empty field matches all events.
 
     Every word of *text* is a word of the message or of the reason; the last may be the beginning of one. *since* and
-    *until* are times, *first* and *last* positions, all inclusive.
+    *until* are times, *first* and *last* positions, all inclusive. *seen* are the places that the reader may see; None
+    for everything.
     """
 
     environment: EnvironmentId | None = None
@@ -82,6 +84,7 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     first: int = 1
     last: int | None = None
+    seen: tuple[Place, ...] | None = None
 
 
 def row(before: Pipeline, project: ProjectId, recorded: RecordedEvent) -> ViewRow:
@@ -273,8 +276,14 @@ def _groups(query: HistoryQuery) -> tuple[tuple[str, ...], ...]:
         ("subject", query.services),
     )
     groups = [tuple(_tag(facet, value) for value in values) for facet, values in facets if values]
+    if query.seen is not None:
+        groups.append(tuple(_seen(place) for place in query.seen))
     *whole, last = words(query.text) or ("",)
     return (*groups, *((word,) for word in whole), *([(f"{last}*",)] if last else []))
+
+
+def _seen(place: Place) -> str:
+    return _tag("project", place.project) if place.environment is None else _tag("environment", place.environment)
 
 
 _decoder = msgspec.json.Decoder(HistoryView)

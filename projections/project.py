@@ -1,6 +1,6 @@
 """Projects, by name."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import assert_never, cast, get_args
 from uuid import UUID
@@ -23,6 +23,7 @@ from domain.project import (
     ProjectVariableDeleted,
     ProjectVariableSet,
 )
+from domain.role import Place
 from domain.spec import Variable
 from domain.variable import merged, without
 from projections.engine.projection import Projection, Reader
@@ -84,7 +85,16 @@ def place(view: ProjectView) -> ListPlace | None:
     return None if view.is_deleted else ListPlace(parent="", sort=names.key(view.name))
 
 
-projection = Projection("project", 3, ProjectView, key, fold, place)
+def places(view: ProjectView) -> list[ListPlace]:
+    """Return a list for each project: lists of some projects are merged from them."""
+    return [] if view.is_deleted else [ListPlace(_own(view.id), names.key(view.name))]
+
+
+def _own(project: ProjectId) -> str:
+    return f"project {project}"
+
+
+projection = Projection("project", 4, ProjectView, key, fold, place, places=places)
 
 
 class Projects:
@@ -101,9 +111,13 @@ class Projects:
         """Return the projects that exist or existed."""
         return await self._rows.find(projects)
 
-    async def list(self, part: Slice = FIRST) -> Page[ProjectView]:
+    async def list(self, part: Slice = FIRST, seen: Sequence[Place] | None = None) -> Page[ProjectView]:
         """Return the projects that are not deleted, by name without regard to case.
 
-        Raises `InvalidArgument` for an invalid cursor.
+        With *seen* they are only those that contain such a place. Raises `InvalidArgument` for an invalid cursor.
         """
-        return await self._rows.list("", part)
+        if seen is None:
+            return await self._rows.list("", part)
+        parents = sorted({_own(place.project) for place in seen if place.project is not None})
+        (page,) = await self._rows.read_merged([parents], part, projection.decode)
+        return page

@@ -5,7 +5,7 @@ Each service has a row of its own as a part of its pipeline, at a place in each 
 among a thousand services writes one row, and a move writes none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import assert_never, cast, get_args
 from uuid import UUID, uuid5
 
@@ -87,14 +87,17 @@ class Services:
         self._views = views
 
     async def list(
-        self, owner: ProjectId | EnvironmentId | None, part: Slice = FIRST, query: ServiceQuery = ALL
+        self,
+        owners: Sequence[ProjectId | EnvironmentId | None] = (None,),
+        part: Slice = FIRST,
+        query: ServiceQuery = ALL,
     ) -> Page[ListedService]:
-        """Return the services of a project or environment, or of all, that match *query*, by name.
+        """Return the services of projects and environments, or of all for None, that match *query*, by name.
 
-        Raises `InvalidArgument` for an invalid cursor.
+        No owner is a part of another. Raises `InvalidArgument` for an invalid cursor.
         """
         within = SortRange.starting_with(names.key(query.prefix))
-        (page,) = await self._views.list_merged(KIND, [[_list(owner)]], part, within=within)
+        (page,) = await self._views.list_merged(KIND, [[_list(owner) for owner in owners]], part, within=within)
         edges = tuple(PageEdge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges)
         return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)
 

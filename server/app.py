@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from domain.errors import Forbidden
 from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.http import session as sessions
 from endpoint.http.admission import admit
@@ -23,9 +24,11 @@ from endpoint.http.error import unauthorized, unreachable
 from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity, Unauthenticated, client
 from endpoint.port import Unavailable
-from gql.context import Application
+from gql import access
+from gql.context import Application, Context
 from gql.contract.errors import unavailable
 from gql.document import pipeline
+from gql.rules import ADDRESSES, EXPORT, LOGS
 from gql.schema import schema
 from server import audit, connection, console, graphiql, logs, request_id, signing
 from server.auth import AdminTokenUnusable, Keyring, Tokens, new_token, read_admin_token
@@ -34,6 +37,7 @@ from server.cors import cors
 from server.documents import Documents
 from server.health import health, live, ready
 from server.listener import listening
+from server.refusal import refused
 from server.root_path import locate
 from server.settings import Settings
 from store.log import LogUnavailable
@@ -119,14 +123,25 @@ def app(settings: Settings, url: str) -> Starlette:
         return await ready(application(), started[0].engine)
 
     async def export(request: Request) -> Response:
-        await token_holder(request)
+        identity = await token_holder(request)
         admit(request.scope)
+        await check(request, identity, EXPORT)
         return await audit.export(application().log, request)
 
     async def download(request: Request) -> Response:
-        await authenticate(sessions.credentials(request, settings.origins))
+        identity = await authenticate(sessions.credentials(request, settings.origins))
         admit(request.scope)
+        await check(request, identity, LOGS)
         return await logs.download(application(), request)
+
+    async def check(request: Request, identity: Identity, address: str) -> None:
+        """Raise `Forbidden` unless the token has the role that the address needs."""
+        context = Context(application=application(), identity=identity)
+        await access.check(context, ADDRESSES[address], request.path_params)
+
+    async def forbidden(_: Request, refusal: Exception) -> Response:
+        assert isinstance(refusal, Forbidden)
+        return refused(refusal)
 
     async def unauthenticated(_: Request, refused: Exception) -> Response:
         assert isinstance(refused, Unauthenticated)
@@ -172,8 +187,8 @@ def app(settings: Settings, url: str) -> Starlette:
         WebSocketRoute("/graphql", view),
         Route("/graphql/session", session, methods=["GET", "POST", "DELETE"]),
         Route("/graphql/session/link", link, methods=["POST"]),
-        Route("/audit/export", export),
-        Route("/graphql/logs/{deployment}", download),
+        Route(EXPORT, export),
+        Route(LOGS, download),
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]
@@ -182,7 +197,12 @@ def app(settings: Settings, url: str) -> Starlette:
         settings.root_path,
         routes=routes,
         middleware=cors(settings.origins),
-        exception_handlers={Unauthenticated: unauthenticated, LogUnavailable: away, Unavailable: away},
+        exception_handlers={
+            Unauthenticated: unauthenticated,
+            Forbidden: forbidden,
+            LogUnavailable: away,
+            Unavailable: away,
+        },
         lifespan=lifespan,
     )
     served.state.abandon = partial(sys.exit, 1)  # until the lifespan begins

@@ -19,8 +19,9 @@ from uuid import UUID
 
 from application.handler import Handler
 from domain import access
-from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, TokenId
+from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, Token, TokenId
 from domain.errors import InvalidArgument
+from domain.role import ALL
 from endpoint.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Credentials, Identity, Unauthenticated
 from server.throttle import TokenThrottle
 from store import ids
@@ -127,9 +128,8 @@ class Tokens:
         loaded = await self._handler.states.load(access.decider, ACCESS, has_asked=not log.is_shared)
         if loaded.version > self._version:
             self._version, self._state = loaded.version, loaded.state
-            known = [(each.hash, Identity(each.actor, each.id, each.expires_at)) for each in loaded.state.tokens]
-            self._known = dict(known)
-            self._by_id = {identity.token: identity for _, identity in known}
+            self._known = {each.hash: _identity(loaded.state, each, loaded.version) for each in loaded.state.tokens}
+            self._by_id = {identity.token: identity for identity in self._known.values()}
             self._by_header.clear()
         if changes == self._changes:
             self._is_stale = False
@@ -146,6 +146,13 @@ class Tokens:
     async def is_first_start(self) -> bool:
         """Return whether no token was ever issued."""
         return (await self._handler.states.load(access.decider, ACCESS)).version == 0
+
+
+def _identity(state: Access, token: Token, version: int) -> Identity:
+    """Return the identity that *token* stands for at *version* of the stream; an admin of everything has all rights."""
+    roles = state.roles(token)
+    rights = None if roles == ALL else roles
+    return Identity(token.actor, token.id, token.expires_at, rights=rights, version=version)
 
 
 def new_token() -> str:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from application.actor import Profiles
 from application.handler import Handler
 from application.log import ServiceLogs
+from application.place import Places
 from application.secret import Vault
 from application.worker import Roster
 from domain.deployment.queue import DeploymentId
@@ -318,6 +319,7 @@ def _application(
         roster=roster,
         unfinished=RowList(views, standing.unfinished),
         logs=logs,
+        places=Places(log),
     )
 
 

@@ -2,15 +2,16 @@
 
 from starlette.responses import JSONResponse, Response
 
-from domain.errors import NotFound, Refused
+from domain.errors import Forbidden, NotFound, Refused
 from endpoint import errors
 from gql.contract.errors import unavailable
 from store.log import LogUnavailable
 
 
 def refused(refusal: Refused) -> Response:
-    """Return the response for a request that names something wrong (400), or something unknown (404)."""
-    return _response(404 if isinstance(refusal, NotFound) else 400, str(refusal), refusal.code)
+    """Return the response for a request that is wrong (400), lacks a role (403), or names something unknown (404)."""
+    status = 404 if isinstance(refusal, NotFound) else 403 if isinstance(refusal, Forbidden) else 400
+    return _response(status, str(refusal), refusal.code)
 
 
 def log_unavailable(fault: LogUnavailable) -> Response:

@@ -1,5 +1,5 @@
 """
-The end of open streams whose token is revoked or expires, or whose session ends or expires.
+The end of open streams whose token is revoked or expires, whose session ends or expires, or whose actor's roles change.
 
 A stream outlives the authentication of its request. The log reports revocations by any node.
 """
@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from domain.access import TokenRevoked
+from domain.access import RoleGranted, RoleRevoked, TokenRevoked
 from domain.session import SessionEnded
-from endpoint.identity import EXPIRED, REVOKED, SESSION_OVER, Identity
+from endpoint.identity import EXPIRED, REVOKED, ROLES_CHANGED, SESSION_OVER, Identity
 from store.log import EventLog, RecordedEvent
 
 End = Callable[[str], None]
@@ -21,16 +21,17 @@ End = Callable[[str], None]
 
 
 class Revocations:
-    """The tokens and sessions that have ended, and the open streams of the others."""
+    """The tokens and sessions that have ended, the actors whose roles have changed, and the open streams."""
 
     def __init__(self, log: EventLog) -> None:
         self._over: set[UUID] = set()  # tokens and sessions
-        self._open: dict[UUID, dict[End, None]] = defaultdict(dict)
-        log.watch(self._on_events, [TokenRevoked, SessionEnded])
+        self._changed: dict[str, int] = {}  # by actor: the version of the stream of tokens and roles
+        self._open: dict[UUID | str, dict[End, None]] = defaultdict(dict)  # by token, session or actor
+        log.watch(self._on_events, [TokenRevoked, SessionEnded, RoleGranted, RoleRevoked])
 
     @contextmanager
     def notify(self, identity: Identity, end: End) -> Iterator[None]:
-        """Call *end* when the token or session ends or expires during the block; at once if it has ended before."""
+        """Call *end* when the token or session ends or expires, or roles change, during the block; or before it."""
         session, expiry = identity.session, None
         if identity.ends_at is not None:
             left = (identity.ends_at - datetime.now(UTC)).total_seconds()
@@ -38,6 +39,9 @@ class Revocations:
             expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, reason)
         try:
             with ExitStack() as stack:
+                if self._changed.get(identity.actor, 0) > identity.version:
+                    end(ROLES_CHANGED)
+                stack.enter_context(self._ending(identity.actor, end))
                 stack.enter_context(self._ending(identity.token, end, REVOKED))
                 if session is not None:
                     stack.enter_context(self._ending(session.id, end, SESSION_OVER))
@@ -47,7 +51,7 @@ class Revocations:
                 expiry.cancel()
 
     @contextmanager
-    def _ending(self, id_: UUID, end: End, reason: str) -> Iterator[None]:
+    def _ending(self, id_: UUID | str, end: End, reason: str = "") -> Iterator[None]:
         if id_ in self._over:
             end(reason)
         self._open[id_][end] = None
@@ -65,8 +69,14 @@ class Revocations:
                     self._end(token, REVOKED)
                 case SessionEnded(session=session):
                     self._end(session, SESSION_OVER)
+                case RoleGranted(actor=actor) | RoleRevoked(actor=actor):
+                    self._changed[actor] = event.version
+                    self._call(actor, ROLES_CHANGED)
 
     def _end(self, id_: UUID, reason: str) -> None:
         self._over.add(id_)
+        self._call(id_, reason)
+
+    def _call(self, id_: UUID | str, reason: str) -> None:
         for end in list(self._open.get(id_, ())):
             end(reason)

@@ -13,6 +13,7 @@ import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -126,7 +127,7 @@ class Sessions:
         if session.expires_at <= datetime.now(UTC) or session.id in await self._ended_sessions():
             raise Unauthenticated(SESSION_OVER)
         known = await self._tokens.find_by_id(UUID(bytes=token), client)
-        return Identity(known.actor, known.token, known.expires_at, session)
+        return replace(known, session=session)
 
     async def end(self, cookie: str, client: str) -> None:
         """End the session of *cookie* on all nodes, unless it is invalid or over."""

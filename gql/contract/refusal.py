@@ -36,6 +36,8 @@ REFUSALS = {
     "VARIABLE_NOT_FOUND": "The project or the environment has no such variable.",
     "SECRET_NOT_FOUND": "The project or the environment has no such secret.",
     "TOKEN_NOT_FOUND": "There is no such token, or it was already revoked.",
+    "ROLE_NOT_FOUND": "The actor holds no role at that place.",
+    "FORBIDDEN": "The token lacks the role that is needed; the message names it.",
     "NAME_TAKEN": "Another object of the same kind has the name.",
     "PROJECT_NOT_EMPTY": "The project still has environments.",
     "STAGE_NOT_EMPTY": "The stage still has services.",

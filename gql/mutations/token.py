@@ -10,11 +10,13 @@ from strawberry import ID
 from application import token as use_cases
 from application.handler import Outcome
 from application.token import MAX_YEARS
-from domain.access import ACCESS, Access, Issuer, IssueToken, TokenId, decider
+from domain.access import ACCESS, Access, IssueToken, RevokeToken, TokenId, decider
 from domain.errors import TokenNotFound
+from domain.role import MAX_GRANTS
 from gql.contract.node import uuid_of
 from gql.mutation import Payload, Write, mutation
 from gql.types.refusal import Refusal
+from gql.types.role import RoleInput, to_domain
 from gql.types.token import Token, TokenRecord, TokenSnapshot, convert, find, snapshot, token_records
 from store import ids
 
@@ -54,19 +56,25 @@ async def issue_token(
             " null for never."
         ),
     ] = None,
+    roles: Annotated[
+        list[RoleInput] | None,
+        strawberry.argument(
+            description=f"The roles of the token, 1 to {MAX_GRANTS}, none beyond one's own. Null for the roles of"
+            " one's own token; for another actor, for the roles that this actor holds at the time."
+        ),
+    ] = None,
 ) -> TokenResult:
-    identity = write.context.identity
-    assert identity is not None, "a mutation has an identity"
+    identity = write.context.known_identity
     command = IssueToken(
         token=TokenId(ids.new()),
         name=name,
         actor=identity.actor if actor is None else str(actor),
         hash=hash,
         expires_at=use_cases.checked_expiry(expires_at),
-        issuer=Issuer(actor=identity.actor, expires_at=identity.expires_at),
+        roles=None if roles is None else await to_domain(write.context, roles),
+        issuer=TokenId(identity.token),
     )
-    use_case = partial(use_cases.issue, command=command)
-    outcome = await write.transact(use_case, decider)
+    outcome = await write.transact(partial(use_cases.change, command=command), decider)
     issued = next(each for each in reversed(await _records(write, outcome)) if each.fact.hash == hash)
     return await _answer(write, outcome, issued)
 
@@ -81,7 +89,8 @@ async def revoke_token(
     own = uuid_of("token", token)
     if own is None:
         raise TokenNotFound(token=token)
-    use_case = partial(use_cases.revoke, token=TokenId(own))
+    command = RevokeToken(token=TokenId(own), revoker=TokenId(write.context.known_identity.token))
+    use_case = partial(use_cases.change, command=command)
     try:
         outcome = await write.transact(use_case, decider)
     except TokenNotFound:

@@ -7,7 +7,6 @@ from typing import Annotated
 import strawberry
 
 from domain.access import ACCESS
-from endpoint.streams.mark import NEWEST
 from gql.context import Info
 from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE, Connection, part
 from gql.contract.newest import RATE, Reading, newest
@@ -17,10 +16,9 @@ from gql.types.token import Token, page
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
-        description="The first tokens in the order of their issue, now and after each change of one. A token that"
-        f" expires is no change. {RATE}.",
-        metadata=NEWEST,
-    )
+        description="The first tokens of the list in the order of their issue, now and after each change of one. A"
+        f" token that expires is no change. {RATE}.",
+    )  # not shared, since each actor sees its own
     async def tokens(
         self,
         info: Info,

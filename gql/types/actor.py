@@ -118,13 +118,13 @@ def convert(context: Context, actor: ActorId, profile: Profile | None, state: Ac
 
 
 async def find(context: Context, actor: str) -> Actor | None:
-    """Return the actor with that id; None if it has no token and no profile, and was not forgotten."""
+    """Return the actor with that id; None if it has no token, no role and no profile, and was not forgotten."""
     application, states = context.application, context.application.handler.states
     position = await application.log.position()
     known = await states.load(decider, ACTORS)
-    tokens = (await states.load(access.decider, ACCESS)).state.tokens
+    users = (await states.load(access.decider, ACCESS)).state.actors
     own = ActorId(actor)
-    is_known = own in known.state.forgotten or known.state.find(own) or any(token.actor == own for token in tokens)
+    is_known = own in known.state.forgotten or known.state.find(own) or own in users
     if not is_known:
         return None
     profiles = await application.profiles.profiles({own})
@@ -150,8 +150,8 @@ class Query:
         position = await application.log.position()
         states = application.handler.states
         known = (await states.load(decider, ACTORS)).state
-        tokens = (await states.load(access.decider, ACCESS)).state.tokens
-        everyone = {each.id for each in known.actors} | {ActorId(token.actor) for token in tokens}
+        users = (await states.load(access.decider, ACCESS)).state.actors
+        everyone = {each.id for each in known.actors} | {ActorId(each) for each in users}
         of = ACTORS_LIST
         if named is not None:
             info.context.varies = True  # names are no part of the log

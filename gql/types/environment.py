@@ -206,7 +206,7 @@ async def environments(
     query = _query(filter, order_by)
     slices = {part(first, after, last, before, listed_in(key, query)) for key in owners}
     (slice_,) = slices  # a cursor belongs to one list
-    pages = await context.application.environments.list_each(list(owners), slice_, query)
+    pages = await context.application.environments.list_each(list(owners), slice_, query, context.seen)
 
     def make() -> dict[str, Connection[Environment]]:
         return {
@@ -217,7 +217,7 @@ async def environments(
     def size(made: dict[str, Connection[Environment]]) -> int:
         return CACHED_ENVIRONMENT * sum(1 + len(each.edges) for each in made.values())
 
-    key = (tuple(each.int for each in owners), slice_, query)
+    key = (tuple(each.int for each in owners), slice_, query, context.seen)
     sources = (pages, *owners.values())
     found = make() if slice_.has_cursor else context.application.show(key, sources, make, size)
     return [found[project.id] for project in projects]
@@ -293,9 +293,11 @@ class Query:
         owner = None if project is None else await find_project(info.context, project)
         query = _query(filter, order_by)
         of = listed_in(owner, query)
-        page = await application.environments.list(owner, part(first, after, last, before, of), query)
+        seen = info.context.seen
+        page = await application.environments.list(owner, part(first, after, last, before, of), query, seen)
         is_whole = owner is not None and replace(query, is_descending=False) == EXISTING
-        total = await _count(info.context, owner) if owner and is_whole and "totalCount" in names(info) else None
+        is_counted = is_whole and seen is None and "totalCount" in names(info)
+        total = await _count(info.context, owner) if owner and is_counted else None
         projects = await projects_of(info.context, {edge.node.project for edge in page.edges})
         return connection(page, lambda view: from_view(view, projects[view.project]), of, total)
 

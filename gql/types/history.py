@@ -112,7 +112,7 @@ async def pages(
 ) -> list[Connection[PipelineEvent]]:
     """Return the same page of several lists, read at once, with all that was recorded before the request."""
     await context.settled()
-    found = await context.application.history.list_all(queries, slice_)
+    found = await context.application.history.list_all([replace(query, seen=context.seen) for query in queries], slice_)
     views = [edge.node for page in found for edge in page.edges]
     tokens = await context.application.history.token_names({view.by.token for view in views if view.by.token})
     epoch = context.application.log.epoch

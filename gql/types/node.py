@@ -4,6 +4,7 @@ from typing import Annotated, get_args
 from uuid import UUID
 
 import strawberry
+from msgspec.structs import replace
 from strawberry import ID
 
 from domain import deployment as deployments
@@ -13,6 +14,7 @@ from domain.deployment import queue as queues
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId, ProjectId
+from domain.role import role_at, role_within
 from gql.context import Context, Info
 from gql.contract.node import GlobalId, Node, parse
 from gql.types import actor, deployment, pipeline, project, project_event, token
@@ -60,7 +62,7 @@ async def _part(context: Context, found: GlobalId) -> Node | None:
 async def _environment_of(context: Context, query: HistoryQuery) -> EnvironmentId | None:
     """Return the environment whose history has an event that *query* finds."""
     await context.settled()
-    found = await context.application.history.list(query, Slice(first=1))
+    found = await context.application.history.list(replace(query, seen=context.seen), Slice(first=1))
     return found.edges[0].node.environment if found.edges else None
 
 
@@ -86,7 +88,9 @@ async def _event(context: Context, found: GlobalId) -> Node | None:
     if not found.part.isdecimal() or int(found.part) > await log.position():
         return None
     for recorded in await log.read_all(after=int(found.part) - 1, limit=1):
-        if events.event_id(recorded) == _text(found):
+        place = await context.application.places.of_event(recorded)
+        is_seen = context.seen is None or (place is not None and role_at(context.roles, place) is not None)
+        if is_seen and events.event_id(recorded) == _text(found):
             return await _described(context, recorded)
     return None
 
@@ -122,11 +126,33 @@ class Query:
     async def node(
         self, info: Info, id: Annotated[ID, strawberry.argument(description="Global id of the object.")]
     ) -> Node | None:
-        return await _find(info.context, id) or await actor.find(info.context, id)
+        found = parse(id)
+        return (await _find(info.context, found) if found else None) or await _actor(info.context, id)
 
 
-async def _find(context: Context, id_: str) -> Node | None:
-    match parse(id_):
+async def _actor(context: Context, id_: str) -> Node | None:
+    """Return an actor: oneself, or any if one may see everything."""
+    if id_ != context.known_identity.actor and context.seen is not None:
+        return None
+    return await actor.find(context, id_)
+
+
+async def _is_seen(context: Context, found: GlobalId) -> bool:
+    """Whether the token may see the project, the environment or the deployment that an object is, or is a part of.
+
+    Other objects are checked where they are found.
+    """
+    if context.seen is None or found.kind in ("stage", "service", "token", "event"):
+        return True
+    place = await context.application.places.find(found.value)
+    find = role_within if found.kind == "project" else role_at
+    return place is not None and find(context.roles, place) is not None
+
+
+async def _find(context: Context, id_: GlobalId) -> Node | None:
+    if not await _is_seen(context, id_):
+        return None
+    match id_:
         case GlobalId(kind="deploymentstage" | "deploymentservice") as found:
             return await _part(context, found)
         case GlobalId(kind="event") as found:

@@ -13,6 +13,7 @@ from cache.lru import weight
 from domain import project as projects
 from domain.errors import ProjectNotFound
 from domain.project import ProjectId
+from domain.role import Place, role_within
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.selection import names
 from gql.context import Context, Info
@@ -154,15 +155,16 @@ async def _named(
 ) -> Connection[Project]:
     application, of = context.application, PROJECTS.narrowed(ProjectQuery(named=name))
     found = await application.projects.find(await writing.named(application.log, name))
-    views = sorted(found.values(), key=lambda view: (view.is_deleted, view.id))
+    seen = [view for view in found.values() if role_within(context.roles, Place(project=view.id))]
+    views = sorted(seen, key=lambda view: (view.is_deleted, view.id))
     page = cut(views, part(first, after, last, before, of), lambda view: view.id.hex)
     return connection(page, lambda view: from_view(context, view), of, len(views))
 
 
 async def page(context: Context, slice_: Slice, *, is_counted: bool) -> Connection[Project]:
     """Return a page of the projects."""
-    found = await context.application.projects.list(slice_)
-    total = len((await _catalog(context)).projects) if is_counted else None
+    found = await context.application.projects.list(slice_, context.seen)
+    total = len((await _catalog(context)).projects) if is_counted and context.seen is None else None
     return connection(found, lambda view: from_view(context, view), PROJECTS, total)
 
 

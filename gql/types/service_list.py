@@ -21,6 +21,7 @@ from gql.types.environment import Environment, environments_of, pipeline_view, p
 from gql.types.project import find as find_project
 from gql.types.service import Service
 from projections.engine.views import Page, PageEdge
+from projections.environment import owners
 from projections.pipeline import PipelineView
 from projections.service import ALL, ListedService, ServiceQuery
 
@@ -119,6 +120,8 @@ class Query:
         context.reads(WHOLE)
         owner, pipeline = await _owner(context, project, environment)
         of = ListName("services", "" if owner is None else owner.hex).narrowed(None if query == ALL else query)
-        page = await context.application.services.list(owner, part(first, after, last, before, of), query)
+        whole = None if owner is None else ProjectId(owner)
+        seen = [owner] if pipeline is not None else owners(whole, context.seen)
+        page = await context.application.services.list(seen, part(first, after, last, before, of), query)
         total = None if pipeline is None or "totalCount" not in selected_names(info) else _count(pipeline, query)
         return connection(await _live(context, page), lambda each: each, of, total)

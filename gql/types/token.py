@@ -8,13 +8,15 @@ import strawberry
 from msgspec import Struct
 from strawberry import ID, Private
 
-from domain.access import ACCESS, TokenIssued, TokenRevoked
+from domain.access import ACCESS, TokenIssued, TokenRestricted, TokenRevoked
+from domain.role import ALL, Role, Roles, has
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node, global_id
 from gql.types.actor import Actor, actors, existing_actors
+from gql.types.role import RoleGrant, from_domain
 from projections.engine.views import Slice
 from store.log import RecordedEvent
 
@@ -28,6 +30,8 @@ class TokenRecord(Struct):
     fact: TokenIssued
     issued: RecordedEvent
     revoked: RecordedEvent | None = None
+    roles: Roles = ALL
+    follows_actor: bool = False
 
 
 @strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
@@ -37,6 +41,10 @@ class Token(Node):
     expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
     revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
     is_valid: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
+    roles: list[RoleGrant] = strawberry.field(description="The roles of the token; if it followsActor, at most these.")
+    follows_actor: bool = strawberry.field(
+        description="Whether the token has only those roles that its actor holds, too, as it changes."
+    )
     cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
     record: Private[TokenRecord]
 
@@ -51,6 +59,10 @@ class TokenSnapshot:
     expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
     revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
     is_valid: bool = strawberry.field(description="Whether the token was neither revoked nor expired.")
+    roles: list[RoleGrant] = strawberry.field(description="The roles of the token; if it followsActor, at most these.")
+    follows_actor: bool = strawberry.field(
+        description="Whether the token has only those roles that its actor holds, too, as it changes."
+    )
     cursor: str = strawberry.field(description="A position in the log at which the token had this state.")
     record: Private[TokenRecord]
 
@@ -84,6 +96,8 @@ def token_records(events: Sequence[RecordedEvent]) -> list[TokenRecord]:
         match recorded.event:
             case TokenIssued(token=token) as fact:
                 tokens[token] = TokenRecord(fact, recorded)
+            case TokenRestricted(token=token, roles=roles, follows_actor=follows_actor):
+                tokens[token].roles, tokens[token].follows_actor = roles, follows_actor
             case TokenRevoked(token=token):
                 tokens[token].revoked = recorded
     return list(tokens.values())
@@ -99,6 +113,8 @@ def convert(context: Context, record: TokenRecord, position: int) -> Token:
         expires_at=fact.expires_at,
         revoked_at=None if revoked is None else revoked.recorded_at,
         is_valid=revoked is None and not has_expired,
+        roles=from_domain(record.roles),
+        follows_actor=record.follows_actor,
         cursor=cursors.of_position(context.application.log.epoch, position),
         record=record,
     )
@@ -112,17 +128,25 @@ def snapshot(token: Token) -> TokenSnapshot:
         expires_at=token.expires_at,
         revoked_at=token.revoked_at,
         is_valid=token.is_valid,
+        roles=token.roles,
+        follows_actor=token.follows_actor,
         cursor=token.cursor,
         record=token.record,
     )
 
 
 async def find(context: Context, id_: UUID) -> Token | None:
-    """Return the token with that id."""
+    """Return the token with that id, if the viewer may see it."""
     log = context.application.log
     position, events = await log.position(), await log.read(ACCESS)
-    records = (record for record in token_records(events) if record.fact.token == id_)
+    records = (record for record in _seen(context, events) if record.fact.token == id_)
     return next((convert(context, record, position) for record in records), None)
+
+
+def _seen(context: Context, events: Sequence[RecordedEvent]) -> list[TokenRecord]:
+    """Return the tokens of the viewer's own actor; all for an admin of everything."""
+    actor, sees_all = context.known_identity.actor, has(context.roles, Role.ADMIN)
+    return [record for record in token_records(events) if sees_all or record.fact.actor == actor]
 
 
 def _cursor(record: TokenRecord) -> str:
@@ -130,10 +154,10 @@ def _cursor(record: TokenRecord) -> str:
 
 
 async def page(context: Context, slice_: Slice) -> tuple[Connection[Token], int]:
-    """Return a page of the tokens, and the position of the log before it was read."""
+    """Return a page of the tokens that the viewer may see, and the position of the log before it was read."""
     log = context.application.log
     position, events = await log.position(), await log.read(ACCESS)
-    records = token_records(events)
+    records = _seen(context, events)
     found = cut(records, slice_, _cursor)
     made = connection(found, lambda record: convert(context, record, position), TOKENS, len(records))
     return made, position
@@ -141,7 +165,10 @@ async def page(context: Context, slice_: Slice) -> tuple[Connection[Token], int]
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="List all tokens in the order of their issue, also revoked and expired ones.")
+    @strawberry.field(
+        description="List the tokens in the order of their issue, also revoked and expired ones: those of the same"
+        " actor, and all for an admin of everything."
+    )
     async def tokens(
         self,
         info: Info,

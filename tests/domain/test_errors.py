@@ -123,6 +123,18 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     (NotFound, errors.DeploymentNotFound(deployment="7"), "DEPLOYMENT_NOT_FOUND", "There is no deployment '7'."),
     (NotFound, errors.TokenNotFound(token="t"), "TOKEN_NOT_FOUND", "There is no token 't', or it was already revoked."),
     (
+        NotFound,
+        errors.RoleNotFound(actor="ann", place="for everything"),
+        "ROLE_NOT_FOUND",
+        "Actor 'ann' holds no role for everything.",
+    ),
+    (
+        Refused,
+        errors.Forbidden(needed="deployer", place="on environment 'shop/prod'", own="are viewer"),
+        "FORBIDDEN",
+        "This needs the role deployer on environment 'shop/prod', and you are viewer.",
+    ),
+    (
         Conflict,
         errors.NameTaken(kind="stage", name="Build"),
         "NAME_TAKEN",

@@ -31,7 +31,8 @@ def as_another(environment: Environment, deployment: Data) -> Data:
     """Approves the last stage as another actor."""
     token = f"secret {environment.number}"
     hashed = hashlib.sha256(token.encode()).hexdigest()
-    environment.stageline.do("issueToken", name=f"bob {environment.number}", hash=hashed, actor="bob")
+    deployer = [{"role": "DEPLOYER"}]
+    environment.stageline.do("issueToken", name=f"bob {environment.number}", hash=hashed, actor="bob", roles=deployer)
     return environment.stageline.mutate_as(token, "approveStage", deployment=deployment["id"], stage=APPLICATION)
 
 

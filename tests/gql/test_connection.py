@@ -36,6 +36,7 @@ class Lists:
         for name in ("ann", "bob", "cid"):
             stageline.do("issueToken", name=name, hash=hashlib.sha256(name.encode()).hexdigest())
             stageline.do("setActorProfile", actor=name, name=name)
+            stageline.do("grantRole", actor=name, role="VIEWER")
         for _ in range(3):
             self.deployment: str = environment.end(environment.do("deploy"))["id"]
 
@@ -50,7 +51,7 @@ class Lists:
 
     def _of(self, field: str) -> Data:
         match field:
-            case "projects" | "actors" | "tokens" | "history":
+            case "projects" | "actors" | "tokens" | "history" | "roles":
                 return {}
             case "environments" | "services" | "projectChanges":
                 return {"project": self.environment.project}

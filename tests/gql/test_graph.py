@@ -108,6 +108,7 @@ query ($project: ID!, $environment: ID!, $deployment: ID!) {
   pipelineHistory(environment: $environment, first: 1) { pageInfo { endCursor } }
   actors(first: 1) { pageInfo { endCursor } }
   tokens(first: 1) { pageInfo { endCursor } }
+  roles(first: 1) { pageInfo { endCursor } }
 }
 """
 
@@ -132,6 +133,7 @@ def test_a_cursor_of_one_list_is_refused_by_every_other(environment: Environment
     stageline = environment.stageline
     environment.add("job", runCommand="echo hello")
     deployment = environment.end(environment.do("deploy"))["id"]
+    stageline.do("grantRole", actor="a reader", role="VIEWER")
     found = stageline.execute(CURSORS, project=environment.project, environment=environment.id, deployment=deployment)
     cursors = {field: page["pageInfo"]["endCursor"] for field, page in found.items()}
     assert cursors.keys() == {*LISTS}

@@ -395,7 +395,9 @@ def test_every_code_is_here() -> None:
         "CHANGED_MEANWHILE",
         "ENVIRONMENT_FROZEN",
         "OUTPUT_ELSEWHERE",
-    }  # test_undo.py, test_write.py, test_freeze.py, and tests/runner/test_log.py
+        "FORBIDDEN",
+        "ROLE_NOT_FOUND",
+    }  # test_undo.py, test_write.py, test_freeze.py, test_role.py, and tests/runner/test_log.py
     assert {code for code, *_ in CASES} | elsewhere == {code.value for code in RefusalCode}
 
 

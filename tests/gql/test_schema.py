@@ -28,6 +28,7 @@ from domain.pipeline.gate import OnTimeout
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
 from domain.project import ProjectEvent
+from domain.role import Role
 from domain.spec import Restart, ServiceType, StopSignal
 from gql import schema
 from gql.contract import refusal
@@ -67,6 +68,7 @@ ENUMS: dict[str, type[Enum]] = {
     "ProjectEventType": ProjectEventType,
     "QueueEventType": QueueEventType,
     "RefusalCode": refusal.RefusalCode,
+    "Role": Role,
     "Restart": Restart,
     "ServiceType": ServiceType,
     "ServiceWaitReason": ServiceWaitReason,

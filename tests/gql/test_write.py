@@ -33,6 +33,12 @@ def _good(environment: Environment) -> str:
     return token
 
 
+def _holder(environment: Environment) -> str:
+    actor = f"actor {environment.number}"
+    environment.stageline.do("grantRole", actor=actor, role="VIEWER", project=environment.project)
+    return actor
+
+
 def _waiting(environment: Environment) -> str:
     environment.block()
     deployment: str = environment.do("deploy")["id"]
@@ -143,6 +149,8 @@ CHANGES: dict[str, Asked] = {
     "forgetActor": lambda e: {"actor": _known(e)},
     "issueToken": lambda e: {"name": "robot", "hash": _hash(e), "actor": "robot", "expiresAt": "2100-01-01T00:00:00Z"},
     "revokeToken": lambda e: {"token": _good(e)},
+    "grantRole": lambda e: {"actor": f"actor {e.number}", "role": "EDITOR", "environment": e.id},
+    "revokeRole": lambda e: {"actor": _holder(e), "project": e.project},
     "createProject": lambda e: {"name": f"{e.project_name} again"},
     "renameProject": lambda e: {"project": e.project, "name": f"{e.project_name} renamed"},
     "deleteProject": lambda e: {"project": _empty(e)},
@@ -294,8 +302,9 @@ VERSIONED = [name for name in CHANGES if "expectedVersion" in ROOT.fields[name].
 
 
 def test_only_what_has_a_version_is_expected_to_be_at_one() -> None:
-    """A new thing has no version yet, a project and a token have none, and several environments have several."""
+    """A new thing has no version yet; a project, a token and a role have none, and several environments several."""
     without = {"issueToken", "revokeToken", "createProject", "createEnvironment", "applyPipelineToAll"}
+    without |= {"grantRole", "revokeRole"}
     without |= {"renameProject", "deleteProject", "setProjectVariables", "deleteProjectVariables"}
     without |= {"setProjectSecret", "deleteProjectSecrets", "rotateProjectKey"}
     assert set(VERSIONED) == CHANGES.keys() - without
@@ -322,7 +331,7 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
 
 
 # Reasons of what is no part of a project are in exports of the log only.
-NOT_IN_HISTORY = {name for name in CHANGES if name.endswith(("Profile", "Actor", "Token"))}
+NOT_IN_HISTORY = {name for name in CHANGES if name.endswith(("Profile", "Actor", "Token", "Role"))}
 
 
 @each(sorted(CHANGES.keys() - NOT_IN_HISTORY))

@@ -54,7 +54,7 @@ async def test_lists_of_services_are_those_of_the_pipelines(
         await projector.wait_for(await log.position(), 60)
         for owner, expected in (await of_pipelines(log, world)).items():
             keys = {id_: key for key, id_ in expected}
-            page = await Services(views).list(owner, Slice(first=500))
+            page = await Services(views).list([owner], Slice(first=500))
             found = [edge.node.service for edge in page.edges]
             assert sorted(found) == sorted(keys)
             assert [keys[each] for each in found] == sorted(keys.values())
@@ -70,11 +70,11 @@ async def test_services_are_found_by_the_beginning_of_their_name(
     await world.begin()
     await projector.wait_for(await log.position(), 60)
     shown = Services(views)
-    whole = await shown.list(None)
+    whole = await shown.list()
     assert len(whole.edges) == 4
-    found = await shown.list(world.projects[0], query=ServiceQuery(prefix="dataB"))
+    found = await shown.list([world.projects[0]], query=ServiceQuery(prefix="dataB"))
     assert [edge.node for edge in found.edges] == [whole.edges[2].node]
-    assert (await shown.list(None, Slice(last=2, before=whole.edges[3].cursor))).edges == whole.edges[1:3]
+    assert (await shown.list([None], Slice(last=2, before=whole.edges[3].cursor))).edges == whole.edges[1:3]
 
 
 @pytest.mark.parametrize(
