@@ -25,6 +25,7 @@ from cli.text import plain, table
 app = group(
     "List and change environments, and deploy them.",
     "stageline environment create -n staging",
+    "stageline environment show",
     "stageline environment stage list",
     "stageline environment deploy --watch",
     "stageline environment cancel",
@@ -119,6 +120,24 @@ def list_(output: Output, project: ProjectOption = None) -> None:
     lines = [(row.name, row.target.lower(), str(row.concurrency), moment(row.updated_at)) for row in rows]
     text = table(("Name", "Target", "Concurrency", "Changed"), lines) if lines else "<no environment>"
     output.answer({"environments": rows}, text)
+
+
+@command(app, "show", "stageline environment show", "stageline environment show --json")
+def show(scope: Scope, output: Output) -> None:
+    """Show an environment's target, concurrency and policy: its reactions, limits and freezes.
+
+    `stageline status` shows what runs in it.
+    """
+    with Client.known() as client:
+        about = pipeline.get(client, scope.find(client).id).environment
+    rows = [
+        ("Environment", about.name),
+        ("Project", about.project.name),
+        ("Target", about.target.lower()),
+        ("Concurrency", f"{about.concurrency} services at once"),
+        *about.policy.rows,
+    ]
+    output.answer(about, table(("Setting", "Value"), rows))
 
 
 @command(app, "create", "stageline environment create -n staging", "stageline environment create -n ci --concurrency 4")

@@ -66,6 +66,19 @@ class EnvironmentPolicyJson(Struct, rename="camel"):
         timeout = self.deployment_timeout_seconds
         return "; ".join([*parts, *([f"deployments of at most {timeout:g} s"] if timeout else [])])
 
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """The whole policy, a line for each part, named as its option."""
+        timeout = self.deployment_timeout_seconds
+        return [
+            ("On failure", self.on_failure.lower().replace("_", "-")),
+            ("Build barrier", "yes" if self.build_barrier else "no"),
+            ("Deployment timeout", f"{timeout:g} s" if timeout else "none"),
+            ("On request", self.on_request.lower()),
+            *[("Freeze", each.words) for each in self.freezes],
+            *([] if self.freezes else [("Freeze", "none")]),
+        ]
+
 
 class ApprovalJson(Struct, rename="camel"):
     count: int = 1

@@ -13,7 +13,7 @@ from cli.client import Client, document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
 from cli.output import Output, moment
-from cli.scope import PROJECTS, project_names
+from cli.scope import PROJECTS, find_project, project_names
 from cli.text import plain, table
 
 app = group(
@@ -82,14 +82,29 @@ def list_(output: Output) -> None:
     output.answer({"projects": projects}, table(("Name", "Created"), rows) if rows else "<no project>")
 
 
-@command(app, "history", "stageline project history -n Shop", "stageline project history -n Shop --json")
-def history(name: ProjectName, output: Output) -> None:
+@command(app, "history", "stageline project history", "stageline project history -n Shop --json")
+def history(
+    output: Output,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "-n",
+            "--name",
+            metavar="PROJECT",
+            envvar="STAGELINE_PROJECT",
+            autocompletion=complete.names(project_names),
+            help="The project's name (in any case) or id. Default: the context's.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """List the changes of a project itself, the newest last: its name, variables, secrets and environments.
 
     `stageline history` lists those of its environments.
     """
     with Client.known() as client:
-        events = [convert(node, ProjectEventJson) for node in client.pages(HISTORY, {"project": name})]
+        project = find_project(name, client)
+        events = [convert(node, ProjectEventJson) for node in client.pages(HISTORY, {"project": project})]
     rows = [
         (moment(each.recorded_at), each.actor.name or each.actor.id, each.message, each.reason or "") for each in events
     ]

@@ -101,7 +101,8 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
 
     *cancelled_by* is the actor of the last request to cancel it. *timeout* is its maximum duration, in seconds.
     If it *rolls_back*, another deployment undoes its failure. It *undoes* the failed one with that number.
-    *superseded_by* is the number of the later one that made it needless while it waited.
+    *superseded_by* is the number of the later one that made it needless while it waited. Its plan *is_partial* if it
+    has the chosen services only, and as skipped ones those to which they refer.
     """
 
     id: DeploymentId
@@ -109,6 +110,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     number: int
     action: Action
     effect: Effect = Effect.DEPLOY
+    is_partial: bool = False
     status: Status
     actor: str
     reason: str | None
@@ -189,7 +191,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 23, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 24, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -200,6 +202,7 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
         number=event.number,
         action=event.action,
         effect=event.plan.effect,
+        is_partial=event.plan.is_partial,
         status=planned.status,
         actor=recorded.by.actor,
         reason=recorded.by.reason,

@@ -1,5 +1,6 @@
 """The progress of services: the last step of each, and what each waits for."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from enum import StrEnum
 
@@ -8,6 +9,7 @@ import strawberry
 from domain.deployment.stage import StageRun
 from domain.deployment.step import DONE, ServiceRun, Status
 from domain.deployment.wait import WaitCause
+from domain.project import EnvironmentId
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context
 from gql.contract import enum
@@ -19,8 +21,15 @@ from gql.types.deployment_stage import DeploymentService, DeploymentStage
 from gql.types.environment import environments_of
 from gql.types.service import Service
 from gql.types.step import Phase, Step
-from projections.deployment import DeploymentView, state_of
+from projections.deployment import DeploymentSummary, DeploymentView, state_of
+from projections.engine.views import Page, Slice
 from projections.words.deployment import cause_words
+
+MAX_BEFORE = 100
+"""Maximum number of earlier deployments that are searched for the last step of a service."""
+
+PAGE = 10
+"""Number of earlier deployments that are read at once."""
 
 
 class ServiceWaitReason(StrEnum):
@@ -72,28 +81,56 @@ class ServiceWait:
 
 @edge(
     Service,
-    "The newest step of the service in the deployment that its environment carries out, else in the newest one; null"
-    " if the service is not in its plan.",
+    "The newest step of the service in the deployment that its environment carries out, else in the newest one. If the"
+    f" service was not chosen for that, in the newest of the {MAX_BEFORE} before that has it. Null if none has.",
 )
 async def last_step(context: Context, services: list[Service], selected: Selected) -> list[ServiceStep | None]:
     open_ = await open_deployments(context, [each.key[0] for each in services])
     idle = [key for key, views in open_.items() if not views]
     pages = await context.application.deployments.list_each(idle, NEWEST)
-    newest = {
-        key: edge.node
-        for key, page in zip(idle, pages, strict=True)
-        for edge in page.edges
-        if isinstance(edge.node, DeploymentView)
-    }
+    newest = {key: view for key, page in zip(idle, pages, strict=True) for view in _views(page)}
     newest |= {key: views[0] for key, views in open_.items() if views}
     owners = await environments_of(context, newest.keys())
     epoch = context.application.log.epoch
     found: dict[str, ServiceStep] = {}
     for key, view in newest.items():
-        run = deployments.convert(view, owners[key], epoch)
-        for stage in run.stages:
-            found |= {service.service_id: _last_step(service, run) for service in stage.services}
+        missing = {str(each.id) for each in services if each.key[0] == key}
+        async for each in _from(context, key, view):
+            run = deployments.convert(each, owners[key], epoch)
+            chosen = [
+                service
+                for stage in run.stages
+                for service in stage.services
+                if service.service_id in missing and (not each.is_partial or _is_chosen(service))
+            ]
+            found |= {str(service.service_id): _last_step(service, run) for service in chosen}
+            missing -= found.keys()
+            if not missing or not each.is_partial:  # a whole plan has all services of its time
+                break
     return [found.get(each.id) for each in services]
+
+
+async def _from(context: Context, environment: EnvironmentId, view: DeploymentView) -> AsyncIterator[DeploymentView]:
+    """Yield *view*, then the deployments of *environment* that ended before it, newest first."""
+    yield view
+    after: str | None = None
+    for _ in range(MAX_BEFORE // PAGE):
+        (page,) = await context.application.deployments.list_each([environment], Slice(first=PAGE, after=after))
+        for each in _views(page):
+            if each.number < view.number:
+                yield each
+        if not page.has_next:
+            return
+        after = page.edges[-1].cursor
+
+
+def _views(page: Page[DeploymentSummary]) -> list[DeploymentView]:
+    return [edge.node for edge in page.edges if isinstance(edge.node, DeploymentView)]
+
+
+def _is_chosen(service: DeploymentService) -> bool:
+    """Return whether a deployment of chosen services has the service for its own sake, not for a reference to it."""
+    return service.status is not Status.SKIPPED or service.deploy.skipped_reason is not None
 
 
 def _last_step(service: DeploymentService, run: Deployment) -> ServiceStep:

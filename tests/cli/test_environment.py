@@ -122,3 +122,21 @@ def test_help_offers_no_target_that_no_server_has(shell: Shell) -> None:
     guides = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     for guide in guides:
         assert not re.search(r"--target kubernetes|Kubernetes cluster", guide.read_text()), guide
+
+
+def test_the_policy_of_an_environment_is_shown(staging: Shell, project: str) -> None:
+    lines = [line.split(maxsplit=1) for line in staging.done("environment", "show").lines]
+    assert lines[:3] == [["Setting", "Value"], ["Environment", "staging"], ["Project", project]]
+    assert "Build barrier       no" in staging.done("environment", "show").out
+    staging.done("environment", "edit", "--on-failure", "roll-back", "--deployment-timeout", "900", "--build-barrier")
+    staging.done("environment", "edit", "--freeze", "0 18 * * FRI; 60h; Europe/Berlin; hold", "--on-request", "wait")
+    assert staging.done("environment", "show").lines[3:] == [
+        "Target              process",
+        "Concurrency         8 services at once",
+        "On failure          roll-back",
+        "Build barrier       yes",
+        "Deployment timeout  900 s",
+        "On request          wait",
+        "Freeze              0 18 * * FRI; 60h; Europe/Berlin; hold",
+    ]
+    assert staging.done("environment", "show", "--json").json["policy"]["onRequest"] == "WAIT"

@@ -98,4 +98,5 @@ def test_the_history_of_a_project_has_its_variables_and_secrets(staging: Shell, 
     assert "variable REGION: – → eu" in lines[-2]
     assert "secret NPM set" in lines[-1]
     assert lines[-1].endswith("for builds")
+    assert staging.done("project", "history").lines == lines  # that of the context
     assert staging.done("project", "history", "-n", project, "--json").json["events"][-1]["version"] == len(lines) - 1

@@ -70,7 +70,20 @@ def test_what_a_start_or_a_stop_leaves_out_is_shown_as_it_is(staging: Shell) -> 
     assert "  ✓ Web      runs since 1 (" in [line[:27] for line in lines]
     assert "  - Migrate  left out of 3" in lines
     staging.done("restart", "--service", "Web", "--watch")
-    assert "  · Migrate  not in 4" in staging.done("status").lines
+    assert "  - Migrate  left out of 3" in staging.done("status").lines
+
+
+def test_a_failure_stays_until_the_service_is_deployed_again(staging: Shell) -> None:
+    for name, run in (("Migrate", "exit 7"), ("Other", "true")):
+        staging.done("service", "add", "-n", name, "-t", "job", "--run", run)
+    assert staging("environment", "deploy", "--service", "Migrate", "--watch").code == 4
+    staging.done("environment", "deploy", "--service", "Other", "--watch")
+    answer = staging("status")
+    assert answer.code == 4
+    assert "  ✗ Migrate  failed in 1" in answer.lines
+    assert "  ✓ Other    done in 2" in answer.lines
+    staging.done("service", "add", "-n", "New", "-t", "job", "--run", "true")
+    assert "  · New      not in 2" in staging("status").lines
 
 
 def test_lines_fit_eighty_columns(staging: Shell) -> None:

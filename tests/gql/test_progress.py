@@ -80,6 +80,24 @@ def test_the_last_step_of_a_service_is_that_of_the_newest_deployment(environment
     assert _services(environment)["bad"]["lastStep"] == good | {"deployment": {"number": 2, "status": "SUCCEEDED"}}
 
 
+def test_a_service_that_a_later_deployment_does_not_choose_keeps_its_last_step(environment: Environment) -> None:
+    environment.add("bad", runCommand="exit 3", allowFailure=True)
+    environment.add("db", runCommand='echo KEY=1 > "$STAGELINE_OUTPUT"')
+    environment.add("api")
+    environment.do("moveService", service="api", stage=APPLICATION)
+    environment.do("editService", service="api", spec={"runCommand": "echo ${{ services['db'].outputs.KEY }}"})
+    environment.end(environment.do("deploy", services=["db"]))
+    environment.end(environment.do("deploy", services=["bad"]))
+    for _ in range(11):
+        environment.end(environment.do("deploy", services=["api"]))
+    environment.add("new")
+    found = _services(environment)
+    steps = {name: each["lastStep"] and each["lastStep"]["step"]["status"] for name, each in found.items()}
+    numbers = {name: each["lastStep"] and each["lastStep"]["deployment"]["number"] for name, each in found.items()}
+    assert steps == {"bad": "FAILED", "api": "SUCCEEDED", "db": "SUCCEEDED", "new": None}
+    assert numbers == {"bad": 2, "api": 13, "db": 1, "new": None}
+
+
 def test_every_attempt_of_a_step_is_told(environment: Environment) -> None:
     environment.add("bad", runCommand="exit 3", retries=1)
     over = environment.end(environment.do("deploy"))
