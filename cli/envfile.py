@@ -6,11 +6,15 @@ Variables in a `.env` file, with the syntax that Docker Compose documents.
     NAME="with \\n, \\r, \\t, \\\\ and \\"" # a comment
 
 Compose inserts the values of other variables into those without single quotes. Here such a value is refused, because
-nobody but the shell of a service knows its variables; a reference `${{ … }}` stays as it is.
+nobody but the shell of a service knows its variables; a reference `${{ … }}` stays as it is. The import of a Compose
+file knows them, and inserts them.
 """
 
 import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from cli import file as files
 from cli.errors import Misused
@@ -29,8 +33,17 @@ INTERPOLATION = re.compile(r"\$(?:\{(?!\{)|[A-Za-z_])")
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$": "$"}
 
 
-def read(source: Path) -> dict[str, str]:
-    """Return the variables in *source*. Raise `Misused` with the line of what is no variable; it repeats no value."""
+class Expand(Protocol):
+    """Inserts the values of *variables*, and of those that it knows, into a text; raises `ValueError`."""
+
+    def __call__(self, text: str, variables: Mapping[str, str]) -> str: ...
+
+
+def read(source: Path, expand: Expand | None = None) -> dict[str, str]:
+    """Return the variables in *source*; *expand* inserts values into one, also of those before it in the file.
+
+    Raise `Misused` with the line of what is no variable; it repeats no value.
+    """
     text = files.read(source)
     if len(text) > MAX_TEXT:
         raise Misused(f"Can't read {source}: it has {len(text):,} characters; at most {MAX_TEXT:,} are allowed.")
@@ -46,19 +59,21 @@ def read(source: Path) -> dict[str, str]:
             raise _invalid(source, line, "NAME=VALUE was expected")
         name = assignment["name"]
         try:
-            found[name], at = _value(text, assignment.end())
+            found[name], at = _value(
+                text, assignment.end(), None if expand is None else partial(expand, variables=found)
+            )
         except ValueError as why:
             raise _invalid(source, line, f"{name}: {why}") from None
     return found
 
 
-def _value(text: str, at: int) -> tuple[str, int]:
+def _value(text: str, at: int, expand: Callable[[str], str] | None) -> tuple[str, int]:
     """Return the value at *at* and the place after its line; raise `ValueError` with the reason."""
     quote = text[at : at + 1]
     if quote not in ("'", '"'):
         bare = BARE.match(text, at)
         assert bare is not None, "it matches nothing, too"
-        return _constant(COMMENT.sub("", bare[0], count=1).rstrip()), bare.end() + 1
+        return (expand or _constant)(COMMENT.sub("", bare[0], count=1).rstrip()), bare.end() + 1
     quoted = (SINGLE if quote == "'" else DOUBLE).match(text, at)
     if quoted is None:
         raise ValueError(f"the quote {quote} is not closed")
@@ -67,9 +82,14 @@ def _value(text: str, at: int) -> tuple[str, int]:
         raise ValueError(f"only a comment may follow the closing quote {quote}")
     if quote == "'":
         return quoted[1].replace("\\'", "'"), end.end()
-    bare_dollars = ESCAPE.sub("", quoted[1])
-    _constant(bare_dollars)
-    return ESCAPE.sub(lambda each: ESCAPES.get(each[1], each[0]), quoted[1]), end.end()
+    if expand is None:
+        _constant(ESCAPE.sub("", quoted[1]))
+        return _unescaped(quoted[1]), end.end()
+    return expand(_unescaped(quoted[1].replace("\\$", "$$"))), end.end()
+
+
+def _unescaped(text: str) -> str:
+    return ESCAPE.sub(lambda each: ESCAPES.get(each[1], each[0]), text)
 
 
 def _constant(value: str) -> str:

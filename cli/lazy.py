@@ -5,8 +5,9 @@ Without any of them a command starts in 0.14 s of CPU time. httpx costs 0.08 s m
 importlib.metadata 0.01 s each, rich.cells 0.03 s, and the server 0.75 s. To load one at once, import it directly.
 
 This is also the one door from the command line to other rooms. It leads to the server, which `cli.serve` starts, to
-`store.audit` and `store.head`, with which `cli.verify` checks an export, and to `domain.name`, which compares names.
-Those three need no database and no server.
+`store.audit` and `store.head`, with which `cli.verify` checks an export, to `domain.name`, which compares names, and to
+`gql.document`, with which `cli.importer` writes a pipeline document as the server would. All but the first need no
+database and no server.
 """
 
 from importlib import import_module
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from rich import cells as cells
     from websockets.sync import client as client
 
+    from domain import errors as errors
     from domain import name as name
+    from gql.document import format as format
+    from gql.document import pipeline as pipeline
     from server import address as address
     from server import backup as backup
     from server import cors as cors
@@ -43,8 +47,11 @@ else:
         "psutil": "psutil",
         "websockets": "websockets",
         "client": "websockets.sync.client",
+        "errors": "domain.errors",
         "name": "domain.name",
         "address": "server.address",
+        "format": "gql.document.format",
+        "pipeline": "gql.document.pipeline",
         "backup": "server.backup",
         "cors": "server.cors",
         "fsck": "server.fsck",

@@ -24,6 +24,7 @@ from cli import (
     explain,
     gate,
     history,
+    importer,
     lazy,
     project,
     repeat,
@@ -120,6 +121,7 @@ app.add_typer(secret.app, name="secret")
 app.add_typer(secret.key, name="key")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(document.app, name="pipeline")
+app.add_typer(importer.app, name="import")
 command(
     app,
     "up",

@@ -1,0 +1,1 @@
+"""Compose files, read without Docker: parsed, merged, and turned into a pipeline document."""
