@@ -153,8 +153,8 @@ ADDRESSES: Mapping[str, Rule] = {
 }
 """The rules of the server's addresses that need a token. The export has the whole log."""
 
-OPEN = frozenset({"/health", "/health/live", "/schemas/pipeline.json"})
-"""The addresses that need no token, beside the files of the console and of GraphiQL."""
+OPEN = frozenset({"/health", "/health/live", "/livez", "/readyz", "/schemas/pipeline.json"})
+"""The addresses that need no token, beside the files of the pages, and the listener of `--metrics`."""
 
 RULES = {"Query": QUERIES, "Mutation": MUTATIONS, "Subscription": SUBSCRIPTIONS}
 """The rules of the root fields by their type."""

@@ -73,7 +73,6 @@ def test_events_of_other_streams_touch_no_environment(event: Event) -> None:
 
 
 def test_environments_are_listed_by_name_until_they_are_deleted() -> None:
-    existing = [ListPlace(f"existing {PROJECT}", "production"), ListPlace("existing ", "production")]
-    deleted = [ListPlace(f"deleted {PROJECT}", "production"), ListPlace("deleted ", "production")]
-    assert environment.places(view(1)) == existing
-    assert environment.places(view(2, deleted=True)) == deleted
+    lists = (PROJECT, "", view(1).id)
+    assert environment.places(view(1)) == [ListPlace(f"existing {each}", "production") for each in lists]
+    assert environment.places(view(2, deleted=True)) == [ListPlace(f"deleted {each}", "production") for each in lists]
