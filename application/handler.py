@@ -37,7 +37,7 @@ ATTEMPTS = 50
 Three nodes that write to one stream lose two races out of three each; with 20 attempts one of them failed now and then.
 """
 
-STATES_BYTES = 64 * 1024 * 1024
+STATES_BYTES = 16 * 1024 * 1024
 """Maximum size of the cached states, in bytes."""
 
 PENDING_BYTES = 16 * 1024 * 1024

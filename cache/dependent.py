@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Hashable, Iterator
 from contextlib import contextmanager
-from threading import RLock
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -38,7 +37,7 @@ class DependentCache(Generic[Key, Value, Subject]):
         self._cached: Cache[Key, DependentValue[Value, Subject]] = Cache(limit, self._on_drop)
         self._keys_of: dict[Subject, set[Key]] = {}
         self._computations: set[Computation[Subject]] = set()
-        self._lock = RLock()
+        self._lock = self._cached.lock  # another cache may evict a value of this one
 
     def __len__(self) -> int:
         return len(self._cached)
@@ -89,7 +88,9 @@ class DependentCache(Generic[Key, Value, Subject]):
 
     def _on_drop(self, key: Key, cached: DependentValue[Value, Subject]) -> None:
         for subject in cached.subjects:
-            of_subject = self._keys_of[subject]
+            of_subject = self._keys_of.get(subject)
+            if of_subject is None:  # the value was evicted before its subjects were recorded
+                continue
             of_subject.discard(key)
             if not of_subject:
                 del self._keys_of[subject]

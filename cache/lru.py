@@ -3,19 +3,26 @@ The only cache implementation: least recently used values are evicted, and the s
 
 Of the few least recently used values the largest is evicted first. Unlike the caches of libraries it weighs keys, calls
 back on eviction, and is safe for several threads.
+
+A cache has a limit of its own, and all caches of a process share a budget. When that is used up, the largest cache
+evicts. So a cache can use what the others leave, and a flood of values displaces no small cache.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from itertools import islice
 from threading import RLock
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 import msgspec
 from msgspec import Struct
 
-PART = 8
-"""Divisor of a cache's limit: a value that takes more than this part, an eighth, is not cached."""
+BUDGET = 16 * 1024 * 1024
+"""Maximum size of all caches of a process, in bytes, beside what the operator allows for answers."""
+
+PART = 4
+"""Divisor of a limit, of a cache or of the budget: a value that takes more than a quarter is not cached."""
 
 LAST = 4
 """Number of least recently used values of which the largest is evicted."""
@@ -45,22 +52,71 @@ class WeighedValue(Struct, Generic[Value], frozen=True):
     weight: int
 
 
+class Spender(Protocol):
+    """A cache, as its budget sees it."""
+
+    weight: int
+
+    def evict(self) -> None:
+        """Drop a value; the cache is not empty."""
+        ...
+
+
+class Budget:
+    """The bytes that caches share, at most *limit*. They also share its lock, since each evicts for the others."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.lock = RLock()
+        self._spenders: WeakSet[Spender] = WeakSet()
+
+    def join(self, spender: Spender) -> None:
+        with self.lock:
+            self._spenders.add(spender)
+
+    def spend(self, weight: int) -> None:
+        """Count *weight* bytes more, or fewer if it is negative."""
+        with self.lock:
+            self.used += weight
+
+    def keep_within(self) -> None:
+        """Evict values of the largest cache as long as the limit is exceeded."""
+        with self.lock:
+            while self.used > self.limit:
+                largest = max(self._spenders, key=lambda each: each.weight)
+                if not largest.weight:  # the rest is that of a cache that is being freed
+                    return
+                largest.evict()
+
+
+shared = Budget(BUDGET)
+"""The budget of this process."""
+
+
 class Cache(Generic[Key, Value]):
     """Values of at most *limit* bytes in all. *on_drop* is called with the key and the value of each dropped one."""
 
-    def __init__(self, limit: int, on_drop: Callable[[Key, Value], None] = lambda key, value: None) -> None:
+    def __init__(
+        self, limit: int, on_drop: Callable[[Key, Value], None] = lambda key, value: None, budget: Budget = shared
+    ) -> None:
         self.limit = limit
         self.weight = 0
         self._on_drop = on_drop
         self._entries: OrderedDict[Key, WeighedValue[Value]] = OrderedDict()
-        self._lock = RLock()
+        self._budget = budget
+        self.lock = budget.lock
+        budget.join(self)
+
+    def __del__(self) -> None:
+        self._budget.spend(-self.weight)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
         """Return the value, and mark it as used."""
-        with self._lock:
+        with self.lock:
             found = self._entries.get(key)
             if found is None:
                 return None
@@ -70,34 +126,45 @@ class Cache(Generic[Key, Value]):
     def put(self, key: Key, value: Value, weight: int) -> None:
         """Cache *value*, which takes *weight* bytes with its key, unless that is too much."""
         weight += ENTRY
-        with self._lock:
+        is_cacheable = weight * PART <= min(self.limit, self._budget.limit)
+        with self.lock:
             before = self._entries.get(key)
-            if before is None or before.value is not value or weight * PART > self.limit:
+            if before is None or before.value is not value or not is_cacheable:
                 self.pop(key)
             else:  # the same value with another weight
-                self.weight -= self._entries.pop(key).weight
-            if weight * PART > self.limit:
+                self._count(-self._entries.pop(key).weight)
+            if not is_cacheable:
                 return
             self._entries[key] = WeighedValue(value, weight)
-            self.weight += weight
+            self._count(weight)
             while self.weight > self.limit:
-                self.pop(max(islice(self._entries, LAST), key=lambda each: self._entries[each].weight))
+                self.evict()
+            self._budget.keep_within()
+
+    def evict(self) -> None:
+        """Drop one of the least recently used values; the newest one only if it is the only one."""
+        oldest = islice(self._entries, max(1, min(LAST, len(self._entries) - 1)))
+        self.pop(max(oldest, key=lambda each: self._entries[each].weight))
 
     def pop(self, key: Key) -> Value | None:
         """Drop the value and return it."""
-        with self._lock:
+        with self.lock:
             found = self._entries.pop(key, None)
             if found is None:
                 return None
-            self.weight -= found.weight
+            self._count(-found.weight)
             self._on_drop(key, found.value)
             return found.value
 
     def clear(self) -> None:
         """Drop all values."""
-        with self._lock:
+        with self.lock:
             for key in list(self._entries):
                 self.pop(key)
+
+    def _count(self, weight: int) -> None:
+        self.weight += weight
+        self._budget.spend(weight)
 
 
 class Version(Struct, Generic[Value], frozen=True):

@@ -204,7 +204,7 @@ def serve(
             min=0,
             help="Memory for the cache of answers to compiled documents, in MiB; 0 for no cache.",
         ),
-    ] = 64,
+    ] = 16,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(

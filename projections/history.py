@@ -159,7 +159,7 @@ def _tags(view: HistoryView, event: PipelineEvent, subjects: set[int]) -> tuple[
     return facets + _word_tags(f"{text} {by.reason}" if by.reason else text)
 
 
-@lru_cache(10_000)  # a few values come again and again
+@lru_cache(1_000)  # a few values come again and again
 def _facets(environment: int, project: int, actor: str, origin: Origin, name: str, *subjects: int) -> tuple[str, ...]:
     return (
         _id_tag("environment", environment),
@@ -171,7 +171,7 @@ def _facets(environment: int, project: int, actor: str, origin: Origin, name: st
     )
 
 
-@lru_cache(50_000)
+@lru_cache(5_000)
 def _id_tag(facet: str, id_: int) -> str:
     return _tag(facet, UUID(int=id_))
 

@@ -19,6 +19,7 @@ from application.log import ServiceLogs
 from application.place import Places
 from application.secret import Vault
 from application.worker import Roster
+from cache.lru import BUDGET, shared
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId
@@ -257,7 +258,9 @@ def _backend(settings: Settings, application: Application, aside: Aside[Context]
         )
 
     feed = LogFeed(application.log)
-    answers = AnswerCache(feed, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
+    size = settings.kept_answers * 1024 * 1024
+    shared.limit = BUDGET + size
+    answers = AnswerCache(feed, size) if size else None
     return Backend(context, feed, Revocations(application.log), answers)
 
 

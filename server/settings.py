@@ -59,7 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     refuses_unlisted: bool = True
     keeps_documents: bool = True
     compiles: bool = True
-    kept_answers: int = 64
+    kept_answers: int = 16
     retention: Retention | None = None
     root_path: str = ""
     origins: tuple[str, ...] = ()

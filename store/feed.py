@@ -18,11 +18,14 @@ from cache.lru import weight
 from store.ends import StreamEnds
 from store.log import Event, LogUnavailable, RecordedEvent
 
-TAIL_SIZE = 5_000
+TAIL_SIZE = 2_000
 """Maximum number of events in the tail; when it is full, the older half goes."""
 
-TAIL_BYTES = 64 * 1024 * 1024
+TAIL_BYTES = 8 * 1024 * 1024
 """Maximum size of the events in the tail, in bytes; then the older ones go, too."""
+
+RECORDED = 1000
+"""Size of an event in the tail, in bytes, beside its fields."""
 
 BATCH = 1000
 """Maximum number of events in a batch for a follower."""
@@ -98,7 +101,7 @@ class Feed:
         if not new or new[0].position != end + 1 or new[-1].position != end + len(new):
             return
         self._tail += new
-        weights = [weight(event.event) for event in new]
+        weights = [weight(event.event) + RECORDED for event in new]
         self._weights += weights
         self._weight += sum(weights)
         if len(self._tail) > TAIL_SIZE or self._weight > TAIL_BYTES:
@@ -130,7 +133,8 @@ class Feed:
         """Advance to *position* while nobody follows; *events* are all wanted events up to there."""
         end = self.position
         if position > end:
-            self._tail, self._first = [], position + 1  # later followers read the missing events
+            self._tail, self._weights, self._weight = [], [], 0
+            self._first = position + 1  # later followers read the missing events
             self.ends.clear()  # the skipped events may be of any stream
             self._call_observers([event for event in events if event.position > end])
 

@@ -29,7 +29,7 @@ WHOLE = UUID(int=0)
 PAST = UUID(int=1)
 """The id that stands for events that are in the log already: an answer that depends on them alone never changes."""
 
-LIMIT = 64 * 1024 * 1024
+LIMIT = 16 * 1024 * 1024
 """Default maximum size of the cached answers of a node, in bytes."""
 
 OVERHEAD = 1000

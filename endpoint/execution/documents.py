@@ -45,7 +45,7 @@ OTHERS = 32
 PARSERS = 2
 """Threads that parse long documents: more of them would take no less time, but more memory."""
 
-NODE = 300
+NODE = 260
 """Size of a node of a cached document with its location, in bytes, as measured."""
 
 ERROR = 1000

@@ -11,7 +11,7 @@ from projections.engine.projection import Projection, View
 from projections.engine.snapshot import Snapshots, VersionedView
 from store.log import EventLog, RecordedEvent
 
-MAX_CACHE = 64 * 1024 * 1024
+MAX_CACHE = 16 * 1024 * 1024
 """Maximum size of the cached views of one projection, in bytes."""
 
 INLINE = 500

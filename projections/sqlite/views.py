@@ -47,6 +47,9 @@ Result = TypeVar("Result")
 MEMORY = ":memory:"
 """Path of a store in memory."""
 
+PAGES_KIB = 1000
+"""Maximum size of the pages that a connection caches, in KiB."""
+
 READERS = 3
 """Threads that read."""
 
@@ -308,6 +311,7 @@ class SqliteViews(Views):
             known = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
             known.execute("PRAGMA journal_mode = WAL")
             known.execute("PRAGMA synchronous = NORMAL")
+            known.execute(f"PRAGMA cache_size = -{PAGES_KIB}")
             self._local.connection, self._local.file = known, file
             self._connections.append(known)
         return known

@@ -63,8 +63,8 @@ TABLES = [
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 ]
 
-PRAGMAS = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")
-"""Settings of a connection: durable commits, on macOS too."""
+PRAGMAS = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", "cache_size = -500")
+"""Settings of a connection: durable commits, on macOS too, and at most 500 KiB of pages."""
 
 EXPIRED_KEYS = """
     WITH RECURSIVE halving (low, high) AS (

@@ -1,6 +1,6 @@
 """The cache, bounded in bytes."""
 
-from cache.lru import ENTRY, PART, Cache, Versions
+from cache.lru import ENTRY, PART, Budget, Cache, Versions
 
 SIZE = 1000
 LIMIT = 10 * (SIZE + ENTRY)
@@ -60,3 +60,33 @@ def test_states_are_bounded_in_bytes_for_any_number_of_versions() -> None:
             kept.put(stream, ["x" * 100] * version * 5, version)
     assert kept.get(199) == ["x" * 100] * 95
     assert 0 < len(kept) <= 1_000_000 // (19 / 1.25 * 500 * 4)
+
+
+def test_caches_share_a_budget_and_the_largest_one_evicts() -> None:
+    budget = Budget(LIMIT)
+    small: Cache[str, str] = Cache(LIMIT, budget=budget)
+    large: Cache[int, str] = Cache(LIMIT, budget=budget)
+    small.put("a", "a", SIZE)
+    small.put("b", "b", SIZE)
+    for number in range(100):
+        large.put(number, "", SIZE)
+        assert small.weight + large.weight == budget.used <= LIMIT
+    assert (small.get("a"), small.get("b"), len(large)) == ("a", "b", 8)
+    for key in "cdefghij":
+        small.put(key, key, SIZE)
+    assert (len(small), len(large)) == (5, 5)
+
+
+def test_what_is_too_large_for_the_budget_is_not_cached() -> None:
+    budget = Budget(LIMIT)
+    cache: Cache[str, str] = Cache(2 * LIMIT, budget=budget)
+    cache.put("large", "l", LIMIT // PART)
+    assert (len(cache), budget.used) == (0, 0)
+
+
+def test_a_cache_that_is_gone_leaves_its_part_of_the_budget_to_the_others() -> None:
+    budget = Budget(LIMIT)
+    cache: Cache[str, str] = Cache(LIMIT, budget=budget)
+    cache.put("a", "a", SIZE)
+    del cache
+    assert budget.used == 0

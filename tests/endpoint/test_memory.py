@@ -18,7 +18,7 @@ from graphql import GraphQLError, OperationDefinitionNode, get_operation_ast
 from graphql.execution.collect_fields import CollectedFields
 from msgspec import StructMeta, ValidationError, convert
 
-from cache.lru import Cache
+from cache.lru import BUDGET, Cache, shared
 from endpoint.execution import documents, limits, persisted
 from endpoint.execution.compiled import compiler
 from endpoint.execution.compiled import dropped as dropping
@@ -87,6 +87,12 @@ def test_a_compiled_document_takes_no_more_memory_than_its_weight() -> None:
 
     weight = queries(0)[0].weight
     assert taken(lambda: queries(10)) / 5 < weight * 1.1
+
+
+def test_the_budget_of_all_caches_has_what_is_allowed_for_answers(tmp_path: Path) -> None:
+    for size in (3, 0):
+        with served(tmp_path / str(size), kept_answers=size):
+            assert shared.limit == BUDGET + size * 1024 * 1024
 
 
 def test_the_cached_documents_are_bounded_in_bytes() -> None:

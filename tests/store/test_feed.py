@@ -117,7 +117,7 @@ async def test_a_stream_without_news_is_not_read_again_and_again(shelf: Shelf) -
     tail = Feed(shelf.fetch, len(shelf.events), NEVER)
     following = asyncio.create_task(take(tail.follow(0, B), 1))
     for _ in range(3):
-        tail.publish(shelf.write(BATCH))
+        tail.publish(shelf.write(TAIL_SIZE // 5))
         await asyncio.sleep(0)
     tail.publish(shelf.write(1, B))
     assert await following == shelf.events[-1:]
@@ -334,10 +334,20 @@ async def test_all_is_wanted_as_long_as_somebody_follows(shelf: Shelf) -> None:
 
 
 def test_the_tail_is_bounded_by_bytes(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "TAIL_BYTES", 1000)
+    monkeypatch.setattr(feed, "TAIL_BYTES", 10 * feed.RECORDED)
     made = Feed(shelf.fetch, 0, NEVER)
     made.publish(shelf.write(3))
     made.publish(shelf.write(100))
     assert made.position == 103
     assert 0 < len(made._tail) < 20
     assert [each.position for each in made._tail] == list(range(104 - len(made._tail), 104))
+
+
+def test_events_that_are_passed_over_leave_nothing_in_the_tail(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "TAIL_BYTES", 10 * feed.RECORDED)
+    made = Feed(shelf.fetch, 0, NEVER)
+    made.publish(shelf.write(8))
+    made.skip_to(20, ())
+    made.publish([event(position) for position in range(21, 24)])
+    assert made.position == 23
+    assert [each.position for each in made._tail] == [21, 22, 23]

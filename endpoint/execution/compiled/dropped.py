@@ -10,6 +10,7 @@ import ctypes
 import gc
 from collections.abc import Collection, Iterator
 from functools import partial
+from threading import RLock
 from types import CellType, FunctionType, GenericAlias, MemberDescriptorType, UnionType
 
 from msgspec import StructMeta
@@ -31,21 +32,24 @@ class DroppedTypes:
 
     def __init__(self) -> None:
         self._types: list[type] = []
+        self._lock = RLock()  # any thread may evict compiled documents
 
     def add(self, types: Collection[type]) -> None:
         """Add *types*, which may still be in use. Free the earlier ones before there are too many."""
-        if len(self._types) + len(types) > GARBAGE:
-            self.collect()
-        self._types += types
+        with self._lock:
+            if len(self._types) + len(types) > GARBAGE:
+                self.collect()
+            self._types += types
 
     def collect(self) -> None:
         """Free the types. A type that a running query uses is left to a usual collection."""
-        for each in _connected(self._types):
-            if gc.is_tracked(each):
-                _untrack(each)
-                _track(each)  # it joins the youngest generation
-        self._types = []
-        gc.collect(0)
+        with self._lock:
+            for each in _connected(self._types):
+                if gc.is_tracked(each):
+                    _untrack(each)
+                    _track(each)  # it joins the youngest generation
+            self._types = []
+            gc.collect(0)
 
 
 def _connected(types: Collection[type]) -> Iterator[object]:
