@@ -17,7 +17,7 @@ query Instances($environment: ID!) {
       services {
         id name type
         instance {
-          status since restarts problem lastExit { code signal at } endpoints { host port } revision
+          status since restarts problem lastExit { code signal isOutOfMemory at } endpoints { host port } revision
           deployment { number }
         }
       }
@@ -80,10 +80,12 @@ class ExitJson(Struct, rename="camel"):
 
     code: int | None
     signal: str | None
+    is_out_of_memory: bool
     at: datetime
 
     def __str__(self) -> str:
         cause = self.signal or ("unknown" if self.code is None else f"exit code {self.code}")
+        cause += " (out of memory)" if self.is_out_of_memory else ""
         return f"{cause}, {moment(self.at)}"
 
 

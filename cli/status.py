@@ -36,7 +36,7 @@ query Status($environment: ID!, $atLeast: String) {
         services {
           id name type isSkipped
           instance {
-            status since restarts problem lastExit { code signal at } endpoints { host port } revision ports
+            status since restarts problem lastExit { code signal isOutOfMemory at } endpoints { host port } revision ports
             deployment { number } stoppedBy { number }
           }
           lastStep {

@@ -35,11 +35,17 @@ def stream(environment: EnvironmentId) -> UUID:
     return uuid5(environment, "instances")
 
 
+def identify(deployment: UUID, service: UUID) -> InstanceId:
+    """Return the id of the instance of *service* that *deployment* brought, on a target that has one at most."""
+    return InstanceId(uuid5(deployment, str(service)))
+
+
 class InstanceStatus(StrEnum):
     """The status of an instance that a deployment brought.
 
     RESTARTING lasts from an end until the instance is healthy again. EXITED and GIVEN_UP are final: nothing starts it.
-    STOPPED and LOST are those of `DeployedStatus`; no supervisor reports them.
+    LOST is that of `DeployedStatus`, or of an instance that somebody removed from its target. STOPPED is that of
+    `DeployedStatus`; no supervisor reports it.
     """
 
     RUNNING = "RUNNING"
@@ -54,12 +60,13 @@ class InstanceStatus(StrEnum):
 class InstanceExit(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The end of an instance; without *code* and *signal* it was killed together with its shim, or the machine stopped.
 
-    *signal* is a name such as SIGKILL.
+    *signal* is a name such as SIGKILL. With *is_out_of_memory* the system killed it at its limit of memory.
     """
 
     at: datetime
     code: int | None = None
     signal: str | None = None
+    is_out_of_memory: bool = False
 
 
 def after_exit(spec: ServiceSpec, is_failure: bool, recent: Sequence[float], now: float) -> InstanceStatus:
@@ -136,7 +143,17 @@ class InstanceRecovered(Struct, frozen=True, kw_only=True, gc=False):
     at: datetime
 
 
-InstanceEvent = InstanceExited | InstanceRestarted | InstanceGivenUp | InstanceUnhealthy | InstanceRecovered
+class InstanceLost(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Nothing of the instance is left on its target, and no deployment removed it; *problem* says how it was found."""
+
+    instance: InstanceIdentity
+    at: datetime
+    problem: str | None = None
+
+
+InstanceEvent = (
+    InstanceExited | InstanceRestarted | InstanceGivenUp | InstanceUnhealthy | InstanceRecovered | InstanceLost
+)
 
 
 class ReportInstance(Struct, frozen=True, kw_only=True, gc=False):
@@ -193,7 +210,9 @@ def decide(instances: WatchedInstances, command: ReportInstance) -> list[Instanc
             events.append(InstanceGivenUp(instance=of, at=at, restarts=command.restarts, problem=command.problem))
         case InstanceStatus.RESTARTING | InstanceStatus.EXITED:
             pass  # both begin with an end
-        case InstanceStatus.STOPPED | InstanceStatus.LOST:
+        case InstanceStatus.LOST:
+            events.append(InstanceLost(instance=of, at=at, problem=command.problem))
+        case InstanceStatus.STOPPED:
             pass  # deployments say so
         case _:
             assert_never(command.status)
@@ -213,6 +232,8 @@ def evolve(instances: WatchedInstances, event: InstanceEvent) -> WatchedInstance
             known = replace(known, status=InstanceStatus.UNHEALTHY, since=event.at, problem=event.problem)
         case InstanceRecovered():
             known = replace(known, status=InstanceStatus.RUNNING, since=event.at, problem=None)
+        case InstanceLost():
+            known = replace(known, status=InstanceStatus.LOST, since=event.at, problem=event.problem)
         case _:
             assert_never(event)
     return replace(instances, known={**instances.known, event.instance.service: known})

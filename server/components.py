@@ -41,6 +41,7 @@ from projections.project import Projects
 from projections.queue import Queues
 from projections.service import Services
 from projections.standing import RowList
+from runner.deployed import DeployedInstances
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.freeze import FreezeEnds
 from runner.log import ProcessLogs
@@ -54,6 +55,7 @@ from runner.targets.docker import address
 from runner.targets.docker.engine import Engine as DockerEngine
 from runner.targets.docker.engine import EngineError, EngineUnavailable
 from runner.targets.docker.executor import DockerExecutor
+from runner.targets.docker.observer import Observer
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.targets.process.instance import InstanceWatch
@@ -122,9 +124,10 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         user = None if settings.run_as is None else account.find(settings.run_as)
         processes = ProcessExecutor(settings.data, user, open_secrets)
         executors: dict[Target, Executor] = {Target.PROCESS: processes}
+        containers: DockerExecutor | None = None
         if settings.docker is not None:
-            containers = docker_target(settings.docker, settings.data, open_secrets)
-            executors[Target.DOCKER] = await stack.enter_async_context(containers)
+            target = docker_target(settings.docker, settings.data, open_secrets)
+            executors[Target.DOCKER] = containers = await stack.enter_async_context(target)
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
@@ -168,6 +171,16 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             reporter = InstanceReporter(application.handler)
             stack.push_async_callback(_cancel, asyncio.create_task(reporter.run()))
             stack.push_async_callback(_cancel, asyncio.create_task(_supervise(processes, engine, reporter)))
+            if containers is not None:
+
+                async def near() -> list[EnvironmentId]:
+                    standing = await standing_services(await stores.log.position())
+                    is_near = not containers.is_local
+                    return [each for each in standing if is_near or await roster.elsewhere(each) is None]
+
+                deployed = DeployedInstances(application.handler.states, Target.DOCKER, near)
+                observer = Observer(containers.engine, containers, deployed, open_secrets)
+                stack.push_async_callback(_cancel, asyncio.create_task(_observe(observer, engine, reporter)))
         releases = FreezeEnds(application.handler, open_deployments)
         stack.push_async_callback(_cancel, asyncio.create_task(releases.run()))
         if settings.database is not None:  # the engine of a server on SQLite is its one worker
@@ -223,6 +236,17 @@ async def _supervise(processes: ProcessExecutor, engine: Engine, reporter: Insta
             await processes.supervisor.run(report)
         except Exception:
             logger.exception("Watching the instances failed; retrying in %(pause)g s", {"pause": ROTATION})
+            await asyncio.sleep(ROTATION)
+
+
+async def _observe(observer: Observer, engine: Engine, reporter: InstanceReporter) -> None:
+    """Observe the instances on the Docker engine, once those that nobody needs are stopped."""
+    await engine.swept.wait()
+    while True:
+        try:
+            await observer.run(lambda environment, report: reporter.report(EnvironmentId(environment), report))
+        except Exception:
+            logger.exception("Observing the instances failed; retrying in %(pause)g s", {"pause": ROTATION})
             await asyncio.sleep(ROTATION)
 
 

@@ -114,8 +114,12 @@ INSTANCE_EVENTS: dict[type[instances.InstanceEvent], str] = {
     instances.InstanceGivenUp: "An instance ended too often, and is not started again.",
     instances.InstanceUnhealthy: "A running instance failed its health checks.",
     instances.InstanceRecovered: "An unhealthy instance is healthy again, without a restart.",
+    instances.InstanceLost: "Nothing of an instance is left on its target, and no deployment removed it.",
 }
 """A description of each event of an instance."""
+
+WITH_PROBLEM = instances.InstanceGivenUp, instances.InstanceUnhealthy, instances.InstanceLost
+"""Events of an instance that say what is wrong with it."""
 
 
 @strawberry.enum(description="The kind of an event of a deployment.")
@@ -229,11 +233,14 @@ class QueueEvent(Event):
 class InstanceExit:
     code: int | None = strawberry.field(description="The exit code; null after a signal, and if nobody knows it.")
     signal: str | None = strawberry.field(description="The signal that ended it, such as SIGKILL; null otherwise.")
+    is_out_of_memory: bool = strawberry.field(description="Whether it was killed at its limit of memory.")
     at: datetime = strawberry.field(description="When it ended, by the clock of its machine.")
 
 
 def exit_from_domain(last: instances.InstanceExit | None) -> InstanceExit | None:
-    return None if last is None else InstanceExit(code=last.code, signal=last.signal, at=last.at)
+    if last is None:
+        return None
+    return InstanceExit(code=last.code, signal=last.signal, is_out_of_memory=last.is_out_of_memory, at=last.at)
 
 
 @strawberry.type(description="An event of an instance of a service, after its deployment.")
@@ -246,7 +253,9 @@ class InstanceEvent(Event):
     exit: InstanceExit | None = strawberry.field(
         description="The end, the last one of several; null with another event."
     )
-    problem: str | None = strawberry.field(description="Why the instance is unhealthy or given up, if that is known.")
+    problem: str | None = strawberry.field(
+        description="Why the instance is unhealthy, given up or lost, if that is known."
+    )
 
 
 async def event_actor(context: Context, events: list[Event], selected: Selected) -> list[Actor]:
@@ -377,7 +386,7 @@ def instance_event(view: EventView, epoch: str) -> InstanceEvent:
         service=service_ref(of.service, of.name, of.type),
         count=event.count if isinstance(event, instances.InstanceExited | instances.InstanceRestarted) else 1,
         exit=exit_from_domain(event.last) if isinstance(event, instances.InstanceExited) else None,
-        problem=event.problem if isinstance(event, instances.InstanceGivenUp | instances.InstanceUnhealthy) else None,
+        problem=event.problem if isinstance(event, WITH_PROBLEM) else None,
         recorded_at=recorded.recorded_at,
         actor_id=recorded.by.actor,
         origin=recorded.by.origin,

@@ -76,7 +76,8 @@ enum.describe(
     EXITED="It has ended, and its restart policy leaves it so.",
     GIVEN_UP="It has ended too often, and is not started again before the next deployment.",
     STOPPED="A deployment stopped it. It is started again by a deployment that starts or deploys the service.",
-    LOST="Its service was stopped first for a new version, and did not become healthy again. It may run.",
+    LOST="Its service was stopped first for a new version, and did not become healthy again, so it may run; or somebody"
+    " removed it from its target.",
 )
 
 
@@ -97,7 +98,7 @@ class ServiceInstance:
     )
     restarts: int = strawberry.field(description="How often it was started again since its deployment.")
     last_exit: InstanceExit | None = strawberry.field(description="Its last end since its deployment, if it ended.")
-    problem: str | None = strawberry.field(description="Why it is unhealthy or given up, if that is known.")
+    problem: str | None = strawberry.field(description="Why it is unhealthy, given up or lost, if that is known.")
     ports: list[int] = strawberry.field(description="The ports on which it listens.")
     endpoints: list[InstanceEndpoint] = strawberry.field(description="The addresses on which it listens.")
     revision: str | None = strawberry.field(description="The revision of its sources, if the deployment had one.")
@@ -233,7 +234,7 @@ def _ended(inherited: Mapping[int, Instance], watched: WatchedInstances) -> Coll
     return {
         service
         for service, each in watched.known.items()
-        if each.status in (InstanceStatus.EXITED, InstanceStatus.GIVEN_UP)
+        if each.status in (InstanceStatus.EXITED, InstanceStatus.GIVEN_UP, InstanceStatus.LOST)
         and (instance := inherited.get(service.int)) is not None
         and instance.deployment == each.instance.deployment
     }

@@ -7,6 +7,7 @@ from domain.instance import (
     InstanceExit,
     InstanceExited,
     InstanceGivenUp,
+    InstanceLost,
     InstanceRecovered,
     InstanceRestarted,
     InstanceStatus,
@@ -38,14 +39,17 @@ def _words(event: InstanceEvent) -> str:
             return "unhealthy" + _why(event.problem)
         case InstanceRecovered():
             return "healthy again"
+        case InstanceLost():
+            return f"the instance of deployment {event.instance.number} is lost" + _why(event.problem)
         case _:
             assert_never(event)
 
 
 def exit_words(last: InstanceExit) -> str:
+    why = ", because it was out of memory" if last.is_out_of_memory else ""
     if last.signal is not None:
-        return f"by {last.signal}"
-    return "without an exit code" if last.code is None else f"with exit code {last.code}"
+        return f"by {last.signal}{why}"
+    return "without an exit code" if last.code is None else f"with exit code {last.code}{why}"
 
 
 def _times(count: int, word: str) -> str:

@@ -6,9 +6,10 @@ does not wait for the interval.
 """
 
 import asyncio
+import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, assert_never
 
@@ -21,6 +22,14 @@ FIRST_PAUSE = 0.02
 
 STEADY_TIME = 1.0
 """Time after which a running service without a check and without a port counts as healthy, in seconds."""
+
+BEAT = 1.0
+"""Time between two moments at which health is checked, in seconds.
+
+Checks of many instances begin at the same moments, because each waking of the idle process costs more than a check: a
+connection takes 80 µs of CPU with others and 400 µs alone. So 1,000 instances cost 1.0 % of a core instead of 2.0 %
+(`bench.instances`).
+"""
 
 COMMAND = "STAGELINE_COMMAND"
 """Name of the variable that has a command with secrets, which others must not see in an argument."""
@@ -104,6 +113,34 @@ async def _wait_for(check: Check, health: Health, instance: Instance, until: flo
             raise StepFailed(f"not healthy within {within:g} s: {reason}")
         await asyncio.sleep(min(pause, left))
         pause = min(2 * pause, health.interval)
+
+
+async def watch(health: Health, instance: Callable[[], Instance]) -> AsyncIterator[str | None]:
+    """Yield how a running service is, after each round of checks that says it: None, or why it is unhealthy.
+
+    It is unhealthy after so many failed rounds, one after another, as its specification says.
+    """
+    failures, pause = 0, health.watch * random.random()  # many instances may be found at the same moment
+    checked: Instance | None = None
+    while True:
+        await asyncio.sleep(to_beat(pause, time.monotonic()))
+        pause = health.watch
+        try:
+            checked = checked or instance()
+            problem = await find_problem(health, checked)
+        except StepFailed as failure:
+            problem = failure.reason
+        failures = 0 if problem is None else failures + 1
+        if problem is None or failures >= health.failures:
+            yield problem
+
+
+def to_beat(pause: float, now: float) -> float:
+    """Return the *pause* that ends at the beat which is nearest to *pause* seconds after *now*.
+
+    A pause of less than ten beats is returned as it is.
+    """
+    return pause if pause < 10 * BEAT else round((now + pause) / BEAT) * BEAT - now
 
 
 async def find_problem(health: Health, instance: Instance) -> str | None:

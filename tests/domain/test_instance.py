@@ -12,6 +12,7 @@ from domain.instance import (
     InstanceGivenUp,
     InstanceId,
     InstanceIdentity,
+    InstanceLost,
     InstanceRecovered,
     InstanceRestarted,
     InstanceStatus,
@@ -101,6 +102,12 @@ def test_an_unhealthy_instance_recovers_or_is_restarted() -> None:
     state = given(unhealthy).when(report(InstanceStatus.RUNNING, 1, 1)).then(ended, restarted)
     assert state.known[WEB.service].problem is None
     given().when(report(InstanceStatus.UNHEALTHY, 1, 1, "no response")).then(ended, restarted, unhealthy)
+
+
+def test_an_instance_that_somebody_removed_is_lost() -> None:
+    lost = InstanceLost(instance=WEB, at=AT, problem="somebody removed it")
+    given(ended).when(report(InstanceStatus.LOST, 1, problem="somebody removed it")).then(lost)
+    given(ended, lost).when(report(InstanceStatus.LOST, 1, problem="somebody removed it")).then()
 
 
 def test_the_instance_of_the_next_deployment_begins_anew() -> None:

@@ -18,6 +18,7 @@ from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from domain.spec import Backoff, CommandCheck, Health, Restart, StopSignal
 from runner.log import HIDDEN, ProcessLogs
+from runner.targets import health
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process import instance, supervisor
 from runner.targets.process import start as starts
@@ -226,10 +227,10 @@ def test_checks_of_many_instances_begin_at_the_same_moments_and_stay_as_far_apar
     for begun in (100.0, 100.26, 100.49):  # found one after another
         now = begun
         for _ in range(3):
-            now += instance.to_beat(30.0, now) + 0.003  # the time of a check
+            now += health.to_beat(30.0, now) + 0.003  # the time of a check
             moments.add(round(now - 0.003, 6))
     assert moments == {130.0, 160.0, 190.0}
-    assert instance.to_beat(9.99, 100.26) == 9.99
+    assert health.to_beat(9.99, 100.26) == 9.99
 
 
 async def test_a_daemon_of_an_instance_that_ended_is_ended_before_the_next_start(

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from domain import name as names
 from domain.container import Publication
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import DEFAULT, Restart, ServiceSpec, ServiceType
 from runner.targets.contract import StepRequest
 from runner.targets.docker import label
 from runner.targets.docker.address import EngineAddress
@@ -26,6 +26,12 @@ OUTPUT = "/stageline-output"
 
 ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 """Addresses of a published port that mean every address of the engine's machine."""
+
+POLICIES = {Restart.NO: "no", Restart.ON_FAILURE: "on-failure", Restart.ALWAYS: "always"}
+"""The engine's names of restart policies."""
+
+NEVER = "0001-"
+"""Beginning of the time of what has not happened."""
 
 MEBIBYTE = 1024 * 1024
 
@@ -49,7 +55,13 @@ class State(Struct, rename="pascal", frozen=True):
     error: str = ""
     is_out_of_memory: bool = field(name="OOMKilled", default=False)
     started_at: str = ""
+    finished_at: str = ""
     health: HealthState | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether its program runs: an engine calls one that it is about to start again running, too."""
+        return self.running and self.status != "restarting"
 
 
 class Binding(Struct, rename="pascal", frozen=True):
@@ -86,6 +98,7 @@ class Container(Struct, rename="pascal", frozen=True):
     name: str
     state: State
     image: str = ""
+    restart_count: int = 0
     config: Config = Config()
     host_config: HostConfig = HostConfig()
     network_settings: Networks = Networks()
@@ -100,15 +113,34 @@ class Container(Struct, rename="pascal", frozen=True):
         return self.state.status == "created"
 
     @property
-    def is_settled(self) -> bool:
-        """Whether it was found healthy: from then on the engine restarts it."""
-        return self.host_config.restart_policy.name == "always"
+    def is_restarted(self) -> bool:
+        """Whether the engine restarts it, because it was found healthy."""
+        return self.host_config.restart_policy.name in (POLICIES[Restart.ALWAYS], POLICIES[Restart.ON_FAILURE])
+
+    @property
+    def request(self) -> StepRequest:
+        """The request that created it, without environment variables and secrets."""
+        return label.request(self.labels)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its program runs, or its engine is about to start it again."""
+        return self.state.running
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its program has ended at any time."""
+        return bool(self.state.finished_at) and not self.state.finished_at.startswith(NEVER)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether an attempt stopped it first; see `label.replaced`."""
+        return self.name.endswith(label.OLD)
 
     @property
     def age(self) -> float:
         """Time since its start, in seconds; 0 if the engine's clock is ahead."""
-        began = datetime.fromisoformat(self.state.started_at[:19]).replace(tzinfo=UTC)
-        return max(0.0, (datetime.now(UTC) - began).total_seconds())
+        return max(0.0, (datetime.now(UTC) - moment(self.state.started_at)).total_seconds())
 
     @property
     def outcome(self) -> str:
@@ -141,6 +173,11 @@ class ListedContainer(Struct, rename="pascal", frozen=True):
         return self.names[0].removeprefix("/") if self.names else self.id
 
 
+def moment(text: str) -> datetime:
+    """Return a time as the engine writes it, in UTC with up to nine digits after the point."""
+    return datetime.fromisoformat(text.rstrip("Z")[:26]).replace(tzinfo=UTC)
+
+
 def configuration(
     request: StepRequest, image: str, owner: UUID, address: EngineAddress, *, has_alias: bool
 ) -> dict[str, object]:
@@ -163,6 +200,7 @@ def configuration(
         **({"Cmd": list(container.command)} if container.command else {}),
         **({"WorkingDir": container.directory} if container.directory else {}),
         **({"User": container.user} if container.user else {}),
+        **({"StopSignal": f"SIG{spec.stop_signal}"} if spec.stop_signal is not DEFAULT.stop_signal else {}),
         **({"Healthcheck": {"Test": ["NONE"]}} if spec.health is not None or is_job else {}),
         "HostConfig": {
             "Init": True,

@@ -125,9 +125,20 @@ class Engine:
         async with self._stream(method, path, query, content, headers) as response:
             yield _frames(response)
 
+    @asynccontextmanager
+    async def events(self, **query: object) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Yield the lines of the engine's events, those before `until` or also new ones."""
+        async with self._stream("GET", "/events", query) as response:
+            yield _lines(response)
+
     async def stop(self, container: str) -> None:
         """Stop *container*, which takes as long as its grace."""
         async with self._stream("POST", f"/containers/{container}/stop", {}) as response:
+            await response.aread()
+
+    async def restart(self, container: str) -> None:
+        """Stop *container*, and start it again."""
+        async with self._stream("POST", f"/containers/{container}/restart", {}) as response:
             await response.aread()
 
     async def run(self, container: str, command: Sequence[str], variables: Sequence[str] = ()) -> int:

@@ -3,7 +3,8 @@ The target that runs services as containers of a Docker engine.
 
 Everything that it knows is on the engine: in names, labels and states. So any server that reaches the engine adopts
 what another began. The container of an attempt has a deterministic name, and is created once. An attempt that must not
-go on has a verdict (see verdict.py). A container that was found healthy has the restart policy "always".
+go on has a verdict (see verdict.py). A container that was found healthy has the restart policy of its service; without
+one (NO), a volume says so.
 
 A new instance replaces the old one in this order: start the new one, wait until it is healthy, give it the service's
 name in the network, stop the old one. If both would have the same published port or volume, or the specification says
@@ -18,12 +19,10 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from msgspec.structs import replace
-
 from domain import name as names
 from domain.deployment.plan import Output
 from domain.deployment.step import OldInstance
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import Restart, ServiceSpec, ServiceType
 from runner.first import first
 from runner.mask import Mask
 from runner.targets import outputs
@@ -31,7 +30,7 @@ from runner.targets.contract import OpenSecrets, StepFailed, StepOutput, StepReq
 from runner.targets.docker import archive, health, image, label, network
 from runner.targets.docker import build as builds
 from runner.targets.docker import container as containers
-from runner.targets.docker.container import Container, ListedContainer
+from runner.targets.docker.container import POLICIES, Container, ListedContainer
 from runner.targets.docker.engine import Engine, EngineError, EngineUnavailable
 from runner.targets.docker.verdict import Verdicts
 from runner.targets.log import ContainerLog
@@ -57,14 +56,14 @@ class DockerExecutor:
     """
 
     def __init__(self, engine: Engine, owner: UUID, open_secrets: OpenSecrets | None = None) -> None:
-        self._engine, self._owner, self._open_secrets = engine, owner, open_secrets
+        self.engine, self._owner, self._open_secrets = engine, owner, open_secrets
         self._verdicts = Verdicts(engine, owner)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._aborted: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     @property
     def is_local(self) -> bool:
-        return self._engine.address.is_local
+        return self.engine.address.is_local
 
     async def build(self, request: StepRequest, output: StepOutput) -> None:
         await self._persist(lambda: self._build(request, output))
@@ -73,29 +72,29 @@ class DockerExecutor:
         return await self._persist(lambda: self._deploy(request, output))
 
     async def is_healthy(self, request: StepRequest) -> bool:
-        if await self._find(label.attempt(request)) or await self._verdicts.find(request):
+        if await self.find(label.attempt(request)) or await self._verdicts.find(request):
             return False
         known = label.filters(environment=request.environment, service=request.service, deployment=request.known)
         for listed in await self._list(known):
-            found = await self._find(listed.id)
-            if found is not None and found.state.running and found.is_settled:
+            found = await self.find(listed.id)
+            if found is not None and found.state.running and await self.is_settled(found):
                 try:
-                    return await health.is_up(self._engine, found, await self._like(request, found))
+                    return await health.is_up(self.engine, found, await self._request_of(found))
                 except StepFailed:
                     return False
         return False
 
     async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
-        found = await self._find(label.attempt(request))
+        found = await self.find(label.attempt(request))
         if found is None:
             raise StepFailed("the container of the job is gone, and its outputs with it")
-        return outputs.parse(archive.content(await self._engine.read_archive(found.id, containers.OUTPUT)))
+        return outputs.parse(archive.content(await self.engine.read_archive(found.id, containers.OUTPUT)))
 
     async def abort(self, request: StepRequest) -> None:
         name = label.attempt(request)
         async with self._locks[name]:
-            found = await self._find(name)
-            if found is not None and found.is_settled:
+            found = await self.find(name)
+            if found is not None and await self.is_settled(found):
                 return
             await self._verdicts.record(request, "it was cancelled")
             self._aborted[name].set()
@@ -103,24 +102,24 @@ class DockerExecutor:
                 await self._end(found.id)
 
     async def restart_old(self, request: StepRequest) -> OldInstance | None:
-        old = await self._find(label.replaced(request))
-        own = await self._find(label.attempt(request))
+        old = await self.find(label.replaced(request))
+        own = await self.find(label.attempt(request))
         if old is None or (own is not None and own.state.running):
             return None
         number, mask = label.number(old.labels), Mask(())
         try:
-            its = await self._like(request, old)
+            its = await self._request_of(old)
             mask = Mask(its.secrets)
             if not old.state.running:
                 await self._start(old)
             started = await self._inspect(old.id)
-            await first([self._until_ended(old.id), health.wait_until_up(self._engine, started, its)])
+            await first([self._until_ended(old.id), health.wait_until_up(self.engine, started, its)])
             if not (await self._inspect(old.id)).state.running:
                 raise StepFailed(f"the container {(await self._inspect(old.id)).outcome} before it was healthy")
         except StepFailed as failure:
             return OldInstance(number=number, problem=mask.text(failure.reason))
         finally:
-            await self._settle(old.id)
+            await self._settle(old)
         return OldInstance(number=number, ports=ports(its))
 
     async def stop(self, request: StepRequest) -> None:
@@ -130,7 +129,7 @@ class DockerExecutor:
         """Stop the service's containers, which nothing starts again then; they stay until the next deploy."""
         started = [each for each in await self._list(label.instances(request)) if each.state != "created"]
         for listed in started:  # an engine that starts again starts an ended one, too
-            await self._forbid_restarts(listed.id)
+            await self._forbid_restarts(listed)
         await asyncio.gather(*(self._end(listed.id) for listed in started))
         left = [each.name for each in await self._list(label.instances(request)) if each.state == "running"]
         if left:
@@ -138,11 +137,11 @@ class DockerExecutor:
 
     async def delete(self, environment: UUID, service: UUID) -> None:
         filters = label.filters(environment=environment, service=service)
-        await asyncio.gather(*(self._remove(each.id) for each in await self._list(filters)))
+        await asyncio.gather(*(self._remove(each) for each in await self._list(filters)))
         for verdict in await self._verdicts.list(filters):
             await self._verdicts.remove(verdict)
-        await builds.prune(self._engine, service, 0)
-        await network.remove_if_empty(self._engine, environment)
+        await builds.prune(self.engine, service, 0)
+        await network.remove_if_empty(self.engine, environment)
 
     async def sweep(self, keep: Collection[UUID]) -> None:
         found = {
@@ -150,7 +149,7 @@ class DockerExecutor:
             for labels in [
                 *(each.labels for each in await self._list(label.filters(owner=self._owner))),
                 *(each.labels for each in await self._verdicts.list(label.filters(owner=self._owner))),
-                *(await builds.built(self._engine, self._owner)),
+                *(await builds.built(self.engine, self._owner)),
             ]
             if label.SERVICE in labels
         }
@@ -168,7 +167,7 @@ class DockerExecutor:
         seconds = request.spec.build_timeout
         try:
             async with asyncio.timeout(seconds):
-                await self._unless_aborted(request, builds.build(self._engine, request, self._owner, output))
+                await self._unless_aborted(request, builds.build(self.engine, request, self._owner, output))
         except TimeoutError:
             reason = await self._verdicts.record(request, f"timeout after {seconds:g} s: the build was stopped")
             raise StepFailed(reason) from None
@@ -177,13 +176,13 @@ class DockerExecutor:
 
     async def _deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         name = label.attempt(request)
-        found = await self._find(name)
+        found = await self.find(name)
         if found is None:
             if reason := await self._verdicts.find(request):
                 raise StepFailed(reason)
             found = await self._unless_aborted(request, self._begin(request, output))
         path = f"/containers/{found.id}/logs"
-        log = ContainerLog(partial(self._engine.frames, path, stdout=True, stderr=True), output, Mask(request.secrets))
+        log = ContainerLog(partial(self.engine.frames, path, stdout=True, stderr=True), output, Mask(request.secrets))
         try:
             if reason := await self._verdicts.find(request):
                 raise StepFailed(reason)
@@ -208,7 +207,7 @@ class DockerExecutor:
                 raise StepFailed("a secret can't be in an argument of a container, which others see: use env")
             await self._forget_earlier(request)
             source = await self._image(request, output)
-            await network.ensure(self._engine, request.environment, self._owner)
+            await network.ensure(self.engine, request.environment, self._owner)
             async with self._locks[label.attempt(request)]:
                 if reason := await self._verdicts.find(request):
                     raise StepFailed(reason)
@@ -218,20 +217,20 @@ class DockerExecutor:
 
     async def _image(self, request: StepRequest, output: StepOutput) -> str:
         if request.spec.image is not None:
-            return (await image.provide(self._engine, request, output)).id
+            return (await image.provide(self.engine, request, output)).id
         if request.spec.context is None:
             raise StepFailed("the service has neither an image nor a build context; a container needs one")
-        built = await image.find(self._engine, builds.name_of(request))
+        built = await image.find(self.engine, builds.name_of(request))
         if built is None:
             raise StepFailed("the engine has no image of this deployment: somebody removed it; deploy again")
         return built.id
 
     async def _create(self, request: StepRequest, source: str, output: StepOutput) -> Container:
         has_old = await self._make_way(request, output)
-        body = containers.configuration(request, source, self._owner, self._engine.address, has_alias=not has_old)
+        body = containers.configuration(request, source, self._owner, self.engine.address, has_alias=not has_old)
         platform = request.spec.container.platform
         try:
-            id_ = await self._engine.create("/containers/create", body, name=label.attempt(request), platform=platform)
+            id_ = await self.engine.create("/containers/create", body, name=label.attempt(request), platform=platform)
         except EngineError as error:
             found = await self._appearing(label.attempt(request)) if error.status == 409 else None
             if found is None:
@@ -241,18 +240,18 @@ class DockerExecutor:
 
     async def _start_new(self, request: StepRequest, created: Container) -> Container:
         if request.type is ServiceType.JOB:
-            await self._engine.write_archive(created.id, "/", archive.of_file(containers.OUTPUT.lstrip("/"), 0o666))
+            await self.engine.write_archive(created.id, "/", archive.of_file(containers.OUTPUT.lstrip("/"), 0o666))
         try:
             if (await self._inspect(created.id)).is_new:  # the last request of a killed server may have started it
                 await self._start(created)
         except StepFailed:
-            await self._engine.delete(f"/containers/{created.id}", force=True)
+            await self.engine.delete(f"/containers/{created.id}", force=True)
             raise
         return await self._inspect(created.id)
 
     async def _start(self, container: Container) -> None:
         try:
-            await self._engine.post(f"/containers/{container.id}/start")
+            await self.engine.post(f"/containers/{container.id}/start")
         except EngineError as error:
             raise StepFailed(f"the container can't be started: {error.message}") from error
 
@@ -268,22 +267,22 @@ class DockerExecutor:
 
     async def _wait_for_service(self, request: StepRequest, found: Container, log: ContainerLog) -> None:
         """Wait until the service is healthy, and settle the attempt; raise `StepFailed`."""
-        if found.is_settled:
+        if await self.is_settled(found):
             return  # before a crash
         started = await self._started(request, found)
-        await log.follow(self._until_ended(found.id), health.wait_until_up(self._engine, started, request))
+        await log.follow(self._until_ended(found.id), health.wait_until_up(self.engine, started, request))
         async with self._locks[label.attempt(request)]:
             if reason := await self._verdicts.find(request):
                 raise StepFailed(reason)
             now = await self._inspect(found.id)
             if not now.state.running:
                 raise StepFailed(f"the container {now.outcome} before it was healthy")
-            await self._settle(found.id)
+            await self._settle(found)
 
     async def _appearing(self, name: str) -> Container | None:
         """Return the container *name*, which the last request of a killed server may be creating."""
         async with asyncio.timeout(CREATING):
-            while (found := await self._find(name)) is None:
+            while (found := await self.find(name)) is None:
                 await asyncio.sleep(0.05)
         return found
 
@@ -291,23 +290,45 @@ class DockerExecutor:
         """Return the container, started if a crash came between its creation and its start."""
         return await self._start_new(request, found) if found.is_new else found
 
-    async def _settle(self, id_: str) -> None:
-        """Let the engine restart the container from now on, which says that it was found healthy."""
-        await self._engine.post(f"/containers/{id_}/update", {"RestartPolicy": {"Name": "always"}})
+    async def _settle(self, found: Container) -> None:
+        """Say that the container was found healthy, and let the engine restart it by its policy from now on."""
+        policy = label.spec(found.labels).restart
+        if policy is Restart.NO:
+            await self._verdicts.settle(found)
+        await self._set_policy(found.id, policy)  # observers hear of each update
 
-    async def _forbid_restarts(self, id_: str) -> None:
-        await self._engine.post(f"/containers/{id_}/update", {"RestartPolicy": {"Name": "no"}})
+    async def is_settled(self, found: Container) -> bool:
+        """Return whether the container was found healthy, and nobody stopped it on purpose."""
+        return found.is_restarted or await self._verdicts.is_settled(found)
+
+    async def give_up(self, found: Container) -> None:
+        """Stop the container for good, because it ends too often."""
+        await self._set_policy(found.id, Restart.NO)
+        await self._end(found.id)
+
+    async def _forbid_restarts(self, listed: ListedContainer) -> None:
+        """Let nothing restart the container, because it is to be stopped; observers leave it alone then."""
+        if label.spec(listed.labels).restart is Restart.NO:
+            await self._verdicts.unsettle(listed.id)
+        await self._set_policy(listed.id, Restart.NO)
+
+    async def _set_policy(self, id_: str, policy: Restart) -> None:
+        try:
+            await self.engine.post(f"/containers/{id_}/update", {"RestartPolicy": {"Name": POLICIES[policy]}})
+        except EngineError as error:
+            if error.status != 404 and "marked for removal" not in error.message:
+                raise
 
     async def _replace_others(self, request: StepRequest, found: Container, output: StepOutput) -> None:
         """Give the service's name to its new container, and remove the other ones."""
         if request.type is not ServiceType.JOB:
             alias = names.host(request.name)
-            await network.connect(self._engine, await self._inspect(found.id), request.environment, alias)
-        others = [each.id for each in await self._list(label.instances(request)) if each.id != found.id]
+            await network.connect(self.engine, await self._inspect(found.id), request.environment, alias)
+        others = [each for each in await self._list(label.instances(request)) if each.id != found.id]
         for other in others:
-            await network.disconnect(self._engine, other, request.environment)
+            await network.disconnect(self.engine, other.id, request.environment)
         await asyncio.gather(*(self._remove(other) for other in others))
-        await builds.prune(self._engine, request.service, builds.KEPT)
+        await builds.prune(self.engine, request.service, builds.KEPT)
         await self._note_publications(request, found, output)
 
     async def _note_publications(self, request: StepRequest, found: Container, output: StepOutput) -> None:
@@ -327,28 +348,17 @@ class DockerExecutor:
                 continue
             if why := _conflict(request, listed.labels):
                 await output.note(f"{why}; the old instance is stopped before the new one starts")
-                await self._forbid_restarts(listed.id)
+                await self._forbid_restarts(listed)
                 if listed.name != label.replaced(request):  # else a crash came before its stop
-                    await self._engine.post(f"/containers/{listed.id}/rename", name=label.replaced(request))
+                    await self.engine.post(f"/containers/{listed.id}/rename", name=label.replaced(request))
                 await self._end(listed.id)
             else:
                 goes_on = True
         return goes_on
 
-    async def _like(self, request: StepRequest, found: Container) -> StepRequest:
+    async def _request_of(self, found: Container) -> StepRequest:
         """Return the request of *found*, an earlier instance; raise `StepFailed` if a secret is missing."""
-        labels = found.labels
-        like = replace(
-            request,
-            deployment=UUID(labels[label.DEPLOYMENT]),
-            number=label.number(labels),
-            attempt=int(labels[label.ATTEMPT]),
-            spec=label.spec(labels),
-            shown=None,
-            secrets=(),
-            needs_secrets=label.SECRETS in labels,
-        )
-        return like if self._open_secrets is None else await self._open_secrets(like)
+        return found.request if self._open_secrets is None else await self._open_secrets(found.request)
 
     async def _forget_earlier(self, request: StepRequest) -> None:
         """Remove what ended attempts of earlier deployments left: nothing will adopt them again."""
@@ -356,9 +366,9 @@ class DockerExecutor:
         for listed in await self._list(label.service(request)):
             is_earlier = listed.labels.get(label.DEPLOYMENT) != str(request.deployment)
             if is_earlier and listed.state in ("exited", "created") and listed.name != replaced:
-                await self._remove(listed.id)
+                await self._remove(listed)
         for verdict in await self._verdicts.list(label.service(request)):
-            if verdict.labels.get(label.DEPLOYMENT) != str(request.deployment):
+            if verdict.labels[label.VERDICT] and verdict.labels.get(label.DEPLOYMENT) != str(request.deployment):
                 await self._verdicts.remove(verdict)
 
     # The engine
@@ -370,7 +380,7 @@ class DockerExecutor:
             try:
                 return await work()
             except EngineUnavailable as error:
-                if time.monotonic() - max(began, self._engine.seen_at) > OUTAGE:
+                if time.monotonic() - max(began, self.engine.seen_at) > OUTAGE:
                     raise StepFailed(str(error)) from error
             except EngineError as error:
                 raise StepFailed(f"the Docker engine refused: {error.message}") from error
@@ -390,40 +400,42 @@ class DockerExecutor:
                 each.cancel()
             await asyncio.gather(task, aborted, return_exceptions=True)
 
-    async def _find(self, name: str) -> Container | None:
+    async def find(self, name: str) -> Container | None:
         try:
-            return await self._engine.get(f"/containers/{name}/json", Container)
+            return await self.engine.get(f"/containers/{name}/json", Container)
         except EngineError as error:
             if error.status == 404:
                 return None
             raise
 
     async def _inspect(self, id_: str) -> Container:
-        found = await self._find(id_)
+        found = await self.find(id_)
         if found is None:
             raise StepFailed("somebody removed the container")
         return found
 
     async def _list(self, filters: Mapping[str, Sequence[str]]) -> list[ListedContainer]:
-        return await self._engine.get("/containers/json", list[ListedContainer], all=True, filters=filters)
+        return await self.engine.get("/containers/json", list[ListedContainer], all=True, filters=filters)
 
     async def _until_ended(self, id_: str) -> None:
         try:
-            await self._engine.wait(id_)
+            await self.engine.wait(id_)
         except EngineError as error:
             raise StepFailed(f"the container is gone: {error.message}") from error
 
     async def _end(self, id_: str) -> None:
         """Stop the container: its stop signal, and KILL after its grace. Wait until it has ended."""
         try:
-            await self._engine.stop(id_)
+            await self.engine.stop(id_)
         except EngineError as error:
             if error.status not in (304, 404):  # it has ended, or is gone
                 raise
 
-    async def _remove(self, id_: str) -> None:
-        await self._end(id_)
-        await self._engine.delete(f"/containers/{id_}", force=True, v=True)
+    async def _remove(self, listed: ListedContainer) -> None:
+        if listed.state != "created" and listed.labels.get(label.TYPE) != ServiceType.JOB:
+            await self._forbid_restarts(listed)
+        await self._end(listed.id)
+        await self.engine.delete(f"/containers/{listed.id}", force=True, v=True)
 
 
 def _conflict(request: StepRequest, old: label.Labels) -> str | None:

@@ -14,8 +14,11 @@ from msgspec.structs import replace
 
 from domain import name as names
 from domain.deployment.step import Phase
-from domain.spec import ServiceSpec
+from domain.spec import ServiceSpec, ServiceType
 from runner.targets.contract import StepRequest
+
+PREFIX = "stageline."
+"""Beginning of the labels."""
 
 OWNER = "stageline.owner"
 """Label with the id of the data folder whose server or worker created the thing."""
@@ -26,6 +29,8 @@ DEPLOYMENT = "stageline.deployment"
 NUMBER = "stageline.deployment-number"
 PHASE = "stageline.phase"
 ATTEMPT = "stageline.attempt"
+NAME = "stageline.service-name"
+TYPE = "stageline.service-type"
 SPEC = "stageline.spec"
 """Label with the specification, without environment variables and secrets, as JSON."""
 
@@ -33,10 +38,13 @@ SECRETS = "stageline.secrets"
 """Label of a container whose specification needs the values of secrets."""
 
 VERDICT = "stageline.verdict"
-"""Label with the reason for which an attempt failed."""
+"""Label with the reason for which an attempt failed; empty if its container was found healthy."""
 
 DIGEST = "stageline.content"
 """Label with the digest of what an image was built from."""
+
+OLD = ".old"
+"""End of the name of a container that an attempt stops first."""
 
 Labels = Mapping[str, str]
 
@@ -56,9 +64,29 @@ def of(request: StepRequest, owner: UUID) -> dict[str, str]:
 
 def of_container(request: StepRequest, owner: UUID) -> dict[str, str]:
     kept = request.without_secrets()
-    spec = msgspec.json.encode(replace(kept.spec, env=())).decode()
-    own = {each.name: each.value for each in request.spec.container.labels}
-    return own | of(request, owner) | {SPEC: spec} | ({SECRETS: "needed"} if kept.needs_secrets else {})
+    labels = {each.name: each.value for each in request.spec.container.labels}
+    own = {
+        NAME: request.name,
+        TYPE: request.type,
+        SPEC: msgspec.json.encode(replace(kept.spec, env=())).decode(),
+    }
+    return labels | of(request, owner) | own | ({SECRETS: "needed"} if kept.needs_secrets else {})
+
+
+def request(labels: Labels) -> StepRequest:
+    """Return the request of a container, without environment variables and secrets."""
+    return StepRequest(
+        environment=UUID(labels[ENVIRONMENT]),
+        deployment=UUID(labels[DEPLOYMENT]),
+        number=number(labels),
+        service=UUID(labels[SERVICE]),
+        name=labels.get(NAME, ""),
+        type=ServiceType(labels.get(TYPE, ServiceType.CONTAINER)),
+        spec=spec(labels),
+        phase=Phase.DEPLOY,
+        attempt=int(labels[ATTEMPT]),
+        needs_secrets=SECRETS in labels,
+    )
 
 
 def spec(labels: Labels) -> ServiceSpec:
@@ -97,12 +125,17 @@ def attempt(request: StepRequest) -> str:
 
 def replaced(request: StepRequest) -> str:
     """Return the name that the old instance gets before the attempt stops it first."""
-    return f"{attempt(request)}.old"
+    return f"{attempt(request)}{OLD}"
 
 
 def verdict(request: StepRequest) -> str:
     """Return the name of the volume that has the verdict on the attempt."""
     return f"stageline-verdict-{attempt(request)}"
+
+
+def healthy(container: str) -> str:
+    """Return the name of the volume that says of *container*, by its id, that it was found healthy."""
+    return f"stageline-healthy-{container}"
 
 
 def network(environment: UUID) -> str:

@@ -3,6 +3,8 @@ The verdicts on attempts that must not go on: each says why.
 
 A verdict is a volume of a deterministic name, with the reason in a label. The engine keeps the labels of the first one
 of that name. So all servers read the same reason, also after a crash.
+
+A container that its engine does not restart has another such volume, once it was found healthy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +12,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.spec import Restart
 from runner.mask import Mask
 from runner.targets.contract import StepRequest
 from runner.targets.docker import label
+from runner.targets.docker.container import Container
 from runner.targets.docker.engine import Engine, EngineError
 
 
@@ -54,6 +58,27 @@ class Verdicts:
                 return None
             raise
         return (volume.labels or {}).get(label.VERDICT)
+
+    async def settle(self, container: Container) -> None:
+        """Record that *container* was found healthy."""
+        labels = {**container.labels, label.VERDICT: ""}
+        kept = {name: text for name, text in labels.items() if name.startswith(label.PREFIX)}
+        await self._engine.post("/volumes/create", {"Name": label.healthy(container.id), "Labels": kept})
+
+    async def is_settled(self, container: Container) -> bool:
+        """Return whether *container* was found healthy, if its engine does not restart it."""
+        if label.spec(container.labels).restart is not Restart.NO:
+            return False
+        try:
+            await self._engine.get(f"/volumes/{label.healthy(container.id)}", Volume)
+        except EngineError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    async def unsettle(self, container: str) -> None:
+        await self._engine.delete(f"/volumes/{label.healthy(container)}")
 
     async def list(self, filters: Mapping[str, Sequence[str]]) -> list[Verdict]:
         found = (await self._engine.get("/volumes", Volumes, filters=filters)).volumes or []

@@ -23,29 +23,20 @@ from domain import instance as instances
 from domain.deployment.queue import DeploymentId
 from domain.instance import InstanceExit, InstanceId, InstanceIdentity, InstanceStatus, ReportInstance
 from domain.pipeline.ref import ServiceId
-from domain.spec import Health, Restart
+from domain.spec import Restart
 from runner.first import first
 from runner.mask import Mask
 from runner.targets.contract import OpenSecrets, StepFailed, StepRequest
-from runner.targets.health import find_problem
+from runner.targets.health import watch
 from runner.targets.process import command
 from runner.targets.process import start as starts
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
-from runner.targets.process.probe import ProcessInstance
 from runner.targets.process.start import InstanceStart
 from store import ids
 
 FILE = "instance"
 """Name of the file with the state of an instance."""
-
-BEAT = 1.0
-"""Time between two moments at which health is checked, in seconds.
-
-Checks of many instances begin at the same moments, because each waking of the idle process costs more than a check: a
-connection takes 80 µs of CPU with others and 400 µs alone. So 1,000 instances cost 1.0 % of a core instead of 2.0 %
-(`bench.instances`).
-"""
 
 logger = logging.getLogger(__name__)
 
@@ -134,31 +125,18 @@ class InstanceWatch:
             else:
                 self._change(InstanceStatus.RUNNING)
         if request.spec.health is not None:
-            await self._check_again(request, request.spec.health)
+            checks = watch(request.spec.health, lambda: command.instance_of(request, self.attempt, self._account))
+            async for problem in checks:
+                if problem is not None:
+                    await self._be_unhealthy(Mask(request.secrets).text(problem))
+                elif self.state.status is not InstanceStatus.RUNNING:
+                    self._change(InstanceStatus.RUNNING)
         await asyncio.Event().wait()
 
     async def _request(self) -> StepRequest:
         """Return the request of the instance with its secrets; raise `StepFailed` if one is missing."""
         request = self.start.request
         return request if self._open_secrets is None else await self._open_secrets(request)
-
-    async def _check_again(self, request: StepRequest, health: Health) -> None:
-        failures, pause = 0, health.watch * random.random()  # many instances may be found at the same moment
-        instance: ProcessInstance | None = None
-        while True:
-            await asyncio.sleep(to_beat(pause, time.monotonic()))
-            pause = health.watch
-            try:
-                instance = instance or command.instance_of(request, self.attempt, self._account)
-                problem = await find_problem(health, instance)
-            except StepFailed as failure:
-                problem = failure.reason
-            failures = 0 if problem is None else failures + 1
-            if problem is None:
-                if self.state.status is not InstanceStatus.RUNNING:
-                    self._change(InstanceStatus.RUNNING)
-            elif failures >= health.failures:
-                await self._be_unhealthy(Mask(request.secrets).text(problem))
 
     async def _be_unhealthy(self, problem: str) -> None:
         """Stop the unhealthy instance, if its policy starts it again."""
@@ -244,14 +222,6 @@ class InstanceWatch:
         """The fields of a log line."""
         request = self.start.request
         return {"service": request.service, "environment": request.environment, "deployment": request.deployment}
-
-
-def to_beat(pause: float, now: float) -> float:
-    """Return the *pause* that ends at the beat which is nearest to *pause* seconds after *now*.
-
-    A pause of less than ten beats is returned as it is.
-    """
-    return pause if pause < 10 * BEAT else round((now + pause) / BEAT) * BEAT - now
 
 
 def _exit(record: AttemptRecord, attempt: ProcessAttempt) -> InstanceExit:
