@@ -29,7 +29,10 @@ class ServiceLogs(Protocol):
     async def last(
         self, environment: EnvironmentId, service: ServiceId, tail: int, since: datetime | None
     ) -> ServiceOutput:
-        """Return the last *tail* lines, none of them older than *since*; raises `OutputElsewhere`."""
+        """Return the last *tail* lines, none of them older than *since*.
+
+        Raises `OutputElsewhere`, or `OutputUnavailable`.
+        """
         ...
 
     async def after(self, environment: EnvironmentId, service: ServiceId, cursor: str) -> ServiceOutput:

@@ -36,7 +36,8 @@ query Status($environment: ID!, $atLeast: String) {
         services {
           id name type isSkipped
           instance {
-            status since restarts problem lastExit { code signal isOutOfMemory at } endpoints { host port } revision ports
+            status since restarts problem revision ports
+            lastExit { code signal isOutOfMemory at } endpoints { host port }
             deployment { number } stoppedBy { number }
           }
           lastStep {

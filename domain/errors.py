@@ -265,6 +265,10 @@ class OutputElsewhere(Conflict):
     )
 
 
+class OutputUnavailable(Conflict):
+    message = "The output can't be read now: {why}. Try again."
+
+
 class EnvironmentBusy(Conflict):
     message = "Deployment {number} of the environment has not ended: wait for its end, or cancel it."
 

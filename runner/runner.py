@@ -41,7 +41,7 @@ from runner.metrics import RUNNING, count_deployment, count_step
 from runner.retry import retry
 from runner.secret import FilledSpec, SecretOpener
 from runner.step import StepExecution
-from runner.targets.contract import Executor, StepFailed, StepRequest
+from runner.targets.contract import Executor, RegistryLogin, StepFailed, StepRequest
 from runner.trace import bind_deployment
 from store.log import Author, Event, Origin, RecordedEvent
 from store.output import OutputStore
@@ -282,9 +282,12 @@ class DeploymentExecution:
         assert deployment.plan is not None
         known, before = known_before(deployment, step), deployment.inherited.get(step.service.int)
         found, unmet = FilledSpec(run.service.spec), None
+        logins: tuple[RegistryLogin, ...] = ()
         if step.phase is not Phase.STOP:
             try:
                 found = await self._runner.secrets.filled(deployment, step)
+                if run.service.spec.run is None:  # its image may be in a registry with a login
+                    logins = await self._runner.secrets.logins(deployment.environment)
             except (Refused, StepFailed) as failure:
                 unmet = str(failure)
         request = StepRequest(
@@ -295,7 +298,8 @@ class DeploymentExecution:
             name=run.service.name,
             type=run.service.type,
             spec=found.spec,
-            secrets=found.secrets,
+            secrets=(*found.secrets, *(login.password or login.token for login in logins)),
+            logins=logins,
             shown=found.shown,
             phase=step.phase,
             attempt=step.attempt,

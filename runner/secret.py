@@ -15,10 +15,14 @@ from domain import project as projects
 from domain.deployment.state import Deployment
 from domain.deployment.step import Step
 from domain.pipeline.ref import ServiceId
+from domain.pipeline.state import Pipeline
+from domain.project import Project
+from domain.secret import Secret
 from domain.spec import ServiceSpec
 from runner.mask import MASK
 from runner.retry import retry
-from runner.targets.contract import StepFailed, StepRequest
+from runner.targets import registry
+from runner.targets.contract import RegistryLogin, StepFailed, StepRequest
 
 PREFIX = "secrets."
 """Beginning of a reference to a secret, in its canonical form."""
@@ -68,12 +72,43 @@ class SecretOpener:
         found = await self.filled(loaded.state, step)
         return replace(request, spec=found.spec, shown=found.shown, secrets=found.secrets)
 
-    async def _opened(self, environment: UUID, versions: Mapping[str, str]) -> Mapping[str, str]:
+    async def logins(self, environment: UUID) -> tuple[RegistryLogin, ...]:
+        """Return the credentials for registries: those of the environment before those of its project.
+
+        They are the present ones: no plan has them. Raises `StepFailed` if they can't be read.
+        """
+        pipeline, project = await self._owners(environment)
+        found: dict[str, RegistryLogin] = {}
+        for kind, id_, known in (
+            (OwnerKind.ENVIRONMENT, environment, pipeline.secrets),
+            (OwnerKind.PROJECT, pipeline.project, project.secrets),
+        ):
+            secret = known.find(registry.NAME)
+            if secret is not None and id_ is not None:
+                for login in registry.parse(await self._value(Owner(kind, id_), secret)):
+                    found.setdefault(login.host, login)
+        return tuple(found.values())
+
+    async def _owners(self, environment: UUID) -> tuple[Pipeline, Project]:
         pipeline = (await retry(lambda: self._states.load(pipelines.decider, environment))).state
         assert pipeline.project is not None, "a deployment is of an environment that exists"
         owner = pipeline.project
-        project = (await retry(lambda: self._states.load(projects.decider, owner))).state
-        levels = {OwnerKind.ENVIRONMENT: (environment, pipeline.secrets), OwnerKind.PROJECT: (owner, project.secrets)}
+        return pipeline, (await retry(lambda: self._states.load(projects.decider, owner))).state
+
+    async def _value(self, owner: Owner, secret: Secret) -> str:
+        value = (await retry(partial(self._vault.open, owner, (secret,)))).get(secret.name)
+        if value is None:
+            remedy = f"restore the keys, or set it again (stageline secret set {secret.name})"
+            raise StepFailed(f"secret {secret.name!r} can't be read, because its key is missing: {remedy}")
+        return value
+
+    async def _opened(self, environment: UUID, versions: Mapping[str, str]) -> Mapping[str, str]:
+        pipeline, project = await self._owners(environment)
+        assert pipeline.project is not None
+        levels = {
+            OwnerKind.ENVIRONMENT: (environment, pipeline.secrets),
+            OwnerKind.PROJECT: (pipeline.project, project.secrets),
+        }
         opened: dict[str, str] = {}
         for name, version in versions.items():
             kind, _, number = version.partition(" ")
@@ -81,9 +116,5 @@ class SecretOpener:
             secret = known.at_version(int(number)) or known.find(name)
             if secret is None:
                 raise StepFailed(f"secret {name!r} was deleted: set it (stageline secret set {name}), and deploy again")
-            value = (await retry(partial(self._vault.open, Owner(OwnerKind(kind), id_), (secret,)))).get(name)
-            if value is None:
-                remedy = f"restore the keys, or set it again (stageline secret set {name})"
-                raise StepFailed(f"secret {name!r} can't be read, because its key is missing: {remedy}")
-            opened[name] = value
+            opened[name] = await self._value(Owner(OwnerKind(kind), id_), secret)
         return opened

@@ -20,6 +20,7 @@ from application.place import Places
 from application.secret import Vault
 from application.worker import Roster
 from cache.lru import BUDGET, shared
+from domain import pipeline as pipelines
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId
@@ -41,6 +42,7 @@ from projections.project import Projects
 from projections.queue import Queues
 from projections.service import Services
 from projections.standing import RowList
+from runner.container_log import ContainerLogs
 from runner.deployed import DeployedInstances
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.freeze import FreezeEnds
@@ -50,6 +52,7 @@ from runner.report import InstanceReporter
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
 from runner.secret import SecretOpener
+from runner.service_log import TargetLogs
 from runner.targets.contract import Executor, OpenSecrets, StepRequest
 from runner.targets.docker import address
 from runner.targets.docker.engine import Engine as DockerEngine
@@ -131,7 +134,16 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
-        logs = ProcessLogs(settings.data, roster.elsewhere, open_secrets)
+        logs_of: dict[Target, ServiceLogs] = {
+            Target.PROCESS: ProcessLogs(settings.data, roster.elsewhere, open_secrets)
+        }
+        if containers is not None:
+            logs_of[Target.DOCKER] = ContainerLogs(containers.engine, roster.elsewhere, open_secrets)
+
+        async def target_of(environment: EnvironmentId) -> Target:
+            return (await application.handler.states.load(pipelines.decider, environment)).state.target
+
+        logs = TargetLogs(target_of, logs_of)
         threaded = _application(
             stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key, pages, on_current_loop(logs)
         )

@@ -63,6 +63,7 @@ REFUSALS = {
     "STAGE_NOT_WAITING": "The stage does not wait for an approval; the message says why.",
     "SELF_APPROVAL": "The policy of the stage wants the approval of another actor than the one who requested the"
     " deployment.",
+    "OUTPUT_UNAVAILABLE": "The output of the service can't be read now, because its target does not answer.",
     "OUTPUT_ELSEWHERE": "The output of the service is on another machine, which the message names.",
     "ENVIRONMENT_BUSY": "A deployment of the environment has not ended.",
     "DEPLOYMENT_NOT_WAITING": "The deployment runs or has ended, so it has no place in the queue.",

@@ -18,6 +18,15 @@ from domain.deployment.step import OldInstance, Phase
 from domain.spec import ServiceSpec, ServiceType
 
 
+class RegistryLogin(Struct, frozen=True, kw_only=True, gc=False):
+    """The credentials for the registry at *host*: *user* and *password*, or a *token*."""
+
+    host: str
+    user: str = ""
+    password: str = ""
+    token: str = ""
+
+
 class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A request for one attempt at a step. Its identity is (deployment, service, phase, attempt).
 
@@ -27,6 +36,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
 
     The specification has the values of *secrets*, which must appear in no output, message, file or argument of a
     process; *shown* is the same with masks in their places. A request that was read from a file *needs_secrets* again.
+    *logins* are credentials for registries of images; they are in no file.
     """
 
     environment: UUID
@@ -44,6 +54,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     secrets: tuple[str, ...] = ()
     shown: ServiceSpec | None = None
     needs_secrets: bool = False
+    logins: tuple[RegistryLogin, ...] = ()
 
     @property
     def shown_spec(self) -> ServiceSpec:
@@ -53,7 +64,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     def without_secrets(self) -> "StepRequest":
         """Return the request for a file."""
         needs = self.needs_secrets or bool(self.secrets)
-        return replace(self, spec=self.shown_spec, shown=None, secrets=(), needs_secrets=needs)
+        return replace(self, spec=self.shown_spec, shown=None, secrets=(), logins=(), needs_secrets=needs)
 
 
 OpenSecrets = Callable[[StepRequest], Awaitable[StepRequest]]

@@ -220,6 +220,12 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.OutputUnavailable(why="the engine does not answer"),
+        "OUTPUT_UNAVAILABLE",
+        "The output can't be read now: the engine does not answer. Try again.",
+    ),
+    (
+        Conflict,
         errors.OutputElsewhere(machine="worker-2"),
         "OUTPUT_ELSEWHERE",
         (

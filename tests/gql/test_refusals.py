@@ -397,7 +397,8 @@ def test_every_code_is_here() -> None:
         "OUTPUT_ELSEWHERE",
         "FORBIDDEN",
         "ROLE_NOT_FOUND",
-    }  # test_undo.py, test_write.py, test_freeze.py, test_role.py, and tests/runner/test_log.py
+        "OUTPUT_UNAVAILABLE",
+    }  # test_undo.py, test_write.py, test_freeze.py, test_role.py, tests/runner/test_log.py, and tests/targets
     assert {code for code, *_ in CASES} | elsewhere == {code.value for code in RefusalCode}
 
 

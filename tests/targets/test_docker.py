@@ -1,16 +1,12 @@
 """The Docker target's own: images, networks, volumes, limits, and an engine that goes away."""
 
 import asyncio
-import base64
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from msgspec.structs import replace
 
@@ -18,13 +14,14 @@ from cli.sandbox import free_ports
 from domain.container import Bind, Container, Label, Publication, Pull, Volume
 from domain.deployment.step import Phase
 from domain.spec import CommandCheck, Health, ServiceType, Variable
-from runner.targets.contract import StepFailed, StepRequest
+from runner.targets.contract import RegistryLogin, StepFailed, StepRequest
 from runner.targets.docker import address, label
 from runner.targets.docker.container import ListedContainer
 from runner.targets.docker.engine import Engine
 from runner.targets.docker.executor import DockerExecutor
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, request
 from tests.targets.engine import HOST, IMAGE, base
+from tests.targets.registry import PASSWORD, USER, push, registry
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(HOST not in os.environ, reason="see tests.targets.engine")]
 
@@ -204,56 +201,47 @@ async def test_the_images_of_three_deployments_are_kept(
     assert len(found) == 3
 
 
-async def test_an_image_is_pulled_as_its_policy_says(executor: DockerExecutor, engine: Engine, registry: str) -> None:
-    name = f"{registry}/app:1"
-    repository, _, tag = name.rpartition(":")
-    await engine.post(f"/images/{IMAGE}/tag", repo=repository, tag=tag)
-    await _push(engine, repository, tag)
-    await engine.delete(f"/images/{name}")
+async def test_an_image_is_pulled_as_its_policy_says(executor: DockerExecutor, engine: Engine, host: str) -> None:
+    name = f"{host}/app:1"
+    await push(engine, IMAGE, name)
     never = replace(job("true"), spec=replace(job("true").spec, image=name, container=Container(pull=Pull.NEVER)))
     with pytest.raises(StepFailed, match=f"the engine has no image {name}, and it is never pulled"):
         await executor.deploy(never, Printed())
     for number, policy in ((2, Pull.MISSING), (3, Pull.ALWAYS)):
         each = replace(job("echo ran", number, image=name, pull=policy), attempt=number)
         await executor.deploy(each, printed := Printed())
-        assert printed.notes[0].startswith(f"image {name} is {repository}@sha256:")
-    gone = job("true", 4, image=f"{registry}/none:1")
+        assert printed.notes[0].startswith(f"image {name} is {host}/app@sha256:")
+    gone = job("true", 4, image=f"{host}/none:1")
     with pytest.raises(StepFailed, match=r"none:1 can't be pulled: .*not found"):
         await executor.deploy(gone, Printed())
     await engine.delete(f"/images/{name}", force=True)
 
 
-async def _push(engine: Engine, repository: str, tag: str) -> None:
-    """Push an image as a client does: the target itself never does."""
-    async with engine.address.client() as client:
-        nobody = {"X-Registry-Auth": base64.b64encode(b"{}").decode()}
-        pushed = await client.post(f"/v1.41/images/{repository}/push", params={"tag": tag}, headers=nobody)
-        assert '"error"' not in pushed.text
-
-
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    (port,) = free_ports(1)
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("docker-registry is not installed")
-    settings = tmp_path / "registry.yml"
-    folder = tmp_path / "registry"
-    settings.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
-    )
-    served = subprocess.Popen([program, "serve", str(settings)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False)
-                break
-            except httpx.TransportError:
-                assert served.poll() is None
-        yield f"127.0.0.1:{port}"
-    finally:
-        served.terminate()
-        served.wait()
+def host(tmp_path: Path) -> Iterator[str]:
+    with registry(tmp_path) as host:
+        yield host
+
+
+async def test_an_image_is_pulled_with_the_credentials_of_its_registry(
+    executor: DockerExecutor, engine: Engine, tmp_path: Path
+) -> None:
+    with registry(tmp_path, has_login=True) as host:
+        name = f"{host}/private:1"
+        await push(engine, IMAGE, name)
+        with pytest.raises(StepFailed, match="private:1 can't be pulled"):
+            await executor.deploy(job("true", image=name), Printed())
+        logins = (
+            RegistryLogin(host="ghcr.io", user="a", password="b"),
+            RegistryLogin(host=host, user=USER, password=PASSWORD),
+        )
+        await executor.deploy(replace(job("echo ran", 2, image=name), logins=logins), printed := Printed())
+        assert printed.lines == ["ran"]
+        assert PASSWORD not in str(await engine.get("/containers/json", Any, all=True))
+        (tmp_path / "Dockerfile").write_text(f"FROM {host}/private:1\nRUN echo built\n")
+        await engine.delete(f"/images/{name}", force=True)
+        building = replace(request(Phase.BUILD, number=3, context=str(tmp_path)), logins=logins)
+        await executor.build(building, Printed())
 
 
 async def test_an_engine_that_is_away_fails_a_step_with_the_reason(

@@ -88,6 +88,8 @@ async def build(engine: Engine, request: StepRequest, owner: UUID, output: StepO
         )
         await output.note(f"nothing changed: the image {found[0].id} is used again, and no build is needed")
         return
+    for base in await asyncio.to_thread(context.bases) if request.logins else ():
+        await image.provide_base(engine, request, base, output)
     position = await output.offset()
     if position:
         await output.note("the build begins again, from the engine's cache: its server was stopped")

@@ -27,6 +27,10 @@ MEMORY = 16 * 1024 * 1024
 """Size of an archive above which it is kept in a file, in bytes."""
 
 
+FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+"""An instruction of a Dockerfile that names an image, or an earlier stage."""
+
+
 class Hash(Protocol):
     def update(self, data: bytes, /) -> None: ...
 
@@ -65,6 +69,12 @@ class BuildContext:
                 with path.open("rb") as file:
                     while piece := file.read(PIECE):
                         whole.update(piece)
+
+    def bases(self) -> list[str]:
+        """Return the images that FROM names in the Dockerfile, but those in build arguments; raise `StepFailed`."""
+        with self._translated():
+            text = (self._folder / self.dockerfile).read_text(errors="replace")
+        return [name for name in FROM.findall(text) if "$" not in name]
 
     def archive(self) -> IO[bytes]:
         """Return the archive (tar), at its beginning; raise `StepFailed`."""

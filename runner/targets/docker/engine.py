@@ -96,9 +96,11 @@ class Engine:
             await response.aread()
 
     @asynccontextmanager
-    async def pull(self, query: Mapping[str, object]) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def pull(
+        self, query: Mapping[str, object], headers: Mapping[str, str] = {}
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Pull an image, and yield the lines of the answer; leaving the block ends the pull."""
-        async with self._stream("POST", "/images/create", query) as response:
+        async with self._stream("POST", "/images/create", query, headers=headers) as response:
             yield _lines(response)
 
     async def load(self, name: str, content: bytes) -> None:

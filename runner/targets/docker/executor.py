@@ -320,14 +320,17 @@ class DockerExecutor:
                 raise
 
     async def _replace_others(self, request: StepRequest, found: Container, output: StepOutput) -> None:
-        """Give the service's name to its new container, and remove the other ones."""
+        """Give the service's name to its new container, and stop the old one, whose log is read until the next deploy.
+
+        What others left is removed.
+        """
         if request.type is not ServiceType.JOB:
             alias = names.host(request.name)
             await network.connect(self.engine, await self._inspect(found.id), request.environment, alias)
         others = [each for each in await self._list(label.instances(request)) if each.id != found.id]
         for other in others:
             await network.disconnect(self.engine, other.id, request.environment)
-        await asyncio.gather(*(self._remove(other) for other in others))
+        await asyncio.gather(*(self._retire(other) for other in others))
         await builds.prune(self.engine, request.service, builds.KEPT)
         await self._note_publications(request, found, output)
 
@@ -430,6 +433,14 @@ class DockerExecutor:
         except EngineError as error:
             if error.status not in (304, 404):  # it has ended, or is gone
                 raise
+
+    async def _retire(self, listed: ListedContainer) -> None:
+        """Stop a container that runs, or remove one that has ended."""
+        if listed.state != "running":
+            await self._remove(listed)
+            return
+        await self._forbid_restarts(listed)
+        await self._end(listed.id)
 
     async def _remove(self, listed: ListedContainer) -> None:
         if listed.state != "created" and listed.labels.get(label.TYPE) != ServiceType.JOB:

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.container import Pull
+from runner.targets import registry
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
 from runner.targets.docker.engine import Engine, EngineError
 
@@ -18,10 +19,17 @@ class Image(Struct, rename="pascal", frozen=True):
     repo_tags: list[str] | None = None
     repo_digests: list[str] | None = None
 
-    @property
-    def digest(self) -> str:
-        """The digest by which it can be pulled again, or its id if no registry has it."""
-        return self.repo_digests[0] if self.repo_digests else self.id
+    def digest(self, name: str) -> str:
+        """Return the digest by which it can be pulled again from the repository of *name*, or its id without one."""
+        repository = repository_of(name)
+        return next((each for each in self.repo_digests or () if each.partition("@")[0] == repository), self.id)
+
+
+def repository_of(name: str) -> str:
+    """Return *name* without its tag and digest."""
+    name = name.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
 
 
 class Progress(Struct, frozen=True):
@@ -52,23 +60,30 @@ async def provide(engine: Engine, request: StepRequest, output: StepOutput) -> I
         case Pull.NEVER if found is None:
             raise StepFailed(f"the engine has no image {name}, and it is never pulled: pull it there, or build it")
         case Pull.ALWAYS:
-            await _pull(engine, name, container.platform, output)
+            await _pull(engine, request, name, output)
         case Pull.MISSING if found is None:
-            await _pull(engine, name, container.platform, output)
+            await _pull(engine, request, name, output)
         case _:
             pass
     pulled = await find(engine, name)
     if pulled is None:
         raise StepFailed(f"image {name} is gone since it was pulled")
-    await output.note(f"image {name} is {pulled.digest}")
+    await output.note(f"image {name} is {pulled.digest(name)}")
     return pulled
 
 
-async def _pull(engine: Engine, name: str, platform: str | None, output: StepOutput) -> None:
+async def provide_base(engine: Engine, request: StepRequest, name: str, output: StepOutput) -> None:
+    """Pull the base image *name*, if its registry needs a login: BuildKit would need a session for that."""
+    if registry.header(request.logins, name) and await find(engine, name) is None:
+        await _pull(engine, request, name, output)
+
+
+async def _pull(engine: Engine, request: StepRequest, name: str, output: StepOutput) -> None:
     """Pull the image; raise `StepFailed` with the registry's reason."""
     tag = None if ":" in name.rsplit("/", 1)[-1] else "latest"  # without a tag, an engine pulls all of them
     try:
-        async with engine.pull({"fromImage": name, "tag": tag, "platform": platform}) as lines:
+        query = {"fromImage": name, "tag": tag, "platform": request.spec.container.platform}
+        async with engine.pull(query, registry.header(request.logins, name)) as lines:
             async for line in lines:
                 progress = msgspec.json.decode(line, type=Progress)
                 if progress.error:
