@@ -1,19 +1,17 @@
 """A service of a Compose file as one of a pipeline document."""
 
-import re
 import shlex
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from cli import envfile
 from cli import file as files
 from cli.compose import kind, mount, port, quantity
 from cli.compose.health import health_check
 from cli.compose.node import Node
 from cli.compose.reason import REASONS
-from cli.compose.stack import Expansion, Stack
-from cli.errors import Misused
+from cli.compose.resource import resources
+from cli.compose.stack import Stack
+from cli.compose.variable import literal, named, variables
 
 SIGNALS = {"15": "TERM", "2": "INT", "3": "QUIT", "1": "HUP", "10": "USR1", "12": "USR2", "28": "WINCH"}
 """The signals that a service can be stopped with, by their numbers."""
@@ -21,14 +19,6 @@ SIGNALS = {"15": "TERM", "2": "INT", "3": "QUIT", "1": "HUP", "10": "USR1", "12"
 RESTARTS = {"no": "NO", "false": "NO", "none": "NO", "always": "ALWAYS", "unless-stopped": "ALWAYS", "any": "ALWAYS"}
 
 PULLS = {"always": "ALWAYS", "missing": "MISSING", "if_not_present": "MISSING", "never": "NEVER"}
-
-BRACES = re.compile(r"\$+(?=\{\{)")
-"""Dollars that begin a reference of Stageline; doubled, they are text."""
-
-
-def literal(text: str) -> str:
-    """Return *text* so that Stageline finds no reference in it."""
-    return BRACES.sub(lambda found: 2 * found[0], text)
 
 
 class Conversion:
@@ -66,8 +56,8 @@ class Conversion:
                 converter(self, each)
             except ValueError as why:
                 raise each.error(f"{name}: {why}") from None
-        if variables := self._variables():
-            self._spec["env"] = variables
+        if found := variables(self._given, self._stack, self.note):
+            self._spec["env"] = found
         if self._ports:
             self._spec["ports"] = self._ports
         self._finish()
@@ -115,7 +105,7 @@ class Conversion:
                 case "target":
                     self._container["buildTarget"] = each.text
                 case "args":
-                    found = dict(self._named(each))
+                    found = dict(named(each, self._stack, self.note))
                     if found:
                         self._container["buildArgs"] = found
                 case _:
@@ -184,41 +174,8 @@ class Conversion:
             if found["startPeriodSeconds"] >= DEPLOY_TIMEOUT:
                 self._spec["deployTimeoutSeconds"] = found["startPeriodSeconds"] + DEPLOY_TIMEOUT
 
-    # Variables and labels
-
-    def _named(self, given: Node) -> Iterator[tuple[str, str]]:
-        """Yield the names of a mapping with their values; a name without a value has that of the shell or of .env."""
-        for name, each in given.fields.items():
-            if each.value is not None:
-                yield name, each.text
-            elif name in self._stack.variables:
-                yield name, self._stack.variables[name]
-            else:
-                self.note(each, f"{name} has no value, nor have the shell and .env one: it is left out")
-
-    def _variables(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for each in (self._given.get("env_file") or self._given.having(None)).items:
-            found |= self._env_file(each)
-        if (given := self._given.get("environment")) is not None:
-            found |= dict(self._named(given))
-        return {name: literal(value) for name, value in found.items()}
-
-    def _env_file(self, given: Node) -> dict[str, str]:
-        asked = given if isinstance(given.value, str) else given.get("path")
-        if asked is None:
-            raise given.error("env_file: it names no path")
-        path = Path(files.absolute(asked.text, given.file.base))
-        if not path.is_file():
-            self.note(asked, f"env_file: {asked.text} is not there, so its variables are missing")
-            return {}
-        try:
-            return envfile.read(path, Expansion(self._stack.variables))
-        except Misused as misused:
-            raise asked.error(misused.message.rstrip(".")) from None
-
     def labels(self, given: Node) -> None:
-        self._container["labels"] = dict(self._named(given))
+        self._container["labels"] = dict(named(given, self._stack, self.note))
 
     # Ports and mounts
 
@@ -297,21 +254,11 @@ class Conversion:
                 case "replicas":
                     self.scale(each)
                 case "resources":
-                    self._resources(each)
+                    self._container |= resources(each, self.note)
                 case "restart_policy":
                     self._restart_policy(each)
                 case _:
                     self.note(each, f"deploy: {name} can't be expressed")
-
-    def _resources(self, given: Node) -> None:
-        for part, suffix in (("limits", ""), ("reservations", "Request")):
-            for name, each in (given.get(part) or given.having(None)).fields.items():
-                if name == "cpus":
-                    self._container[f"cpus{suffix}"] = quantity.number(each.text)
-                elif name == "memory":
-                    self._container[f"memory{suffix}Mib"] = quantity.mebibytes(each.text)
-                else:
-                    self.note(each, f"deploy: {name} of {part} can't be expressed")
 
     def _restart_policy(self, given: Node) -> None:
         if self._given.get("restart") is not None:

@@ -68,7 +68,11 @@ def test_the_services_of_a_backend_get_the_values_of_variables() -> None:
     }
     gateway = services["gateway"]["spec"]
     assert gateway["ports"] == [8000]
-    assert gateway["container"]["entrypoint"] == ["sh", "-c", 'echo "$(cat /etc/gateway.yml)" && exec sleep 3600']
+    assert gateway["container"]["entrypoint"] == [
+        "sh",
+        "-c",
+        'echo "$(cat /etc/gateway.yml)" && exec httpd -f -p 8000 -h /',
+    ]
     db = services["db"]["spec"]
     assert (db["stopSignal"], db["stopGraceSeconds"]) == ("INT", 90.0)
     assert notes == [
