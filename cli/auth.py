@@ -2,20 +2,28 @@
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import Struct, convert
 
 from cli import config, lazy
 from cli import file as files
+from cli.actor import NamedActorJson
 from cli.client import Client, ServerAddress, document
 from cli.command import command, group
 from cli.config import Config
 from cli.errors import Failed, NotAuthorized
-from cli.output import Output, warn, write
+from cli.output import Output, moment, warn, write
+from cli.role import GRANT, RoleGrantJson, summary
+from cli.text import plain
 
-CHECK = document("query Check { projects(first: 1) { pageInfo { hasNextPage } } }")
+CHECK = document("query Check { viewer { canIssueTokens } }")
+VIEWER = document(f"""
+query Viewer {{ viewer {{ actor {{ id name }} token {{ id name expiresAt }} roles {{ {GRANT} }} }} }}
+""")
 
 
 def auth(
@@ -100,6 +108,7 @@ app = group(
     "stageline auth --url https://stageline.example   (and uses that server from now on)",
     "stageline auth --token - < token.txt",
     "stageline auth token --print",
+    "stageline auth whoami",
     "stageline auth link",
     callback=auth,
 )
@@ -131,6 +140,30 @@ def token(
         write(found)
         return
     output.answer(document, f"The token for {address} is from {source}. To print it: stageline auth token --print")
+
+
+class OwnTokenJson(Struct, rename="camel"):
+    id: str
+    name: str
+    expires_at: datetime | None
+
+
+class ViewerJson(Struct):
+    """Who asks, with which token and which roles."""
+
+    actor: NamedActorJson
+    token: OwnTokenJson
+    roles: list[RoleGrantJson]
+
+
+@command(app, "whoami", "stageline auth whoami", "stageline auth whoami --json")
+def whoami(output: Output) -> None:
+    """Show whose token it is, and which roles it has."""
+    with Client.known() as client:
+        found = convert(client.execute(VIEWER)["viewer"], ViewerJson)
+    until = "" if found.token.expires_at is None else f", valid until {moment(found.token.expires_at)}"
+    lines = [f"Actor: {found.actor.text}", f"Token: {found.token.name}{until}", f"Roles: {summary(found.roles)}"]
+    output.answer(found, "\n".join(map(plain, lines)))
 
 
 @command(app, "link", "stageline auth link")

@@ -29,6 +29,7 @@ from cli import (
     project,
     repeat,
     restore,
+    role,
     secret,
     serve,
     service,
@@ -190,6 +191,7 @@ command(app, "undo", "stageline undo --dry-run", "stageline undo", "stageline un
 app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")
 app.add_typer(token.app, name="token")
+app.add_typer(role.app, name="role")
 command(app, "serve", "stageline serve", "stageline serve --port 9000 --data ./data")(serve.serve)
 app.add_typer(worker.app, name="worker")
 command(

@@ -14,9 +14,10 @@ from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
-from cli.errors import Failed, MutationRefused
+from cli.errors import Failed, Misused, MutationRefused
 from cli.moment import span
 from cli.output import Output, moment, say
+from cli.role import GRANT, PlaceOptions, RoleGrantJson, RoleOption, summary
 from cli.text import plain, table
 
 app = group(
@@ -26,23 +27,24 @@ app = group(
     token, run `stageline serve --issue-token` on the server's machine.
     """,
     "stageline token create ci --expires-in 90d",
+    "stageline token create ci --role deployer --project Shop --environment production",
     "stageline token list",
     "stageline token revoke ci",
 )
 
 PREFIX = "stageline_"
 
-TOKEN = """
-fragment TokenFields on Token {
-  id name issuedAt expiresAt revokedAt isValid cursor
-  actor { id name } issuedBy { id name } revokedBy { id name }
-}
+TOKEN = f"""
+fragment TokenFields on Token {{
+  id name issuedAt expiresAt revokedAt isValid followsActor roles {{ {GRANT} }} cursor
+  actor {{ id name }} issuedBy {{ id name }} revokedBy {{ id name }}
+}}
 """
-SNAPSHOT = """
-fragment TokenSnapshotFields on TokenSnapshot {
-  id: tokenId name issuedAt expiresAt revokedAt isValid cursor
-  actor { id name } issuedBy { id name } revokedBy { id name }
-}
+SNAPSHOT = f"""
+fragment TokenSnapshotFields on TokenSnapshot {{
+  id: tokenId name issuedAt expiresAt revokedAt isValid followsActor roles {{ {GRANT} }} cursor
+  actor {{ id name }} issuedBy {{ id name }} revokedBy {{ id name }}
+}}
 """
 SUBJECT = "subject: token { ...TokenFields } snapshot { ...TokenSnapshotFields }"
 LIST = document(
@@ -65,10 +67,11 @@ ISSUE = mutation(
     hash="String!",
     actor="ID",
     expiresAt="DateTime",
+    roles="[RoleInput!]",
 )
 REVOKE = mutation("revokeToken", "TokenPayload", SUBJECT, TOKEN + SNAPSHOT, token="ID!")
 
-HEAD = ("Name", "Actor", "Made", "Valid until", "Id")
+HEAD = ("Name", "Actor", "Made", "Valid until", "Roles", "Id")
 
 
 class TokenJson(AnswerJson, rename="camel"):
@@ -81,11 +84,21 @@ class TokenJson(AnswerJson, rename="camel"):
     revoked_at: datetime | None
     revoked_by: NamedActorJson | None
     is_valid: bool
+    follows_actor: bool
+    roles: list[RoleGrantJson]
     cursor: str
+
+    @property
+    def held(self) -> str:
+        """The roles in words."""
+        if not self.follows_actor:
+            return summary(self.roles)
+        is_whole = [(each.role, each.project_id) for each in self.roles] == [("ADMIN", None)]
+        return "those of its actor" if is_whole else f"those of its actor, within {summary(self.roles)}"
 
     def row(self) -> tuple[str, ...]:
         until = "revoked" if self.revoked_at else moment(self.expires_at) if self.is_valid else "expired"
-        return self.name, self.actor.text, moment(self.issued_at), until, self.id
+        return self.name, self.actor.text, moment(self.issued_at), until, self.held, self.id
 
 
 class NewTokenJson(TokenJson):
@@ -108,11 +121,28 @@ def list_(
     output.answer({"tokens": tokens}, table(HEAD, rows) if rows else "<no token>")
 
 
-@command(app, "create", "stageline token create ci --expires-in 90d", "stageline token create ci --actor robot --json")
+@command(
+    app,
+    "create",
+    "stageline token create ci --expires-in 90d",
+    "stageline token create ci --role deployer --project Shop --environment production",
+    "stageline token create laptop --actor ann --json",
+)
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name for the token; the history shows it.")],
     change: ChangeOptions,
     output: Output,
+    place: PlaceOptions,
+    role: Annotated[
+        RoleOption | None,
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            help="viewer, deployer, editor or admin, for --environment, --project or --everything. Default: your own"
+            " roles; with --actor, those that the actor holds (stageline role).",
+            show_default=False,
+        ),
+    ] = None,
     actor: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +160,8 @@ def create(
     ] = None,
 ) -> None:
     """Create a token, and print it. It can't be shown again."""
+    if role is None and place.is_given:
+        raise Misused("Give --role with --environment, --project or --everything.")
     secret = PREFIX + secrets.token_urlsafe(32)
     variables = {
         "name": name,
@@ -138,8 +170,9 @@ def create(
         "expiresAt": None if expires_in is None else _after(expires_in).isoformat(),
     }
     with Client.known() as client:
+        roles = None if role is None else [{"role": role.name, **place.variables(client)}]
         try:
-            answer = client.change(ISSUE, {**variables, **change.variables})
+            answer = client.change(ISSUE, {**variables, "roles": roles, **change.variables})
         except MutationRefused as refused:
             if "expiresAt" in refused.message:
                 refused.hint = "Give a shorter --expires-in, or use a token that is valid for longer: stageline auth."
@@ -148,6 +181,8 @@ def create(
     output.answer(made, change.text(made, secret, table(HEAD, [made.row()])))
     if not change.dry_run:
         say("This is the token. It can't be shown again.")
+        if made.follows_actor and actor is not None:
+            say(plain(f"It has the roles that {actor} holds: stageline role list. To grant one: stageline role grant."))
 
 
 @command(app, "revoke", "stageline token revoke ci", "stageline token revoke token_0193c1a2b3c4… --yes")

@@ -27,7 +27,7 @@ def test_an_actor_is_known_until_it_is_forgotten(shell: Shell, ann: str) -> None
 def test_history_names_an_actor_as_long_as_it_is_known(
     staging: Shell, ann: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = staging("token", "create", ann, "--actor", ann).out.strip()
+    token = staging("token", "create", ann, "--actor", ann, "--role", "editor", "--everything").out.strip()
     with monkeypatch.context() as patch:
         patch.setenv("STAGELINE_TOKEN", token)
         staging.done("environment", "stage", "create", "-n", "checks")

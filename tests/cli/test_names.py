@@ -43,7 +43,7 @@ def test_history_of_a_deleted_service_is_found_by_every_name_that_it_had(renamed
 
 
 def test_history_is_found_by_the_display_name_of_an_actor(staging: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    token = staging("token", "create", "t", "--actor", "ann-7").out.strip()
+    token = staging("token", "create", "t", "--actor", "ann-7", "--role", "editor", "--everything").out.strip()
     staging.done("actor", "set", "ann-7", "--name", "Ann Example")
     with monkeypatch.context() as patch:
         patch.setenv("STAGELINE_TOKEN", token)

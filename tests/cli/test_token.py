@@ -16,7 +16,8 @@ def name() -> str:
 def test_a_token_that_was_made_lets_in_until_it_is_revoked(
     shell: Shell, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = shell("token", "create", name, "--expires-in", "90d", "--actor", "robot")
+    roles = ("--role", "admin", "--everything")
+    answer = shell("token", "create", name, "--expires-in", "90d", "--actor", "robot", *roles)
     token = answer.out.strip()
     assert "can't be shown again" in answer.err
     row = next(line for line in shell.done("token", "list").lines if line.startswith(f"{name} "))

@@ -92,7 +92,8 @@ def execute_as(server: Serving, actor: str, name: str, document: str) -> None:
     """Execute *document* as *actor*, who is called *name*."""
     profile = "mutation ($actor: ID!, $name: String!) { setActorProfile(actor: $actor, name: $name) { __typename } }"
     server.execute(profile, actor=actor, name=name)
-    made = json.loads(server.stageline("token", "create", name, "--actor", actor, "--json").stdout)
+    role = ("--role", "editor", "--everything")
+    made = json.loads(server.stageline("token", "create", name, "--actor", actor, *role, "--json").stdout)
     headers = {"authorization": f"Bearer {made['token']}"}
     answer = httpx.post(f"{server.url}/graphql", json={"query": document}, headers=headers).json()
     assert "errors" not in answer, answer

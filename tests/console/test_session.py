@@ -150,7 +150,9 @@ def test_a_page_of_another_origin_can_not_use_a_link(page: Page, server: Serving
 
 def others(server: Serving) -> str:
     """A token of Mallory, another actor."""
-    made = server.stageline("token", "create", "mallory", "--actor", "mallory", "--json").stdout
+    made = server.stageline(
+        "token", "create", "mallory", "--actor", "mallory", "--role", "editor", "--everything", "--json"
+    ).stdout
     token: str = json.loads(made)["token"]
     server.execute('mutation { setActorProfile(actor: "mallory", name: "Mallory <b>") { __typename } }')
     return token
