@@ -34,6 +34,7 @@ from cli import (
     serve,
     service,
     service_log,
+    settings,
     status,
     token,
     up,
@@ -194,6 +195,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(role.app, name="role")
 command(app, "serve", "stageline serve", "stageline serve --port 9000 --data ./data")(serve.serve)
 app.add_typer(worker.app, name="worker")
+app.add_typer(settings.app, name="config")
 command(
     app,
     "migrate",

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import typer
@@ -14,6 +14,7 @@ from cli.client import OWN
 from cli.errors import Misused
 from cli.output import warn
 from cli.retention import KeepKeys, KeepOutput, MaxOutput
+from cli.settings import ConfigFile
 
 
 class UnlistedOption(StrEnum):
@@ -63,6 +64,27 @@ def _without_password(context: typer.Context, url: str | None) -> str | None:
                 "(ps). Put it into ~/.pgpass, the file in PGPASSFILE, or the variable DATABASE_URL."
             )
     return url
+
+
+def _origins(named: list[str] | None) -> tuple[str, ...]:
+    try:
+        return tuple(map(lazy.cors.normalize_origin, named)) if named else ()
+    except lazy.cors.InvalidOrigin as fault:
+        raise Misused(str(fault)) from None
+
+
+def _address(named: str | None) -> Any:
+    try:
+        return lazy.address.parse(named) if named else None
+    except lazy.address.InvalidAddress as fault:
+        raise Misused(str(fault)) from None
+
+
+def _root_path(named: str) -> str:
+    try:
+        return lazy.root_path.normalize_root_path(named) if named else ""
+    except lazy.root_path.InvalidRootPath as fault:
+        raise Misused(str(fault)) from None
 
 
 def _database(otherwise: str | bool) -> Any:
@@ -121,6 +143,7 @@ Metrics = Annotated[
         "--metrics",
         envvar="STAGELINE_METRICS",
         metavar="HOST:PORT",
+        callback=_address,
         show_default="no listener",
         help="Serve /metrics for Prometheus, /livez and /readyz at this address, without a token: 127.0.0.1:9464.",
     ),
@@ -138,6 +161,7 @@ Gone = Annotated[
 
 
 def serve(
+    config: ConfigFile = None,
     host: Annotated[
         str, typer.Option("--host", envvar="STAGELINE_HOST", metavar="HOST", help="The address to listen on.")
     ] = "127.0.0.1",
@@ -211,6 +235,7 @@ def serve(
             "--allow-origin",
             envvar="STAGELINE_ALLOW_ORIGIN",
             metavar="ORIGIN",
+            callback=_origins,
             show_default="the server's own",
             help="An origin whose pages may use the API, such as https://app.example. Repeatable.",
         ),
@@ -221,6 +246,7 @@ def serve(
             "--root-path",
             envvar="STAGELINE_ROOT_PATH",
             metavar="PATH",
+            callback=_root_path,
             show_default="none, or X-Forwarded-Prefix from a proxy on this machine",
             help="The path below which a proxy serves the API, such as /stageline.",
         ),
@@ -255,7 +281,7 @@ def serve(
         works=worker,
         run_as=run_as,
         docker=docker or None,
-        metrics=_address(metrics),
+        metrics=cast("Any", metrics),
         gone=gone_after,
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
@@ -267,8 +293,8 @@ def serve(
         keeps_documents=keep_documents,
         compiles=compiled,
         kept_answers=answers,
-        origins=_origins(allow_origin or []),
-        root_path=_root_path(root_path),
+        origins=tuple(allow_origin or ()),
+        root_path=root_path,
         signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
         retention=lazy.settings.limits(keep_output, max_output, keep_keys),
     )
@@ -289,7 +315,7 @@ def worker(
     settings = lazy.settings.Settings(
         data=_folder(data),
         database=_named(database),
-        metrics=_address(metrics),
+        metrics=cast("Any", metrics),
         gone=gone_after,
         run_as=run_as,
         docker=docker or None,
@@ -388,29 +414,6 @@ def prune(
     """
     settings = lazy.settings.Settings(data=_folder(data), database=database)
     lazy.retention.prune(settings, lazy.settings.limits(keep_output, max_output, keep_keys), dry_run, as_json)
-
-
-def _origins(named: list[str]) -> tuple[str, ...]:
-    try:
-        return tuple(map(lazy.cors.normalize_origin, named))
-    except lazy.cors.InvalidOrigin as fault:
-        raise Misused(str(fault)) from None
-
-
-def _address(named: str | None) -> Any:
-    if not named:
-        return None
-    try:
-        return lazy.address.parse(named)
-    except lazy.address.InvalidAddress as fault:
-        raise Misused(str(fault)) from None
-
-
-def _root_path(named: str) -> str:
-    try:
-        return lazy.root_path.normalize_root_path(named)
-    except lazy.root_path.InvalidRootPath as fault:
-        raise Misused(str(fault)) from None
 
 
 def _folder(data: Path | None) -> Path:

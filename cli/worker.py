@@ -11,6 +11,7 @@ from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output, duration, moment
 from cli.ref import RefJson
+from cli.settings import ConfigFile
 from cli.step import StepJson
 from cli.text import plain, table
 
@@ -80,6 +81,7 @@ class WorkerJson(Struct, rename="camel"):
 
 def worker(
     context: typer.Context,
+    config: ConfigFile = None,
     data: serve.Data = None,
     database: serve.Shared = None,
     gone_after: serve.Gone = 300.0,
