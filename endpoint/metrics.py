@@ -7,11 +7,11 @@ Their labels have a fixed set of values, whatever clients send.
 import logging
 from bisect import bisect_left
 from collections.abc import Iterator
-from enum import StrEnum
-from itertools import accumulate, product
+from itertools import accumulate
 from time import perf_counter
 
 from graphql import OperationType
+from msgspec import Struct
 from prometheus_client import REGISTRY, Counter, Gauge, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -20,8 +20,8 @@ from prometheus_client.utils import floatToGoString
 logger = logging.getLogger("stageline.requests")
 
 
-class Outcome(StrEnum):
-    """The outcome of an operation, as a label."""
+class Outcome:
+    """The outcomes of operations, as labels. They are plain strings, since an enum takes 2 µs more for each request."""
 
     OK = "ok"
     ERROR = "error"  # expected errors of resolvers
@@ -30,6 +30,8 @@ class Outcome(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     UNAVAILABLE = "unavailable"
     GONE = "gone"  # the client has left
+
+    ALL = OK, ERROR, FAULT, INVALID, UNAUTHENTICATED, UNAVAILABLE, GONE
 
 
 UNKNOWN = "unknown"
@@ -60,34 +62,37 @@ def type_label(type: OperationType | None) -> str:
     return UNKNOWN if type is None else type.value
 
 
-class Operations(Collector):
-    """The operations by type and outcome, and their durations.
+class OperationTotals(Struct):
+    """The operations of a type: their number by outcome, and their durations by bucket and in all, in seconds."""
 
-    Plain numbers, since a counter and a histogram of the client library take 5 µs a request, and these 0.5 µs.
+    outcomes: dict[str, int]
+    buckets: list[int]
+    seconds: float = 0.0
+
+
+class Operations(Collector):
+    """The operations of this process by type.
+
+    They are plain numbers: a counter and a histogram of the client library take 5 µs a request, and these 1 µs.
     """
 
     def __init__(self) -> None:
-        self._counts = dict.fromkeys(product(TYPES, Outcome), 0)
-        self._in_bucket = {each: [0] * (len(BUCKETS) + 1) for each in MEASURED}
-        self._seconds = dict.fromkeys(MEASURED, 0.0)
-
-    def add(self, type: str, outcome: Outcome, seconds: float) -> None:
-        self._counts[type, outcome] += 1
-        if type in self._seconds:
-            self._in_bucket[type][bisect_left(BUCKETS, seconds)] += 1
-            self._seconds[type] += seconds
+        self.logs = False  # set when the endpoint starts
+        self.totals = {each: OperationTotals(dict.fromkeys(Outcome.ALL, 0), [0] * (len(BUCKETS) + 1)) for each in TYPES}
 
     def collect(self) -> Iterator[Metric]:
         text = "GraphQL operations, by type and outcome; subscriptions count when they end."
         counts = CounterMetricFamily("stageline_operations", text, labels=["type", "outcome"])
-        for labels, count in self._counts.items():
-            counts.add_metric(labels, count)
-        yield counts
         text = "Time from a request to its whole answer, by the type of its operation; without subscriptions."
         durations = HistogramMetricFamily("stageline_operation_duration_seconds", text, labels=["type"])
-        for type_, numbers in self._in_bucket.items():
-            bounds = [*map(floatToGoString, BUCKETS), "+Inf"]
-            durations.add_metric([type_], list(zip(bounds, accumulate(numbers), strict=True)), self._seconds[type_])
+        bounds = [*map(floatToGoString, BUCKETS), "+Inf"]
+        for type_, totals in self.totals.items():
+            for outcome, count in totals.outcomes.items():
+                counts.add_metric([type_, outcome], count)
+            if type_ in MEASURED:
+                buckets = list(zip(bounds, accumulate(totals.buckets), strict=True))
+                durations.add_metric([type_], buckets, totals.seconds)
+        yield counts
         yield durations
 
 
@@ -95,19 +100,23 @@ OPERATIONS = Operations()
 REGISTRY.register(OPERATIONS)
 
 
-class Measurement:
-    """The type and the outcome of an operation, as far as they are known, and its duration since the start."""
+class Measurement(Struct, gc=False):
+    """The type and the outcome of an operation, as far as they are known, and its start by `perf_counter`."""
 
-    __slots__ = ("_began", "outcome", "type")
-
-    def __init__(self, type: str = UNKNOWN) -> None:
-        self.type = type
-        self.outcome = Outcome.OK
-        self._began = perf_counter()
+    began: float
+    type: str = UNKNOWN
+    outcome: str = Outcome.OK
 
     def end(self) -> None:
         """Count the operation."""
-        seconds = perf_counter() - self._began
-        OPERATIONS.add(self.type, self.outcome, seconds)
-        if logger.isEnabledFor(logging.DEBUG):
+        totals, seconds = OPERATIONS.totals[self.type], perf_counter() - self.began
+        totals.outcomes[self.outcome] += 1
+        totals.buckets[bisect_left(BUCKETS, seconds)] += 1
+        totals.seconds += seconds
+        if OPERATIONS.logs:
             logger.debug("%(type)s: %(outcome)s", {"type": self.type, "outcome": self.outcome, "seconds": seconds})
+
+
+def log_operations() -> None:
+    """Log each operation from now on, if the level of the log is debug."""
+    OPERATIONS.logs = logger.isEnabledFor(logging.DEBUG)

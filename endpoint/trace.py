@@ -2,7 +2,7 @@
 
 from contextvars import ContextVar
 
-request: ContextVar[str] = ContextVar("request", default="")
+request: ContextVar[bytes] = ContextVar("request", default=b"")
 """The id of the request, which its client or the server chose."""
 
 correlation: ContextVar[str] = ContextVar("correlation", default="")

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.errors import Forbidden
+from endpoint import trace
 from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.http import session as sessions
 from endpoint.http.admission import admit
@@ -227,7 +228,9 @@ class StagelineApp(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             locate(scope, self._root_path)
-            send = request_id.begin(scope, send)
+            if scope["type"] == "websocket":
+                send = request_id.accepting(scope, send)
+            trace.request.set(scope.get(request_id.KEY, b""))
         if scope["type"] == "http" and scope["path"] == scope["root_path"] + "/graphql":
             await self._graphql(scope, receive, send)
         else:

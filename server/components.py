@@ -290,7 +290,7 @@ def _backend(settings: Settings, application: Application, aside: Aside[Context]
             identity=identity,
             claimed_origin=claimed,
             aside=aside,
-            request_id=trace.request.get(),
+            request_id=trace.request.get().decode(),
         )
 
     feed = LogFeed(application.log)

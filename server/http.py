@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from endpoint.http.admission import CONNECTION
 from endpoint.http.request import MAX_BODY
+from server import request_id
 from server.connection import BODY, FIRST_BYTE, GUEST_BODY, Connections
 
 MAX_LINE = 8192
@@ -110,6 +111,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current = cycle
+        id_ = request_id.of(cycle.scope["headers"])
+        cast("dict[str, Any]", cycle.scope)[request_id.KEY] = id_
+        cycle.default_headers = [*cycle.default_headers, (request_id.HEADER, id_)]
         super()._start_asgi_task(cycle, app)
 
     @property

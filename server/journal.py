@@ -71,7 +71,7 @@ class JsonFormatter(logging.Formatter):
 
 def add_context(record: logging.LogRecord) -> bool:
     """Give *record* the ids of its request, or the fields of its deployment and step."""
-    ids = {"request": trace.request.get(), "correlation": trace.correlation.get()}
+    ids = {"request": trace.request.get().decode(), "correlation": trace.correlation.get()}
     record.context = {**fields.get(), **{name: value for name, value in ids.items() if value}}
     return True
 

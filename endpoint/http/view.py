@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -63,7 +64,7 @@ from endpoint.http.request import (
 )
 from endpoint.http.websocket import Adapter, SocketHandler
 from endpoint.identity import Credentials, Identity, Unauthenticated, client
-from endpoint.metrics import Measurement, Outcome, type_label
+from endpoint.metrics import Measurement, Outcome, log_operations, type_label
 from endpoint.port import Authenticate, RevocationNotifier, Unavailable
 from endpoint.streams.hub import Hub
 from endpoint.streams.subscription import SubscriptionPlans
@@ -144,6 +145,7 @@ class View(GraphQL[RequestContext, None]):
         self.hub = Hub()
         self.plans = SubscriptionPlans(schema)
         self.admission = Admission(streams)
+        log_operations()
 
     @property
     def revocations(self) -> RevocationNotifier:
@@ -157,7 +159,7 @@ class View(GraphQL[RequestContext, None]):
         if scope["method"] == "GET" and b"text/html" in headers.get(b"accept", b""):
             await self._page(scope, receive, send)
             return
-        measurement = Measurement()
+        measurement = Measurement(perf_counter())
         response: ASGIApp
         try:
             response = await self._respond(scope, receive, headers, measurement)
@@ -384,7 +386,7 @@ class View(GraphQL[RequestContext, None]):
         return response
 
 
-def outcome(body: ResponseBody) -> Outcome:
+def outcome(body: ResponseBody) -> str:
     """Return the outcome that the answer *body* has."""
     if "errors" not in body:
         return Outcome.OK

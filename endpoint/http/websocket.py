@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, suppress
+from time import perf_counter
 from typing import Annotated, Any, Protocol, cast
 
 import msgspec
@@ -234,7 +235,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             self._note(message["id"], Outcome.ERROR)
         await super().send_message(message)
 
-    def _note(self, operation: str, outcome: Outcome) -> None:
+    def _note(self, operation: str, outcome: str) -> None:
         if operation in self._measurements:
             self._measurements[operation].outcome = outcome
 
@@ -292,7 +293,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             await super().cleanup_operation(operation_id)
 
     async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
-        measurement = self._measurements[operation.id] = Measurement()
+        measurement = self._measurements[operation.id] = Measurement(perf_counter())
         try:
             is_completed = await self._deliver(operation)
         except Overload as overload:

@@ -106,4 +106,4 @@ def test_no_two_containers_share_a_folder() -> None:
 
 
 def test_an_image_is_well_while_its_server_runs_even_if_the_database_is_away() -> None:
-    assert "/health/live'" in (ROOT / "Dockerfile").read_text(encoding="utf-8").partition("HEALTHCHECK")[2]
+    assert "/livez'" in (ROOT / "Dockerfile").read_text(encoding="utf-8").partition("HEALTHCHECK")[2]

@@ -44,12 +44,12 @@ def test_every_answer_has_an_id(stageline: Stageline, path: str) -> None:
 
 
 def test_lines_have_the_ids_of_their_task() -> None:
-    trace.request.set("r1")
+    trace.request.set(b"r1")
     bind(deployment="d1", service="s1")
     record = logging.makeLogRecord({"msg": "failed", "args": {"service": "s2"}})
     assert add_context(record)
     line = json.loads(JsonFormatter().format(record))
-    trace.request.set("")
+    trace.request.set(b"")
     fields.set({})
     assert (line["request"], line["deployment"], line["service"]) == ("r1", "d1", "s2")
     assert "correlation" not in line
