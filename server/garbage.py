@@ -34,18 +34,28 @@ FULL = 2
 SLOW = 0.1
 """CPU time of a collection from which it is logged, in seconds."""
 
-_ARENA_MAX = -8
-"""M_ARENA_MAX of glibc's malloc.h."""
+MMAP_THRESHOLD = 128 * 1024
+"""Size of a block that malloc takes from the system and returns at once, in bytes.
+
+By itself glibc raises it to that of the largest freed block. Then bodies of requests leave holes between small blocks.
+"""
+
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+"""M_MMAP_THRESHOLD and M_ARENA_MAX of glibc's malloc.h."""
 
 logger = logging.getLogger("stageline")
 
 _libc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 
-def share_arena() -> None:
-    """Make all threads share one arena of malloc. The GIL lets only one of them allocate, nearly always."""
+def set_up_malloc() -> None:
+    """Make all threads share one arena of malloc, and return large blocks when they are freed.
+
+    The GIL lets only one thread allocate, nearly always.
+    """
     if _libc is not None:
         _libc.mallopt(_ARENA_MAX, 1)
+        _libc.mallopt(_MMAP_THRESHOLD, MMAP_THRESHOLD)
 
 
 def return_free_memory() -> None:

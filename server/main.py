@@ -24,7 +24,7 @@ from server.app import app
 from server.auth import AdminTokenUnusable, KeyringUnusable
 from server.components import docker_target
 from server.connection import Connections, backlog, raise_file_limit
-from server.garbage import collect_rarely, return_free_memory, share_arena
+from server.garbage import collect_rarely, return_free_memory, set_up_malloc
 from server.http import HttpProtocol
 from server.listener import ListenerUnusable
 from server.settings import Settings
@@ -68,7 +68,7 @@ logger = logging.getLogger("stageline")
 
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Exit with 1 and the reason if the start fails."""
-    share_arena()
+    set_up_malloc()
     secret.hide()
     journal.begin(settings)
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != STARTUP_FAILED)

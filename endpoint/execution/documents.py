@@ -33,10 +33,10 @@ MAX_KEPT = 20_000
 MAX_FOLLOWED = 16 * 1024
 """Maximum size of a subscription's variables, in bytes of JSON: they take memory while it is open."""
 
-GOOD_BYTES = 4 * 1024 * 1024
-"""Maximum size of the cached valid documents, in bytes: about 250 of a client's usual size."""
+GOOD_BYTES = 2 * 1024 * 1024
+"""Maximum size of the cached valid documents, in bytes: about 150 of a client's usual size."""
 
-OTHER_BYTES = 8 * 1024 * 1024
+OTHER_BYTES = 4 * 1024 * 1024
 """Maximum size of the cached invalid or very long documents, in bytes: they are needed while they are answered."""
 
 OTHERS = 32
@@ -45,7 +45,7 @@ OTHERS = 32
 PARSERS = 2
 """Threads that parse long documents: more of them would take no less time, but more memory."""
 
-NODE = 260
+NODE = 280
 """Size of a node of a cached document with its location, in bytes, as measured."""
 
 ERROR = 1000

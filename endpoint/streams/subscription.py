@@ -52,8 +52,8 @@ from endpoint.streams.ring import RingEntry
 AFTER = "after"
 """Name of the argument with the cursor to start after."""
 
-PLANS_BYTES = 2 * 1024 * 1024
-"""Maximum size of the cached plans with their documents, in bytes: about 120 of a client's usual size."""
+PLANS_BYTES = 1024 * 1024
+"""Maximum size of the cached plans with their documents, in bytes: about 70 of a client's usual size."""
 
 PLAN = 2000
 """Size of a plan, in bytes, beside its document."""

@@ -48,10 +48,10 @@ from endpoint.execution.documents import MAX_KEPT, QUICK, ParsedDocument
 from endpoint.execution.limits import MAX_ERRORS, fragments_of
 from endpoint.execution.schema import Schema
 
-BYTES = 6 * 1024 * 1024
-"""Maximum size of the cached compiled documents, in bytes: about 150 of a client's usual size."""
+BYTES = 3 * 1024 * 1024
+"""Maximum size of the cached compiled documents, in bytes: about 100 of a client's usual size."""
 
-CALLS_BYTES = 2 * 1024 * 1024
+CALLS_BYTES = 1 * 1024 * 1024
 """Maximum size of the cached calls (queries with their variables), in bytes."""
 
 CALL = 2500
