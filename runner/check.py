@@ -7,31 +7,41 @@ spoken, redirects are not followed, and nothing but the status of the answer is 
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from domain.pipeline.gate import StageCheck
 from runner.http import Streams, get_status
 
+ANSWER_PAUSE = 10.0
+"""Minimum time between two answers that are told while a check is tried, in seconds."""
+
 PATIENCE = 10.0
 """Maximum duration of one try, in seconds."""
 
 
-async def wait_until_passed(check: StageCheck, deadline: datetime | None) -> str | None:
+async def wait_until_passed(
+    check: StageCheck, deadline: datetime | None, tell: Callable[[str], None] = lambda problem: None
+) -> str | None:
     """Try *check* until it passes; return the problem of the last try if it has not at *deadline*.
 
     The clock may have been set back since the deadline was set: it waits for the timeout of the check at most. There is
-    at least one try.
+    at least one try. *tell* is called with the problem of a try, if it is another one than before.
     """
     most = check.timeout if deadline is None else (deadline - datetime.now(UTC)).total_seconds()
     clock = asyncio.get_running_loop().time
     end = clock() + min(most, check.timeout)
+    told, told_at = "", clock() - ANSWER_PAUSE
     while True:
         problem = await find_problem(check.url)
         if problem is None:
             return None
         if clock() + check.interval > end:
             return f"it did not pass within {check.timeout:g} s: {problem}"
+        if problem != told and clock() >= told_at + ANSWER_PAUSE:
+            tell(problem)
+            told, told_at = problem, clock()
         await asyncio.sleep(check.interval)
 
 

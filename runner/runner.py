@@ -123,6 +123,7 @@ class DeploymentExecution:
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
         self._checks: dict[StageGate, asyncio.Task[str | None]] = {}
+        self._answers: dict[StageGate, str] = {}  # of checks that are tried again, not recorded yet
         self._waits: dict[Step | StageGate, asyncio.TimerHandle] = {}  # attempts and gates that wait
         self._waited: set[Step | StageGate] = set()  # those whose wait is over
         self._deadline: asyncio.TimerHandle | None = None
@@ -166,13 +167,21 @@ class DeploymentExecution:
         if gate is None or stage is None or stage.stage.check is None or stage.gate.open is not GateKind.CHECK:
             return
         if gate not in self._checks:
-            self._checks[gate] = self._task(wait_until_passed(stage.stage.check, stage.gate.deadline))
+            tell = partial(self._note_answer, gate)
+            self._checks[gate] = self._task(wait_until_passed(stage.stage.check, stage.gate.deadline, tell))
+
+    def _note_answer(self, gate: StageGate, problem: str) -> None:
+        self._answers[gate] = problem
+        self._woken.set()
 
     async def _record(self) -> Deployment:
         tasks = {**self._watches, **self._aborts}
         ended = {step: task.result() for step, task in tasks.items() if task.done()}
-        checks = tuple(
-            CheckOutcome(gate=each, problem=task.result()) for each, task in self._checks.items() if task.done()
+        answers, self._answers = self._answers, {}
+        over = {each: task.result() for each, task in self._checks.items() if task.done()}
+        checks = (
+            *(CheckOutcome(gate=each, problem=problem) for each, problem in over.items()),
+            *(CheckOutcome(gate=each, problem=answers[each], is_tried=True) for each in answers.keys() - over.keys()),
         )
         if not (ended or checks):
             if self._newest > self._now.version:
@@ -183,8 +192,8 @@ class DeploymentExecution:
         await self._transact(partial(self._report, tuple(ended.values()), checks))
         for outcome in ended.values():
             count_step(outcome)
-        for each in checks:
-            del self._checks[each.gate]
+        for each in over:
+            del self._checks[each]
         for tasks_of in (self._watches, self._aborts):
             for step in tasks_of.keys() & ended.keys():
                 tasks_of.pop(step).cancel()

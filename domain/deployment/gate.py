@@ -62,6 +62,14 @@ class StageCheckStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaul
     deadline: datetime | None = None
 
 
+class StageCheckAnswered(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The check did not pass because of *problem* from the time *at* on; it is tried again."""
+
+    stage: StageId
+    problem: str
+    at: datetime | None = None
+
+
 class StageCheckPassed(Struct, frozen=True, kw_only=True, gc=False):
     stage: StageId
 
@@ -81,6 +89,7 @@ GateEvent = (
     | StageWaitStarted
     | StageWaitEnded
     | StageCheckStarted
+    | StageCheckAnswered
     | StageCheckPassed
     | StageCheckFailed
 )
@@ -115,23 +124,29 @@ class StageGate(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CheckOutcome(Struct, frozen=True, kw_only=True, gc=False):
-    """The outcome of the check at *gate*; *problem* is why it did not pass in time, if so."""
+    """The outcome of the check at *gate*; *problem* is why it did not pass in time, if so.
+
+    If it *is_tried* again, *problem* is why it has not passed yet.
+    """
 
     gate: StageGate
     problem: str | None = None
+    is_tried: bool = False
 
 
 class GateRun(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The progress of a stage through its gates.
 
-    The gate *open* waits, until *deadline* if there is one. *approvals* are the actors who approved. *problem* is why
-    the stage does not start, if so.
+    The gate *open* waits, until *deadline* if there is one. *approvals* are the actors who approved. A check has not
+    passed because of *answer*, since *answered_at*. *problem* is why the stage does not start, if so.
     """
 
     open: GateKind | None = None
     deadline: datetime | None = None
     approvals: tuple[str, ...] = ()
     passed: tuple[GateKind, ...] = ()
+    answer: str | None = None
+    answered_at: datetime | None = None
     problem: str | None = None
 
     def ahead(self, stage: PlannedStage) -> GateKind | None:
@@ -165,10 +180,13 @@ def elapsed(stage: PlannedStage, kind: GateKind) -> GateEvent:
             assert_never(kind)
 
 
-def checked(stage: PlannedStage, outcome: CheckOutcome) -> GateEvent:
-    """Return the event of the *outcome* of the check of *stage*."""
+def checked(run: GateRun, stage: PlannedStage, outcome: CheckOutcome, now: datetime | None) -> GateEvent | None:
+    """Return the event of the *outcome* of the check of *stage*, if it is news."""
     if outcome.problem is None:
         return StageCheckPassed(stage=stage.id)
+    if outcome.is_tried:
+        is_news = outcome.problem != run.answer
+        return StageCheckAnswered(stage=stage.id, problem=outcome.problem, at=now) if is_news else None
     return StageCheckFailed(stage=stage.id, reason=outcome.problem)
 
 
@@ -204,6 +222,8 @@ def evolve(run: GateRun, stage: PlannedStage, event: GateEvent) -> GateRun:
             return replace(run, open=GateKind.TIME, deadline=until)
         case StageCheckStarted(deadline=deadline):
             return replace(run, open=GateKind.CHECK, deadline=deadline)
+        case StageCheckAnswered(problem=problem, at=at):
+            return replace(run, answer=problem, answered_at=at)
         case StageWaitEnded() | StageCheckPassed():
             return _passed(run)
         case StageCheckFailed(reason=reason):
@@ -214,11 +234,11 @@ def evolve(run: GateRun, stage: PlannedStage, event: GateEvent) -> GateRun:
 
 def _passed(run: GateRun) -> GateRun:
     passed = run.passed if run.open is None else (*run.passed, run.open)
-    return replace(run, open=None, deadline=None, passed=passed)
+    return replace(run, open=None, deadline=None, passed=passed, answer=None, answered_at=None)
 
 
 def _refused(run: GateRun, problem: str) -> GateRun:
-    return replace(run, open=None, deadline=None, problem=problem)
+    return replace(run, open=None, deadline=None, problem=problem, answer=None, answered_at=None)
 
 
 def _later(now: datetime | None, seconds: float | None) -> datetime | None:

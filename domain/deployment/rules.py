@@ -158,7 +158,7 @@ def _gate_event(deployment: Deployment, command: AdvanceDeployment) -> GateEvent
         return gates.opened(run.stage, gate.kind, command.at)
     outcome = next((each for each in command.checks if each.gate == gate), None)
     if outcome is not None:
-        return gates.checked(run.stage, outcome)
+        return gates.checked(run.gate, run.stage, outcome, command.at)
     return gates.elapsed(run.stage, gate.kind) if gate in command.waited else None
 
 

@@ -57,6 +57,8 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
             needs_others=is_approval and not approval.self_approval,
             url="" if check is None or self.gate.open is not GateKind.CHECK else check.url,
             deadline=self.gate.deadline,
+            answer=self.gate.answer or "",
+            answered_at=self.gate.answered_at,
         )
 
     @property

@@ -154,8 +154,8 @@ class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored.
 
     A step that waits for its retry starts only if it is in *waited*: its wait is over. So does a gate end that has a
-    deadline. A gate that is due opens at the time *at*, and *checks* are those of gates that are over. With
-    *is_overdue* the deadline of the deployment has passed.
+    deadline. A gate that is due opens at the time *at*, and *checks* are those of gates that are over or have a new
+    answer. With *is_overdue* the deadline of the deployment has passed.
     """
 
     worker: str

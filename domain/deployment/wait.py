@@ -34,8 +34,9 @@ class WaitCause(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True)
     FREEZE ends at *deadline*.
 
     An APPROVAL, a TIME or a CHECK is in front of the stage with the name *stage*, and ends at *deadline*, if there is
-    one. The approval lacks *missing* actors, and *needs_others* than the requester if so; the check asks *url*. No wait
-    is recorded for these and for a HOLD: they have events of their own.
+    one. The approval lacks *missing* actors, and *needs_others* than the requester if so; the check asks *url*, and
+    has not passed because of *answer*, since *answered_at*. No wait is recorded for these and for a HOLD: they have
+    events of their own.
     """
 
     reason: WaitReason
@@ -47,6 +48,8 @@ class WaitCause(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True)
     url: str = ""
     needs_others: bool = False
     deadline: datetime | None = None
+    answer: str = ""
+    answered_at: datetime | None = None
 
 
 class WaitStarted(Struct, frozen=True, kw_only=True, gc=False):

@@ -49,6 +49,8 @@ class StageGate:
         description="Number of approvals that it still needs; null if it waits for something else."
     )
     deadline: datetime | None = strawberry.field(description="When the wait ends at the latest, if that is known.")
+    last_answer: str | None = strawberry.field(description="Why its check has not passed yet, once it was tried.")
+    last_answer_since: datetime | None = strawberry.field(description="When the check first gave that answer.")
 
 
 @strawberry.type
@@ -116,6 +118,8 @@ def gate_of(view: StageView) -> StageGate | None:
         message=cause_words(cause),
         missing_approvals=cause.missing if cause.reason is WaitReason.APPROVAL else None,
         deadline=cause.deadline,
+        last_answer=cause.answer or None,
+        last_answer_since=cause.answered_at,
     )
 
 

@@ -59,6 +59,7 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     gates.StageWaitStarted: "A stage waits for the time of its policy.",
     gates.StageWaitEnded: "The time for which a stage waits is over.",
     gates.StageCheckStarted: "A stage waits until its check passes.",
+    gates.StageCheckAnswered: "The check of a stage did not pass, for another reason than before; it is tried again.",
     gates.StageCheckPassed: "The check of a stage passed.",
     gates.StageCheckFailed: "The check of a stage did not pass in time, so the stage does not start.",
     stages.StageStarted: "A stage started.",

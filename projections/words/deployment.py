@@ -10,6 +10,7 @@ from domain.deployment.gate import (
     StageApprovalRequested,
     StageApprovalTimedOut,
     StageApproved,
+    StageCheckAnswered,
     StageCheckFailed,
     StageCheckPassed,
     StageCheckStarted,
@@ -99,6 +100,8 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return _gate_words(deployment, event)
         case StageWaitStarted() | StageWaitEnded() | StageCheckStarted() | StageCheckPassed() | StageCheckFailed():
             return _gate_words(deployment, event)
+        case StageCheckAnswered():
+            return _gate_words(deployment, event)
         case DeploymentHeld():
             return EventWords("held", EventSubject(wait_reason=WaitReason.HOLD))
         case DeploymentReleased():
@@ -139,7 +142,9 @@ def cause_words(cause: WaitCause) -> str:
         case WaitReason.TIME:
             return f"stage {cause.stage} waits{_until(cause.deadline)}"
         case WaitReason.CHECK:
-            return f"stage {cause.stage} waits for its check of {cause.url}{_until(cause.deadline)}"
+            since = f" since {cause.answered_at.astimezone(UTC):%H:%M:%S} UTC" if cause.answered_at else ""
+            last = f"; last: {cause.answer}{since}" if cause.answer else ""
+            return f"stage {cause.stage} waits for its check of {cause.url}{_until(cause.deadline)}{last}"
         case WaitReason.HOLD:
             return "it is held, until somebody releases it"
         case WaitReason.FREEZE:
@@ -183,6 +188,9 @@ def _gate_words(deployment: Deployment, event: GateEvent) -> EventWords:
             url = "" if run.stage.check is None else f" of {run.stage.check.url}"
             subject = EventSubject(stage=stage, wait_reason=WaitReason.CHECK)
             return EventWords(f"{stage.name} waits for its check{url}{_until(deadline)}", subject)
+        case StageCheckAnswered(problem=problem):
+            subject = EventSubject(stage=stage, wait_reason=WaitReason.CHECK)
+            return EventWords(f"{stage.name}: its check has not passed yet: {problem}", subject)
         case StageCheckPassed():
             subject = EventSubject(stage=stage, wait_reason=WaitReason.CHECK)
             return EventWords(f"{stage.name}: its check passed", subject)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from domain import deployment
 from domain import pipeline as pipelines
@@ -13,6 +14,7 @@ from domain.deployment.gate import (
     StageApprovalRequested,
     StageApprovalTimedOut,
     StageApproved,
+    StageCheckAnswered,
     StageCheckFailed,
     StageCheckPassed,
     StageCheckStarted,
@@ -279,6 +281,26 @@ def test_a_check_that_does_not_pass_in_time_fails_the_stage() -> None:
         )
     )
     assert state.stages[0].status is Status.FAILED
+
+
+def test_an_answer_of_a_check_is_recorded_when_it_is_another_one_than_before() -> None:
+    away = CheckOutcome(gate=check_gate, problem="the status was 503", is_tried=True)
+    answered = StageCheckAnswered(stage=SHIP, problem="the status was 503", at=NOW)
+    gates_of(checking, check=CHECK).when(report(checks=(away,))).then(answered)
+    known = gates_of(checking, answered, check=CHECK)
+    known.when(report(checks=(away,))).then()
+    other = replace(away, problem="no connection")
+    known.when(report(checks=(other,))).then(StageCheckAnswered(stage=SHIP, problem="no connection", at=NOW))
+    assert known.state.cause == WaitCause(
+        reason=WaitReason.CHECK,
+        stage="Ship",
+        url=CHECK.url,
+        deadline=NOW + timedelta(seconds=60),
+        answer="the status was 503",
+        answered_at=NOW,
+    )
+    passed = gates_of(checking, answered, StageCheckPassed(stage=SHIP), check=CHECK).state.stages[0].gate
+    assert (passed.answer, passed.answered_at) == (None, None)
 
 
 def test_an_outcome_of_a_check_that_is_over_changes_nothing() -> None:

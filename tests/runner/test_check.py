@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 
 import pytest
+from msgspec.structs import replace
 
 from domain import pipeline as pipelines
 from domain.deployment.step import Status
 from domain.pipeline.gate import StageCheck
 from domain.pipeline.stage import EditStage, StagePolicy
+from projections.words.deployment import cause_words
 from runner.check import find_problem, wait_until_passed
 from store.memory import MemoryLog
 from store.sqlite.output import MemoryOutput
@@ -87,6 +89,33 @@ async def test_a_check_is_tried_until_it_passes() -> None:
         assert len(asked.requests) == 3
 
 
+async def test_a_check_tells_another_answer_than_before_but_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    check = StageCheck(url="", interval=0.01)
+    for pause, expected in ((0.0, ["the status was 503", "the status was 302"]), (60.0, ["the status was 503"])):
+        monkeypatch.setattr("runner.check.ANSWER_PAUSE", pause)
+        told.clear()
+        async with site(AWAY, AWAY, MOVED, OK) as asked:
+            assert await wait_until_passed(replace(check, url=asked.url), None, told.append) is None
+        assert told == expected
+
+
+async def test_the_last_answer_of_a_check_is_in_what_its_deployment_waits_for() -> None:
+    async with World(MemoryLog(), MemoryOutput()).standing() as world, site(AWAY) as asked:
+        environment = await world.environment(["api"], spec=UNBUILT)
+        policy = StagePolicy(check=StageCheck(url=asked.url, interval=0.02))
+        await world.handler.handle(pipelines.decider, environment, EditStage(stage="stage 0", policy=policy), ANN)
+        id_ = await world.request(environment)
+        driving = asyncio.create_task(world.runner().drive(id_))
+        await world.reaches(id_, "StageCheckAnswered")
+        cause = (await world.deployment(id_)).cause
+        assert cause is not None
+        assert cause.answered_at is not None
+        last = f"; last: the status was 503 since {cause.answered_at:%H:%M:%S} UTC"
+        assert cause_words(cause).endswith(last)
+        driving.cancel()
+
+
 async def test_a_check_says_why_it_did_not_pass_in_time() -> None:
     async with site(AWAY) as asked:
         check = StageCheck(url=asked.url, interval=0.05, timeout=0.2)
@@ -118,6 +147,7 @@ async def test_a_stage_waits_for_its_time_and_for_its_check(statuses: tuple[str,
         ["StageStarted", "ServiceDeployStarted"] if status is Status.SUCCEEDED else ["ServiceCancelled", "StageFailed"]
     )
     last = "StageCheckPassed" if status is Status.SUCCEEDED else "StageCheckFailed"
-    gates = [name for name in names if name.startswith(("StageWait", "StageCheck"))]
+    gates = [name for name in names if name.startswith(("StageWait", "StageCheck")) and name != "StageCheckAnswered"]
     assert gates == ["StageWaitStarted", "StageWaitEnded", "StageCheckStarted", last]
+    assert names.count("StageCheckAnswered") <= 1
     assert names[names.index(last) + 1 :][:2] == end

@@ -191,7 +191,7 @@ async def told(story: str, folder: Path, moment: str) -> tuple[Outcome, int]:
             assert code == -signal.SIGKILL
             kills += 1
     async with test_crash.world(folder) as here:
-        events = [name for name in await here.recorded(id_) if name != "DeploymentTakenUp"]
+        events = [name for name in await here.recorded(id_) if name not in ("DeploymentTakenUp", "StageCheckAnswered")]
         queue = await here.recorded(queues.stream(environment))
         status = (await here.deployment(id_)).status
     services = sorted(
