@@ -18,6 +18,12 @@ DOES = {
 """The effect of a deployment's action, in words."""
 
 
+def _images(service: DeploymentServiceJson) -> list[str]:
+    """Return the image of the build, or else that of the deploy."""
+    images = [step.image for step in (service.build, service.deploy) if step.image is not None]
+    return [str(images[0])] if images else []
+
+
 def described(deployment: DeploymentJson, notes: Sequence[str] = ()) -> str:
     """Return the deployment in plain text, stage by stage; *notes* come before the stages."""
     return "\n".join(_lines(deployment, notes))
@@ -60,6 +66,7 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
             steps_of = service.build, service.deploy
             reasons = [step.failure_reason or step.unchanged_reason or step.skipped_reason for step in steps_of]
             yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
+            yield from (plain(f"      {image}") for image in _images(service))
             yield from (plain(f"      {value}") for value in service.values)
     if deployment.status == "FAILED":
         yield f"Failed: {deployment.why}"

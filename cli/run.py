@@ -190,12 +190,15 @@ fragment DeploymentFields on Deployment {
     id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
       id: serviceId name type status ports sourceNumber
-      build { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase }
-      deploy { status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase }
+      build { ...StepFields }
+      deploy { ...StepFields }
       instance { status deployment { number } stoppedBy { number } revision ports }
     }
   }
   version cursor
+}
+fragment StepFields on Step {
+  status attempt startedAt finishedAt failureReason unchangedReason skippedReason phase image { digest isReused }
 }
 """
     + SUMMARY

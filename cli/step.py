@@ -19,6 +19,16 @@ MARKS = {
 """The sign of each status of a step."""
 
 
+class ImageJson(Struct, rename="camel"):
+    """The image of a step."""
+
+    digest: str
+    is_reused: bool
+
+    def __str__(self) -> str:
+        return f"image {self.digest}{', unchanged: nothing was built' if self.is_reused else ''}"
+
+
 class StepJson(Struct, rename="camel"):
     status: str = "QUEUED"
     attempt: int = 1
@@ -28,6 +38,7 @@ class StepJson(Struct, rename="camel"):
     unchanged_reason: str | None = None
     skipped_reason: str | None = None
     phase: str = "DEPLOY"
+    image: ImageJson | None = None
 
 
 class PinnedValueJson(Struct, rename="camel"):

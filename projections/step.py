@@ -32,6 +32,7 @@ from domain.deployment.step import (
     StepEvent,
     StepRetried,
     StepRun,
+    UsedImage,
 )
 from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceSpec, ServiceType
@@ -63,6 +64,7 @@ class StepView(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     retried: tuple[AttemptView, ...] = ()
     retry_at: datetime | None = None
+    image: UsedImage | None = None
 
 
 class ServiceView(Struct, frozen=True, kw_only=True):
@@ -135,6 +137,7 @@ def _fold_step(step: StepView, after: StepRun, event: StepEvent, at: datetime) -
         reason=_reason(step, after, event),
         retried=(*step.retried, _retried(step, event, at)) if isinstance(event, StepRetried) else step.retried,
         retry_at=after.retry_at,
+        image=event.image if isinstance(event, BuildSucceeded | ServiceDeployed) else step.image,
     )
 
 
@@ -158,8 +161,8 @@ def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
             return step.reason
         case OldInstanceRestarted() | OldInstanceLost():
             return step.reason
-        case ServiceUnchanged(number=number):
-            return unchanged_words(number)
+        case ServiceUnchanged():
+            return unchanged_words(event)
         case ServiceOmitted(cause=cause, number=number):
             return omission_words(cause, number)
         case BuildSucceeded() | ServiceDeployed() | ServiceStopped() | InstanceDeleted():
@@ -168,9 +171,9 @@ def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
             assert_never(event)
 
 
-def unchanged_words(number: int) -> str:
-    """Return the reason why a service is unchanged since deployment *number*."""
-    return f"same specification and revision as in deployment {number}"
+def unchanged_words(event: ServiceUnchanged) -> str:
+    """Return the reason why a service is unchanged."""
+    return f"same specification and {'image' if event.is_by_image else 'revision'} as in deployment {event.number}"
 
 
 def times(started_at: datetime | None, status: Status, at: datetime) -> tuple[datetime | None, datetime | None]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from domain.deployment.step import UsedImage
 from runner.retry import retry
 from runner.targets.contract import StepRequest
 from store.output import MAX_UNFINISHED, LineKind, OutputSelection, OutputStore
@@ -27,6 +28,7 @@ class BufferedOutput:
         self._lines: list[str] = []
         self._upto = 0
         self._unfinished = ""
+        self.image: UsedImage | None = None
         self._shown = ""  # the stored unfinished line
         self._lock = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
@@ -70,6 +72,9 @@ class BufferedOutput:
         self._check(self._later)
         self._unfinished = text[:MAX_UNFINISHED]
         self._store_later()
+
+    def use(self, image: UsedImage) -> None:
+        self.image = image
 
     async def note(self, text: str, kind: LineKind = LineKind.NOTE) -> None:
         """Store *text* as a note, unless it is the last line already, as after the attempt was resumed."""

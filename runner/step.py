@@ -65,7 +65,7 @@ class StepExecution:
                     old = await self._restart_old()
                     await output.note(self._closing_note(reason, old), LineKind.FAILURE)
                     return self._failed(reason, old)
-            return SucceedStep(worker=self._worker, step=self._step, ports=ports, outputs=outputs)
+            return SucceedStep(worker=self._worker, step=self._step, ports=ports, outputs=outputs, image=output.image)
         except Exception as error:
             reason = self._report(error)
         if self._request.phase is not Phase.STOP:

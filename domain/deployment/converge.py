@@ -4,12 +4,17 @@ from msgspec.structs import replace
 
 from domain.deployment.effect import Effect
 from domain.deployment.instance import DeployedStatus, Instance, digest
+from domain.deployment.plan import Plan
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import Phase, ServiceRun, Status, Step
 from domain.errors import Refused
+from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceType
+
+COMPARING = frozenset({Target.DOCKER})
+"""Targets that compare the image of what runs with the one that would run."""
 
 
 def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
@@ -23,7 +28,7 @@ def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
         return None
     if plan.effect is Effect.START:
         return inherited
-    if plan.revision is None or plan.renew or plan.effect is not Effect.DEPLOY:
+    if plan.renew or plan.effect is not Effect.DEPLOY or not _is_compared(plan, service.type):
         return None
     if service.type is ServiceType.JOB and not service.spec.once:
         return None
@@ -31,14 +36,25 @@ def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
         spec = deployment.filled_with(run, deployment.values(run))
     except Refused:  # its step fails with the reason
         return None
-    same = inherited.revision == plan.revision and inherited.digest == digest(spec)
+    same = plan.revision in (None, inherited.revision) and inherited.digest == digest(spec)
     return inherited if same else None
+
+
+def _is_compared(plan: Plan, type: ServiceType) -> bool:
+    """Return whether it can be known that a service is unchanged.
+
+    It needs a revision of its sources, but on a target that compares the content of images itself. A JOB is never
+    looked at there.
+    """
+    return plan.revision is not None or (plan.target in COMPARING and type is not ServiceType.JOB)
 
 
 def known_before(deployment: Deployment, step: Step) -> Instance | None:
     """Return the known instance before *step*, if that is the first step of a service that stays up."""
     plan = deployment.plan
-    if plan is None or (plan.revision is None and plan.effect is not Effect.START):  # most often
+    if plan is None:
+        return None
+    if plan.revision is None and plan.effect is not Effect.START and plan.target not in COMPARING:  # most often
         return None
     run = deployment.run_of(step.service)
     if run is None or step.attempt > 1 or run.service.type is ServiceType.JOB:
@@ -93,7 +109,9 @@ def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Ins
         number=deployment.number,
         ports=run.ports,
         revision=revision,
-        digest="" if revision is None else digest(deployment.filled_with(run, run.deploy.values)),
+        digest=""
+        if revision is None and (plan is None or plan.target not in COMPARING)
+        else digest(deployment.filled_with(run, run.deploy.values)),
         outputs=() if run.endpoint is None else run.endpoint.outputs,
         built=None if started is None else started.built or started.deployment,
     )

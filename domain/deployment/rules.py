@@ -24,7 +24,6 @@ from domain.deployment.hold import (
     ReleaseDeployment,
 )
 from domain.deployment.instance import Instance
-from domain.deployment.plan import Output
 from domain.deployment.queue import Action
 from domain.deployment.stage import StageFailed, StageSkipped, StageStarted, StageSucceeded
 from domain.deployment.state import (
@@ -249,15 +248,17 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             return [_started(deployment, step)]
         case _ if not is_running:
             raise _not_due(step, run)
-        case SucceedStep(ports=ports, outputs=outputs):
-            return [_succeeded(deployment, step, ports, outputs)]
+        case SucceedStep():
+            return [_succeeded(deployment, command)]
         case KeepStep():
             unchanged = known_before(deployment, step)
             if unchanged is None:
                 raise _not_due(step, run)
-            if deployment.plan is not None and deployment.plan.effect is Effect.START:
+            plan = deployment.plan
+            if plan is not None and plan.effect is Effect.START:
                 return [ServiceOmitted(service=service, cause=Omission.RUNNING, number=unchanged.number)]
-            return [ServiceUnchanged(service=service, number=unchanged.number)]
+            is_by_image = plan is not None and plan.revision is None
+            return [ServiceUnchanged(service=service, number=unchanged.number, is_by_image=is_by_image)]
         case FailStep():
             reason, old = _storable(command.reason), _old_instance(command)
             if run.is_cancelled:
@@ -300,15 +301,15 @@ def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:
     return None if timeout is None or at is None else at + timedelta(seconds=timeout)
 
 
-def _succeeded(
-    deployment: Deployment, step: Step, ports: tuple[int, ...], outputs: tuple[Output, ...]
-) -> DeploymentEvent:
+def _succeeded(deployment: Deployment, command: SucceedStep) -> DeploymentEvent:
+    step, image = command.step, command.image
     service, attempt = step.service, step.attempt
     match step.phase:
         case Phase.BUILD:
-            return BuildSucceeded(service=service, attempt=attempt)
+            return BuildSucceeded(service=service, attempt=attempt, image=image)
         case Phase.DEPLOY:
-            return ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs)
+            ports, outputs = command.ports, command.outputs
+            return ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs, image=image)
         case Phase.STOP:
             is_delete = deployment.plan is not None and deployment.plan.effect is Effect.DELETE
             return (InstanceDeleted if is_delete else ServiceStopped)(service=service, attempt=attempt)

@@ -80,9 +80,19 @@ class BuildStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     values: tuple[Value, ...] = ()
 
 
-class BuildSucceeded(Struct, frozen=True, kw_only=True, gc=False):
+class UsedImage(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The image of a step, by the *digest* of its content; if it *is_reused*, nothing had to be built."""
+
+    digest: str
+    is_reused: bool = False
+
+
+class BuildSucceeded(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The service was built, on some targets as an *image*."""
+
     service: ServiceId
     attempt: int
+    image: UsedImage | None = None
 
 
 class BuildFailed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -109,12 +119,16 @@ class ServiceDeployStarted(Struct, frozen=True, kw_only=True, gc=False, omit_def
 
 
 class ServiceDeployed(Struct, frozen=True, kw_only=True, gc=False):
-    """The service is healthy and listens on *ports*; a JOB has run to its end and wrote *outputs*."""
+    """The service is healthy and listens on *ports*; a JOB has run to its end and wrote *outputs*.
+
+    On a target of containers it runs *image*.
+    """
 
     service: ServiceId
     attempt: int
     ports: tuple[int, ...] = ()
     outputs: tuple[Output, ...] = ()
+    image: UsedImage | None = None
 
 
 class ServiceDeployFailed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -149,11 +163,15 @@ class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
 
 
-class ServiceUnchanged(Struct, frozen=True, kw_only=True, gc=False):
-    """The service is as planned since deployment *number*, with the same specification and revision, and healthy."""
+class ServiceUnchanged(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The service is as planned since deployment *number*, with the same specification and revision, and healthy.
+
+    If it *is_by_image*, there is no revision: the target found that its image is the same.
+    """
 
     service: ServiceId
     number: int
+    is_by_image: bool = False
 
 
 class ServiceOmitted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -237,12 +255,13 @@ class StartStep(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
-    """Report that *step* succeeded; a deployed service listens on *ports*, and a JOB wrote *outputs*."""
+    """Report that *step* succeeded, with *image*; a deployed service listens on *ports*, and a JOB wrote *outputs*."""
 
     worker: str
     step: Step
     ports: tuple[int, ...] = ()
     outputs: tuple[Output, ...] = ()
+    image: UsedImage | None = None
 
 
 class KeepStep(Struct, frozen=True, kw_only=True, gc=False):

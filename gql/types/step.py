@@ -71,6 +71,14 @@ class StepAttempt:
     failure_reason: str | None = strawberry.field(description="The reason why the attempt failed, if it did.")
 
 
+@strawberry.type(description="The image of a step.")
+class UsedImage:
+    digest: str = strawberry.field(
+        description="The digest of its content: with its repository if it is of a registry, so that it can be pulled."
+    )
+    is_reused: bool = strawberry.field(description="Whether nothing had to be built, because nothing has changed.")
+
+
 @strawberry.type(description="The progress of one step of a service.")
 class Step:
     phase: Phase = strawberry.field(description="The kind of step.")
@@ -82,6 +90,9 @@ class Step:
     unchanged_reason: str | None = strawberry.field(description="The reason why the step is UNCHANGED, if it is.")
     skipped_reason: str | None = strawberry.field(
         description="The reason why the deployment has nothing to do with the service, if it is left out for one."
+    )
+    image: UsedImage | None = strawberry.field(
+        description="The image that the step built or ran, once it has succeeded; null on a target without images."
     )
     attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
     retry_at: datetime | None = strawberry.field(
@@ -117,6 +128,7 @@ def from_view(view: StepView, phase: Phase) -> Step:
         skipped_reason=view.reason if view.status is Status.SKIPPED else None,
         attempts=_attempts(view),
         retry_at=view.retry_at,
+        image=None if view.image is None else UsedImage(digest=view.image.digest, is_reused=view.image.is_reused),
     )
 
 

@@ -224,8 +224,11 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
     match event:
         case BuildStarted(attempt=attempt):
             return "build started" + _again(attempt), subject(Phase.BUILD, attempt)
-        case BuildSucceeded(attempt=attempt):
-            return "build succeeded", subject(Phase.BUILD, attempt)
+        case BuildSucceeded(attempt=attempt, image=image):
+            is_reused = image is not None and image.is_reused
+            return "nothing to build: the image is unchanged" if is_reused else "build succeeded", subject(
+                Phase.BUILD, attempt
+            )
         case BuildFailed(attempt=attempt, reason=reason, is_allowed=is_allowed):
             return f"build failed{_allowed(is_allowed)}: {reason}", subject(Phase.BUILD, attempt, reason)
         case BuildSkipped():
@@ -243,8 +246,8 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
             return f"cancellation requested{', by force' if forced else ''}", subject()
         case ServiceCancelled():
             return "cancelled", subject()
-        case ServiceUnchanged(number=number):
-            return f"unchanged: {unchanged_words(number)}", subject()
+        case ServiceUnchanged():
+            return f"unchanged: {unchanged_words(event)}", subject()
         case ServiceOmitted(cause=cause, number=number):
             return f"left out: {omission_words(cause, number)}", subject()
         case ServiceStopStarted(attempt=attempt):

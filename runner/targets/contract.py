@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from domain.deployment.effect import Effect
 from domain.deployment.plan import Output
-from domain.deployment.step import OldInstance, Phase
+from domain.deployment.step import OldInstance, Phase, UsedImage
 from domain.spec import ServiceSpec, ServiceType
 
 
@@ -84,6 +84,10 @@ class StepOutput(Protocol):
 
     async def show_unfinished(self, text: str) -> None:
         """Show *text* as the last line, which has no end yet, until the next lines come."""
+        ...
+
+    def use(self, image: UsedImage) -> None:
+        """Keep the image that the step built or ran, for its event."""
         ...
 
     async def note(self, text: str) -> None:

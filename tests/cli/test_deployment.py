@@ -51,7 +51,8 @@ def test_deployments_are_listed_and_shown(deployed: Shell) -> None:
         "sourceNumber",
     } == set(service)
     reasons = {"failureReason", "unchangedReason", "skippedReason"}
-    assert {"phase", "status", "attempt", "startedAt", "finishedAt"} | reasons == set(service["build"])
+    own = {"phase", "status", "attempt", "startedAt", "finishedAt", "image"}
+    assert own | reasons == set(service["build"])
     assert shown == deployed.done("deployment", "show", shown["id"], "--json").json
 
     text = deployed.done("deployment", "show", "1").out

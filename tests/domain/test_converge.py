@@ -29,12 +29,15 @@ from domain.deployment.step import (
     FailStep,
     KeepStep,
     OldInstance,
+    ServiceDeployed,
     ServiceDeployStarted,
     ServiceUnchanged,
     Status,
     SucceedStep,
+    UsedImage,
 )
 from domain.errors import StepNotDue
+from domain.pipeline.environment import Target
 from domain.spec import ServiceSpec, ServiceType
 from tests.domain.given import Given
 from tests.domain.run import ENVIRONMENT, WORKER, build, deploy, plan, service, service_id, stage, stage_id
@@ -206,3 +209,54 @@ def test_the_known_instance_is_the_newest_that_was_healthy(story: list[tuple[str
         known = converge.instances(state, own)
         assert [(each.number, each.revision) for each in known if each.is_running] == ([] if runs is None else [runs])
         assert len(known) == has_run  # also one that is lost can be named
+
+
+@pytest.mark.parametrize(
+    ("renew", "spec", "is_known"),
+    [(False, api.spec, True), (True, api.spec, False), (False, ServiceSpec(image="other"), False)],
+)
+def test_a_target_that_compares_images_needs_no_revision(renew: bool, spec: ServiceSpec, is_known: bool) -> None:
+    known = replace(instance(api, revision=None), digest=digest(spec))
+    wanted = on_docker(planned(api, revision=None, renew=renew))
+    state = started(wanted, known)
+    assert converge.known_before(state, build("api")) == (known if is_known else None)
+    if is_known:
+        begun = given(
+            wanted,
+            DeploymentStarted(instances=(known,)),
+            taken,
+            StageStarted(stage=SHIP),
+            BuildStarted(service=API, attempt=1),
+        )
+        unchanged = ServiceUnchanged(service=API, number=1, is_by_image=True)
+        keep = KeepStep(worker=WORKER, step=build("api"))
+        begun.when(keep).then(unchanged, StageSucceeded(stage=SHIP), DeploymentSucceeded())
+
+
+def test_a_job_without_a_revision_runs_on_every_target() -> None:
+    once = job("api", once=True)
+    known = replace(instance(once, revision=None), digest=digest(once.spec))
+    assert converge.unchanged_jobs(started(on_docker(planned(once, revision=None)), known)) == []
+
+
+def test_an_instance_on_a_target_that_compares_images_has_a_digest_without_a_revision() -> None:
+    state = started(on_docker(planned(service("api", built=False), revision=None)))
+    succeeded = SucceedStep(worker=WORKER, step=deploy("api"), image=UsedImage(digest="sha256:1"))
+    begun = given(
+        on_docker(planned(service("api", built=False), revision=None)),
+        DeploymentStarted(),
+        taken,
+        StageStarted(stage=SHIP),
+        ServiceDeployStarted(service=API, attempt=1),
+    )
+    after = begun.when(succeeded).then(
+        ServiceDeployed(service=API, attempt=1, image=UsedImage(digest="sha256:1")),
+        StageSucceeded(stage=SHIP),
+        DeploymentSucceeded(),
+    )
+    (known,) = converge.instances(after, SECOND)
+    assert known.digest == digest(state.stages[0].services[0].service.spec)
+
+
+def on_docker(planned: DeploymentPlanned) -> DeploymentPlanned:
+    return replace(planned, plan=replace(planned.plan, target=Target.DOCKER))

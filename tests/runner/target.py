@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from domain.deployment.step import Phase
+from domain.deployment.step import Phase, UsedImage
 from domain.spec import ServiceSpec, ServiceType
 from runner.targets.contract import StepRequest
 from runner.targets.process.attempt import is_in_use
@@ -35,6 +35,7 @@ class Printed:
         self.notes: list[str] = []
         self.unfinished: list[str] = []
         self.upto = kept
+        self.image: UsedImage | None = None
 
     async def offset(self) -> int:
         return self.upto
@@ -42,6 +43,9 @@ class Printed:
     async def write(self, lines: Sequence[str], upto: int) -> None:
         self.lines += lines
         self.upto = upto
+
+    def use(self, image: UsedImage) -> None:
+        self.image = image
 
     async def show_unfinished(self, text: str) -> None:
         self.unfinished.append(text)

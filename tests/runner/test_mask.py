@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.deployment.step import UsedImage
 from runner.mask import MIN_MASKED, Mask
 from runner.targets.process.tail import MAX_READ, Tail
 
@@ -31,6 +32,9 @@ class Lines:
     async def write(self, lines: Sequence[str], upto: int) -> None:
         self.lines += lines
         self.upto = upto
+
+    def use(self, image: UsedImage) -> None:
+        self.image = image
 
     async def show_unfinished(self, text: str) -> None:
         self.unfinished.append(text)

@@ -16,6 +16,7 @@ from domain.deployment.step import Phase
 from domain.spec import CommandCheck, Health, ServiceType, Variable
 from runner.targets.contract import RegistryLogin, StepFailed, StepRequest
 from runner.targets.docker import address, label
+from runner.targets.docker import build as builds
 from runner.targets.docker.container import ListedContainer
 from runner.targets.docker.engine import Engine
 from runner.targets.docker.executor import DockerExecutor
@@ -181,13 +182,54 @@ async def test_the_health_check_of_an_image_counts_without_one_of_ours(
 async def test_an_unchanged_context_is_not_built_again(executor: DockerExecutor, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY . /src\nRUN echo building\n")
     (tmp_path / ".dockerignore").write_text("*.log\n")
-    outputs = []
+    outputs, reused = [], []
     for number, change in enumerate(("first", None, "ignored", "second"), 1):
         if change:
             (tmp_path / ("file.log" if change == "ignored" else "file")).write_text(change)
         await executor.build(request(Phase.BUILD, number=number, context=str(tmp_path)), printed := Printed())
         outputs.append("building" in printed.lines)
+        assert printed.image is not None
+        reused.append(printed.image.is_reused)
     assert outputs == [True, False, False, True]
+    assert reused == [False, True, True, False]
+
+
+async def test_a_container_is_kept_while_its_image_is_the_same(
+    executor: DockerExecutor, engine: Engine, host: str, tmp_path: Path
+) -> None:
+    name = f"{host}/app:1"
+    await push(engine, IMAGE, name)
+    for pull in (Pull.ALWAYS, Pull.MISSING):
+        now = step("exec sleep 60", image=name, pull=pull)
+        await executor.deploy(now, printed := Printed())
+        assert printed.image is not None
+        assert printed.image.digest.startswith(f"{host}/app@sha256:")
+        later = replace(step("exec sleep 60", 2, image=name, pull=pull), known=now.deployment)
+        assert await executor.is_healthy(later)
+        other = tmp_path / "other"
+        other.mkdir(exist_ok=True)
+        (other / "Dockerfile").write_text(f"FROM {IMAGE}\nENV MOVED={pull}\n")
+        building = request(Phase.BUILD, number=9 if pull is Pull.ALWAYS else 10, service=OTHER, context=str(other))
+        await executor.build(building, Printed())
+        if pull is Pull.ALWAYS:  # the tag moves in the registry, where others push it
+            await push(engine, builds.name_of(building), name)
+        else:  # the tag moves on the engine
+            await engine.post(f"/images/{builds.name_of(building)}/tag", repo=f"{host}/app", tag="1")
+        assert not await executor.is_healthy(later)
+        await executor.delete(ENVIRONMENT, SERVICE)
+
+
+async def test_a_container_is_kept_while_its_build_context_is_the_same(
+    executor: DockerExecutor, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(f'FROM {IMAGE}\nCMD ["sleep", "60"]\n')
+    building = request(Phase.BUILD, context=str(tmp_path))
+    await executor.build(building, Printed())
+    await executor.deploy(replace(building, phase=Phase.DEPLOY), Printed())
+    later = replace(request(Phase.BUILD, number=2, context=str(tmp_path)), known=building.deployment)
+    assert await executor.is_healthy(later)
+    (tmp_path / "file").touch()
+    assert not await executor.is_healthy(later)
 
 
 async def test_the_images_of_three_deployments_are_kept(

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from domain.deployment.step import UsedImage
 from runner.mask import Mask
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
 from runner.targets.docker import image, label
@@ -72,20 +73,18 @@ def name_of(request: StepRequest) -> str:
 
 async def build(engine: Engine, request: StepRequest, owner: UUID, output: StepOutput) -> None:
     """Build the image of the deployment, unless it exists; raise `StepFailed`."""
-    if await image.find(engine, name_of(request)) is not None:
+    if (built := await image.find(engine, name_of(request))) is not None:
+        output.use(UsedImage(digest=built.id))
         return  # a server that was killed has built it
-    spec, container = request.spec, request.spec.container
-    assert spec.context is not None
-    context = BuildContext(Path(spec.context), spec.dockerfile or "Dockerfile")
-    arguments = {each.name: each.value for each in container.build_args}
-    settings = (context.dockerfile, repr(sorted(arguments.items())), repr(container.build_target))
-    digest = await asyncio.to_thread(context.digest, *settings, repr(container.platform))
+    context, digest = await _context(request)
+    arguments = {each.name: each.value for each in request.spec.container.build_args}
     same = label.service(request)["label"] + label.filters(content=digest)["label"]
     found = await engine.get("/images/json", list[ListedImage], filters={"label": same})
     if found:
         await engine.post(
             f"/images/{found[0].id}/tag", repo=label.repository(request.service), tag=str(request.deployment)
         )
+        output.use(UsedImage(digest=found[0].id, is_reused=True))
         await output.note(f"nothing changed: the image {found[0].id} is used again, and no build is needed")
         return
     for base in await asyncio.to_thread(context.bases) if request.logins else ():
@@ -99,6 +98,24 @@ async def build(engine: Engine, request: StepRequest, owner: UUID, output: StepO
             await _run(engine, request, {**label.of(request, owner), label.DIGEST: digest}, arguments, archive, writer)
     finally:
         await writer.write(b"", rest=True)
+    if (built := await image.find(engine, name_of(request))) is not None:
+        output.use(UsedImage(digest=built.id))
+
+
+async def is_current(engine: Engine, request: StepRequest, own: str) -> bool:
+    """Return whether the image *own* was built from what is in the build context now."""
+    found = await image.find(engine, own)
+    return found is not None and found.labels.get(label.DIGEST) == (await _context(request))[1]
+
+
+async def _context(request: StepRequest) -> tuple[BuildContext, str]:
+    """Return the build context of *request*, and the digest of all that its image depends on."""
+    spec, container = request.spec, request.spec.container
+    assert spec.context is not None
+    context = BuildContext(Path(spec.context), spec.dockerfile or "Dockerfile")
+    arguments = sorted((each.name, each.value) for each in container.build_args)
+    settings = (context.dockerfile, repr(arguments), repr(container.build_target))
+    return context, await asyncio.to_thread(context.digest, *settings, repr(container.platform))
 
 
 async def _run(

@@ -71,9 +71,9 @@ class Engine:
         if self._tunnel is not None:
             await self._tunnel.close()
 
-    async def get(self, path: str, type: type[T], **query: object) -> T:
+    async def get(self, path: str, type: type[T], *, headers: Mapping[str, str] = {}, **query: object) -> T:
         """Return the answer to GET *path*; raises `EngineUnavailable` or `EngineError`."""
-        return msgspec.json.decode((await self._send("GET", path, query)).content, type=type)
+        return msgspec.json.decode((await self._send("GET", path, query, headers=headers)).content, type=type)
 
     async def post(self, path: str, body: Json | None = None, **query: object) -> bytes:
         return (await self._send("POST", path, query, body)).content
@@ -163,7 +163,12 @@ class Engine:
         return msgspec.json.decode(content, type=_Wait).status_code
 
     async def _send(
-        self, method: str, path: str, query: Mapping[str, object], body: Json | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object],
+        body: Json | None = None,
+        headers: Mapping[str, str] = {},
     ) -> httpx.Response:
         client = await self._connect()
         with _translated(self.address):
@@ -172,7 +177,7 @@ class Engine:
                 f"{self._prefix}{path}",
                 params=_query(query),
                 content=None if body is None else msgspec.json.encode(body),
-                headers={} if body is None else JSON,
+                headers=headers if body is None else JSON,
             )
         self.seen_at = time.monotonic()
         _check(response)

@@ -20,8 +20,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from domain import name as names
+from domain.deployment.effect import Effect
 from domain.deployment.plan import Output
-from domain.deployment.step import OldInstance
+from domain.deployment.step import OldInstance, UsedImage
 from domain.spec import Restart, ServiceSpec, ServiceType
 from runner.first import first
 from runner.mask import Mask
@@ -79,6 +80,8 @@ class DockerExecutor:
             found = await self.find(listed.id)
             if found is not None and found.state.running and await self.is_settled(found):
                 try:
+                    if request.effect is Effect.DEPLOY and not await self._is_current(request, found.image):
+                        return False
                     return await health.is_up(self.engine, found, await self._request_of(found))
                 except StepFailed:
                     return False
@@ -196,6 +199,7 @@ class DockerExecutor:
             await log.copy()
             raise StepFailed(reason) from None
         await log.copy()
+        await self._tell_image(request, found, output)
         await self._replace_others(request, found, output)
         return ports(request)
 
@@ -333,6 +337,17 @@ class DockerExecutor:
         await asyncio.gather(*(self._retire(other) for other in others))
         await builds.prune(self.engine, request.service, builds.KEPT)
         await self._note_publications(request, found, output)
+
+    async def _is_current(self, request: StepRequest, image_id: str) -> bool:
+        """Return whether a deploy would run the same image."""
+        if request.spec.image is not None:
+            return await image.is_current(self.engine, request, image_id)
+        return await builds.is_current(self.engine, request, image_id)
+
+    async def _tell_image(self, request: StepRequest, found: Container, output: StepOutput) -> None:
+        used = await image.find(self.engine, found.image)
+        if used is not None:
+            output.use(UsedImage(digest=used.digest(request.spec.image or "")))
 
     async def _note_publications(self, request: StepRequest, found: Container, output: StepOutput) -> None:
         now = await self._inspect(found.id)

@@ -1,11 +1,14 @@
 """Images of an engine: found, or pulled from a registry by policy."""
 
+from collections.abc import Mapping
+
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from domain.container import Pull
 from runner.targets import registry
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.docker.container import Config
 from runner.targets.docker.engine import Engine, EngineError
 
 PULL_STATES = frozenset({"Downloading", "Extracting", "Waiting", "Verifying Checksum"})
@@ -18,6 +21,11 @@ class Image(Struct, rename="pascal", frozen=True):
     id: str
     repo_tags: list[str] | None = None
     repo_digests: list[str] | None = None
+    config: Config | None = None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return (self.config.labels if self.config else None) or {}
 
     def digest(self, name: str) -> str:
         """Return the digest by which it can be pulled again from the repository of *name*, or its id without one."""
@@ -39,6 +47,31 @@ class Progress(Struct, frozen=True):
     id: str = ""
     stream: str = ""
     error: str = ""
+
+
+class Distribution(Struct, frozen=True):
+    """What a registry has under a name now."""
+
+    descriptor: "Descriptor" = field(name="Descriptor")
+
+
+class Descriptor(Struct, frozen=True):
+    digest: str
+
+
+async def is_current(engine: Engine, request: StepRequest, own: str) -> bool:
+    """Return whether the image *own* is the one that would run now, by the pull policy; ask the registry for ALWAYS."""
+    name = request.spec.image
+    assert name is not None
+    if request.spec.container.pull is not Pull.ALWAYS:
+        found = await find(engine, name)
+        return found is not None and found.id == own
+    image, headers = await find(engine, own), registry.header(request.logins, name)
+    try:
+        newest = (await engine.get(f"/distribution/{name}/json", Distribution, headers=headers)).descriptor.digest
+    except EngineError:  # the pull will say why
+        return False
+    return image is not None and image.digest(name) == f"{repository_of(name)}@{newest}"
 
 
 async def find(engine: Engine, name: str) -> Image | None:
