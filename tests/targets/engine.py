@@ -31,6 +31,8 @@ PROGRAMS = {
     "ip": "iproute2",
     "tini": "tini",
     "curl": "curl",
+    "sshd": "openssh-server",
+    "openssl": "openssl",
 }
 """Programs that an engine of our own and its tests need, with their Debian packages."""
 
