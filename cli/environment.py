@@ -38,6 +38,7 @@ class TargetOption(StrEnum):
 
     PROCESS = "PROCESS"
     DOCKER = "DOCKER"
+    KUBERNETES = "KUBERNETES"
 
 
 class OnFailureOption(StrEnum):

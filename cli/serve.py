@@ -148,6 +148,36 @@ Metrics = Annotated[
         help="Serve /metrics for Prometheus, /livez and /readyz at this address, without a token: 127.0.0.1:9464.",
     ),
 ]
+Kubernetes = Annotated[
+    str | None,
+    typer.Option(
+        "--kubernetes",
+        envvar="STAGELINE_KUBERNETES",
+        metavar="CONTEXT",
+        show_default="no target KUBERNETES",
+        help="The cluster of the target KUBERNETES: a context of the kubeconfig, current, or in-cluster.",
+    ),
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--kubernetes-namespace",
+        envvar="STAGELINE_KUBERNETES_NAMESPACE",
+        metavar="NAME",
+        show_default="one for each environment",
+        help="The existing namespace in which everything runs in the cluster.",
+    ),
+]
+Registry = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        envvar="STAGELINE_REGISTRY",
+        metavar="HOST/PATH",
+        show_default="nothing is built for a cluster",
+        help="Where the Docker engine pushes the images that it builds for the cluster.",
+    ),
+]
 Gone = Annotated[
     float,
     typer.Option(
@@ -179,6 +209,9 @@ def serve(
     run_as: RunAs = None,
     docker: Docker = None,
     metrics: Metrics = None,
+    kubernetes: Kubernetes = None,
+    kubernetes_namespace: Namespace = None,
+    registry: Registry = None,
     log_level: Level = LogLevel.INFO,
     log_format: Format = LogFormatName.TEXT,
     signing_key: Annotated[
@@ -282,6 +315,9 @@ def serve(
         run_as=run_as,
         docker=docker or None,
         metrics=cast("Any", metrics),
+        kubernetes=kubernetes or None,
+        namespace=kubernetes_namespace or None,
+        registry=registry or None,
         gone=gone_after,
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
@@ -308,6 +344,9 @@ def worker(
     run_as: str | None,
     docker: str | None,
     metrics: str | None,
+    kubernetes: str | None,
+    kubernetes_namespace: str | None,
+    registry: str | None,
     log_level: LogLevel,
     log_format: LogFormatName,
 ) -> None:
@@ -319,6 +358,9 @@ def worker(
         gone=gone_after,
         run_as=run_as,
         docker=docker or None,
+        kubernetes=kubernetes or None,
+        namespace=kubernetes_namespace or None,
+        registry=registry or None,
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
         kept_answers=0,

@@ -88,11 +88,26 @@ def worker(
     run_as: serve.RunAs = None,
     docker: serve.Docker = None,
     metrics: serve.Metrics = None,
+    kubernetes: serve.Kubernetes = None,
+    kubernetes_namespace: serve.Namespace = None,
+    registry: serve.Registry = None,
     log_level: serve.Level = serve.LogLevel.INFO,
     log_format: serve.Format = serve.LogFormatName.TEXT,
 ) -> None:
     if context.invoked_subcommand is None:
-        serve.worker(data, database, gone_after, run_as, docker, metrics, log_level, log_format)
+        serve.worker(
+            data,
+            database,
+            gone_after,
+            run_as,
+            docker,
+            metrics,
+            kubernetes,
+            kubernetes_namespace,
+            registry,
+            log_level,
+            log_format,
+        )
 
 
 app = group(

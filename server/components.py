@@ -59,6 +59,10 @@ from runner.targets.docker.engine import Engine as DockerEngine
 from runner.targets.docker.engine import EngineError, EngineUnavailable
 from runner.targets.docker.executor import DockerExecutor
 from runner.targets.docker.observer import Observer
+from runner.targets.kubernetes import access
+from runner.targets.kubernetes.build import RegistryBuilder
+from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
+from runner.targets.kubernetes.executor import KubernetesExecutor
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.targets.process.instance import InstanceWatch
@@ -131,6 +135,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         if settings.docker is not None:
             target = docker_target(settings.docker, settings.data, open_secrets)
             executors[Target.DOCKER] = containers = await stack.enter_async_context(target)
+        if settings.kubernetes is not None:
+            workloads = kubernetes_target(settings, containers)
+            executors[Target.KUBERNETES] = await stack.enter_async_context(workloads)
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages = _recent_pages(stores)
@@ -225,6 +232,29 @@ async def docker_target(
         yield DockerExecutor(engine, machine(data).id, open_secrets)
     finally:
         await engine.close()
+
+
+@asynccontextmanager
+async def kubernetes_target(
+    settings: Settings, containers: DockerExecutor | None = None
+) -> AsyncIterator[KubernetesExecutor]:
+    """Yield the executor of the cluster that *settings* name, whose images *containers* builds.
+
+    Raises `AccessInvalid`. The cluster may be unavailable meanwhile.
+    """
+    assert settings.kubernetes is not None
+    builder = None
+    if containers is not None and settings.registry is not None:
+        builder = RegistryBuilder(containers, settings.registry)
+    cluster = Cluster(access.find(settings.kubernetes))
+    try:
+        await cluster.check()
+    except (ClusterUnavailable, ClusterError) as error:
+        logger.warning("The target KUBERNETES is unavailable until its cluster answers: %(reason)s", {"reason": error})
+    try:
+        yield KubernetesExecutor(cluster, machine(settings.data).id, namespace=settings.namespace, builder=builder)
+    finally:
+        await cluster.close()
 
 
 async def _keep_logs_small(processes: ProcessExecutor) -> None:

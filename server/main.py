@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from endpoint.execution.persisted import DocumentsUnusable
 from runner.targets.docker.address import AddressInvalid
 from runner.targets.docker.engine import EngineUnavailable
+from runner.targets.kubernetes.access import AccessInvalid
 from runner.targets.process.account import AccountUnusable
 from runner.targets.process.executor import ProcessExecutor
 from server import journal, secret
@@ -53,6 +54,7 @@ STARTUP_FAILED = "Application startup failed. Exiting."
 ABANDONED = "A signal ended the server before its start was complete. Earlier log lines say what it waited for."
 
 UNUSABLE = (
+    AccessInvalid,
     LogUnavailable,
     AccountUnusable,
     AddressInvalid,

@@ -29,6 +29,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *run_as*: the user of the machine that steps run as; None for the server's own
     - *docker*: the address of the Docker engine that is the target DOCKER; None for no such target
     - *metrics*: the address of a listener for metrics and health, without a token; None for no listener
+    - *kubernetes*: the context of the cluster that is the target KUBERNETES, current or in-cluster; None for no target
+    - *namespace*: the namespace of that cluster in which everything runs; None for one for each environment
+    - *registry*: where images that *docker* builds for that cluster are pushed; None if none are built
     - *gone*: time without a heartbeat after which a machine is lost, in seconds
     - *documents*: a file with the only documents that are allowed, besides our *own_documents*
     - *refuses_unlisted*: refuse other documents; if off, only log them
@@ -53,6 +56,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     run_as: str | None = None
     docker: str | None = None
     metrics: Address | None = None
+    kubernetes: str | None = None
+    namespace: str | None = None
+    registry: str | None = None
     gone: float = 300.0
     documents: Path | None = None
     own_documents: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import sys
 import uvloop
 
 from runner.targets.docker.address import AddressInvalid
+from runner.targets.kubernetes.access import AccessInvalid
 from runner.targets.process.account import AccountUnusable
 from server import journal, secret, stores
 from server.components import running
@@ -27,7 +28,14 @@ def work(settings: Settings) -> None:
     journal.begin(settings)
     try:
         is_lost = uvloop.run(_work(settings))
-    except (LogUnavailable, AccountUnusable, AddressInvalid, ListenerUnusable, SigningKeyUnusable) as reason:
+    except (
+        LogUnavailable,
+        AccessInvalid,
+        AccountUnusable,
+        AddressInvalid,
+        ListenerUnusable,
+        SigningKeyUnusable,
+    ) as reason:
         sys.exit(str(reason))
     except asyncio.CancelledError:
         sys.exit("A signal ended the worker before its start was complete. Earlier log lines say what it waited for.")

@@ -1,11 +1,11 @@
 """The specifications that each target can carry out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from domain.errors import NotRunnable
 from domain.pipeline.environment import Target
 from domain.pipeline.service import Service
-from domain.spec import ServiceSpec
+from domain.spec import DEFAULT, Restart, ServiceSpec, StopSignal
 
 SOURCES = {
     Target.PROCESS: "a run command",
@@ -30,6 +30,24 @@ def _need(spec: ServiceSpec, target: Target) -> str | None:
         return SOURCES[target]
     if target is Target.DOCKER and spec.container.replicas > 1:
         return "container.replicas 1, since an engine runs one instance of a service"
-    if target is Target.KUBERNETES and spec.container.binds:
-        return "container.volumes in place of container.binds, since a pod may run on any machine"
-    return None
+    return next(_needs_of_kubernetes(spec), None) if target is Target.KUBERNETES else None
+
+
+def _needs_of_kubernetes(spec: ServiceSpec) -> Iterator[str]:
+    """Yield what a cluster needs and *spec* lacks, in words."""
+    container = spec.container
+    if container.binds:
+        yield "container.volumes in place of container.binds, since a pod may run on any machine"
+    if container.replicas > 1 and any(not volume.read_only for volume in container.volumes):
+        yield "container.replicas 1 with container.volumes, since one instance writes to a volume"
+    if container.user is not None and not all(part.isdecimal() for part in container.user.split(":")):
+        yield "numbers in container.user, since it knows users by number only"
+    if spec.health is not None and spec.health.also:
+        yield "one health check, since a container has one probe of a kind"
+    if spec.restart is not Restart.ALWAYS:
+        yield "restart ALWAYS, since it restarts the containers of a service always"
+    fields = ("restart_backoff", "restart_limit", "restart_window")
+    if any(getattr(spec, field) != getattr(DEFAULT, field) for field in fields):
+        yield "no restartBackoff, restartLimit and restartWindowSeconds, since it decides itself when it restarts"
+    if spec.stop_signal is not StopSignal.TERM:
+        yield "stopSignal TERM, since it sends the stop signal of the image: set STOPSIGNAL there"

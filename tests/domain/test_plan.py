@@ -3,7 +3,7 @@ from uuid import UUID
 import pytest
 
 from domain import pipeline
-from domain.container import Bind, Container
+from domain.container import Bind, Container, Volume
 from domain.deployment import plan
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.errors import NothingToDeploy, NotRunnable
@@ -19,7 +19,7 @@ from domain.pipeline.service import ServiceMoved, ServiceSkipped
 from domain.pipeline.stage import OnFailure, StagePolicy, StagePolicyChanged
 from domain.pipeline.state import PipelineEvent
 from domain.project import Project
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import Health, HttpCheck, Restart, ServiceSpec, ServiceType, StopSignal, TcpCheck
 from tests.domain.example import (
     API,
     BUILD,
@@ -156,6 +156,36 @@ def test_a_target_carries_out_what_has_its_source(target: Target, spec: ServiceS
             Target.KUBERNETES,
             ServiceSpec(image="api", container=Container(binds=(Bind(source="/etc", path="/etc"),))),
             "container.volumes in place of container.binds, since a pod may run on any machine",
+        ),
+        (
+            Target.KUBERNETES,
+            ServiceSpec(image="api", container=Container(replicas=2, volumes=(Volume(name="data", path="/data"),))),
+            "container.replicas 1 with container.volumes, since one instance writes to a volume",
+        ),
+        (
+            Target.KUBERNETES,
+            ServiceSpec(image="api", container=Container(user="app")),
+            "numbers in container.user, since it knows users by number only",
+        ),
+        (
+            Target.KUBERNETES,
+            ServiceSpec(image="api", ports=(80,), health=Health(check=TcpCheck(), also=(HttpCheck(),))),
+            "one health check, since a container has one probe of a kind",
+        ),
+        (
+            Target.KUBERNETES,
+            ServiceSpec(image="api", restart=Restart.NO),
+            "restart ALWAYS, since it restarts the containers of a service always",
+        ),
+        (
+            Target.KUBERNETES,
+            ServiceSpec(image="api", restart_limit=3),
+            "no restartBackoff, restartLimit and restartWindowSeconds, since it decides itself when it restarts",
+        ),
+        (
+            Target.KUBERNETES,
+            ServiceSpec(image="api", stop_signal=StopSignal.INT),
+            "stopSignal TERM, since it sends the stop signal of the image: set STOPSIGNAL there",
         ),
     ],
 )

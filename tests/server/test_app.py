@@ -7,6 +7,7 @@ from domain.pipeline.environment import Target
 from projections.engine.status import ProjectionStatus, ProjectorStatus
 from projections.engine.views import ParkedEvent
 from runner.targets.docker.address import AddressInvalid
+from runner.targets.kubernetes.access import AccessInvalid
 from server.components import running
 from server.health import health
 from server.settings import Settings
@@ -89,4 +90,28 @@ async def test_a_server_with_an_engine_that_is_away_starts_and_offers_it(
 async def test_an_address_that_is_no_engines_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(AddressInvalid, match=r"Invalid address of a Docker engine: 'docker.sock'"):
         async with running(Settings(data=tmp_path, docker="docker.sock")):
+            raise AssertionError("unreachable")
+
+
+async def test_a_server_with_a_cluster_that_is_away_starts_and_offers_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "shop", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    async with running(Settings(data=tmp_path, kubernetes="shop")) as parts:
+        assert parts.application.targets == {Target.PROCESS, Target.KUBERNETES}
+    assert "The target KUBERNETES is unavailable until its cluster answers: the Kubernetes cluster shop" in caplog.text
+
+
+async def test_a_context_that_the_kubeconfig_lacks_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    with pytest.raises(AccessInvalid, match="There is no kubeconfig at"):
+        async with running(Settings(data=tmp_path, kubernetes="shop")):
             raise AssertionError("unreachable")

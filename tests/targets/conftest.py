@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.runner.target import fixed_port
+from tests.targets.cluster import CONTEXT
 from tests.targets.engine import HOST, IMAGE, base
 from tests.targets.notary import Notary, notary
-from tests.targets.place import DockerPlace, Place, ProcessPlace
+from tests.targets.place import DockerPlace, KubernetesPlace, Place, ProcessPlace
 
 PLACES = ("process", "docker")
 
@@ -25,7 +26,8 @@ MARKS = "<!-- conformance -->\n", "<!-- end of conformance -->\n"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test of the suite in every place that there is; see `tests.targets.engine` for the engine."""
     if "place" in metafunc.fixturenames:
-        known = [pytest.param("docker", marks=pytest.mark.long)] if HOST in os.environ else []
+        variables = {"docker": HOST, "kubernetes": CONTEXT}
+        known = [pytest.param(name, marks=pytest.mark.long) for name, each in variables.items() if each in os.environ]
         metafunc.parametrize("place", ["process", *known], indirect=True)
 
 
@@ -42,6 +44,16 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path, told: Notary) ->
         yield processes
         for owner in (0, 1):
             await processes.another(owner).sweep(keep=())
+        return
+    if request.param == "kubernetes":
+        workloads = KubernetesPlace(tmp_path, told, fixed_port())
+        await workloads.allow()
+        yield workloads
+        for owner in (0, 1):
+            await workloads.another(owner).sweep(keep=())
+        remains = await workloads.left()
+        await workloads.close()
+        assert remains == []
         return
     containers = DockerPlace(tmp_path, told, fixed_port())
     images = await containers.engine.get("/images/json", list[Any], filters={"reference": [IMAGE]})

@@ -13,6 +13,9 @@ from runner.targets.contract import Executor, StepFailed, StepRequest
 from runner.targets.docker import address
 from runner.targets.docker.engine import Engine
 from runner.targets.docker.executor import DockerExecutor
+from runner.targets.kubernetes import access
+from runner.targets.kubernetes.cluster import Cluster
+from runner.targets.kubernetes.executor import KubernetesExecutor
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import Printed
 
@@ -34,8 +37,10 @@ def main(target: str, place: str) -> None:
     async def run() -> None:
         if target == "process":
             executor: Executor = ProcessExecutor(Path(place))
-        else:
+        elif target == "docker":
             executor = DockerExecutor(Engine(address.parse(place)), UUID(int=1000))
+        else:
+            executor = KubernetesExecutor(Cluster(access.find(place)), UUID(int=1000))
         await carry_out(step, executor)
 
     asyncio.run(run())

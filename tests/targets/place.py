@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+import pytest
+import yaml
 
 from domain.container import Container, Publication
 from domain.deployment.step import Phase
@@ -21,11 +23,18 @@ from runner.targets.docker.container import Container as Inspected
 from runner.targets.docker.container import ListedContainer
 from runner.targets.docker.engine import Engine
 from runner.targets.docker.executor import DockerExecutor
+from runner.targets.kubernetes import access, workload
+from runner.targets.kubernetes import label as kube
+from runner.targets.kubernetes.build import RegistryBuilder
+from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
+from runner.targets.kubernetes.executor import KubernetesExecutor
+from runner.targets.kubernetes.model import Named, Pod
 from runner.targets.process import table
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import ENVIRONMENT, SERVICE, request
-from tests.targets.engine import HOST, IMAGE
+from tests.targets.cluster import CONTEXT, RESTRICTED, image
+from tests.targets.engine import HOST, IMAGE, ROOT
 from tests.targets.notary import Notary
 
 
@@ -228,6 +237,98 @@ class DockerPlace:
         return doomed(step, "docker", os.environ[HOST])
 
 
+class KubernetesPlace:
+    """The target of workloads in a cluster."""
+
+    server = DockerPlace.server
+
+    def __init__(self, folder: Path, notary: Notary, port: int) -> None:
+        self._folder, self._notary, self._context = folder, notary, os.environ[CONTEXT]
+        self.cluster = Cluster(access.find(self._context))
+        self._restricted = Cluster(access.find(os.environ.get(RESTRICTED, self._context)))
+        self._engine = Engine(address.parse(os.environ.get(HOST, "unix:///var/run/docker.sock")))
+        self.executor: Executor = self.another()
+        self.publication = Publication(host_port=port)
+        self.fixed: dict[str, Any] = {}
+
+    def another(self, owner: int = 0) -> Executor:
+        registry = os.environ.get("TEST_REGISTRY")
+        builder = RegistryBuilder(DockerExecutor(self._engine, UUID(int=1000 + owner)), registry) if registry else None
+        return KubernetesExecutor(self._restricted, UUID(int=1000 + owner), builder=builder)
+
+    def runs(self, command: str) -> dict[str, Any]:
+        return {"image": image(), "container": Container(command=("sh", "-c", command))}
+
+    def builds(self, command: str) -> dict[str, Any]:
+        if "TEST_REGISTRY" not in os.environ:
+            pytest.skip("builds for a cluster need TEST_DOCKER_HOST and TEST_REGISTRY")
+        (self._folder / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN {command}\n")
+        return {"context": str(self._folder)}
+
+    def tell(self, verb: str, word: str) -> str:
+        host = os.environ.get("TEST_KUBERNETES_HOST", "$(ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p')")
+        return f"echo {verb} {word} | nc {host} {self._notary.port} | head -n 1 > /tmp/told"
+
+    @property
+    def requests(self) -> int:
+        """Number of requests of the executor."""
+        return self._restricted.requests
+
+    async def allow(self) -> None:
+        """Give the target the rights of the manifest, if the cluster has a user with no others."""
+        if RESTRICTED in os.environ:
+            text = (ROOT / "deploy/kubernetes/rbac.yaml").read_text()
+            role = next(each for each in yaml.safe_load_all(text) if each["kind"] == "ClusterRole")
+            path = "/apis/rbac.authorization.k8s.io/v1"
+            name = role["metadata"]["name"]
+            group = "rbac.authorization.k8s.io"
+            binding = {
+                "apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": "stageline"}],
+            }
+            await self.cluster.apply(f"{path}/clusterroles/{name}", role)
+            await self.cluster.apply(f"{path}/clusterrolebindings/{name}", binding)
+
+    async def scale(self, path: str, replicas: int) -> None:
+        """Change a workload as somebody else."""
+        body = {"spec": {"replicas": replicas}}
+        async with self.cluster.access.client() as client:
+            kind = "application/merge-patch+json"
+            query = {"fieldManager": "somebody"}
+            answer = await client.patch(path, params=query, json=body, headers={"Content-Type": kind})
+            answer.raise_for_status()
+
+    async def close(self) -> None:
+        for each in (self.cluster, self._restricted, self._engine):
+            await each.close()
+
+    async def ask(self, ports: Sequence[int]) -> str:
+        path = f"{workload.SERVICES.format(kube.namespace(ENVIRONMENT))}/api:{ports[0]}/proxy/"
+        try:
+            async with self.cluster.read(path) as pieces:
+                return b"".join([piece async for piece in pieces]).decode().strip()
+        except (ClusterError, ClusterUnavailable) as error:
+            raise ConnectionRefusedError(str(error)) from error
+
+    async def running(self, service: UUID = SERVICE) -> list[str]:
+        path = workload.PODS.format(kube.namespace(ENVIRONMENT))
+        pods, _ = await self.cluster.list(path, Pod, labelSelector=kube.selector(service=service))
+        return [pod.metadata.labels[kube.NUMBER] for pod in pods if not pod.has_ended]
+
+    async def left(self) -> list[str]:
+        kinds = (workload.PODS, workload.DEPLOYMENTS, workload.STATEFUL_SETS, workload.JOBS, workload.SERVICES)
+        names = []
+        for kind in (*kinds, workload.SECRETS, workload.CONFIG_MAPS):
+            path = kind.format(kube.namespace(ENVIRONMENT))
+            found, _ = await self.cluster.list(path, Named, labelSelector=kube.SERVICE)
+            names += [f"{path.rpartition('/')[2]}/{each.metadata.name}" for each in found]
+        return names
+
+    def carrying_out(self, step: StepRequest) -> Any:
+        return doomed(step, "kubernetes", os.environ.get(RESTRICTED, self._context))
+
+
 def deploy(place: Place, command: str, number: int = 1, *, is_fixed: bool = False, **spec: Any) -> StepRequest:
     """Return the request to deploy a service that runs *command*; *is_fixed* for one at a fixed port."""
     fields = place.runs(command) | spec
@@ -238,6 +339,9 @@ def deploy(place: Place, command: str, number: int = 1, *, is_fixed: bool = Fals
 
 
 def fix(place: Place, fields: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(place, KubernetesPlace):
+        container = msgspec.structs.replace(fields["container"], publish=(place.publication,))
+        return fields | {"ports": (0,), "container": container}
     if isinstance(place, DockerPlace):
         container = msgspec.structs.replace(
             fields["container"], publish=(Publication(host_port=place._port, address="127.0.0.1"),)
@@ -254,4 +358,4 @@ def build(place: Place, command: str, number: int = 1, **spec: Any) -> StepReque
     return request(Phase.BUILD, number=number, **place.builds(command), **spec)
 
 
-__all__ = ["DockerPlace", "Place", "ProcessPlace", "ServiceSpec", "build", "deploy", "job"]
+__all__ = ["DockerPlace", "KubernetesPlace", "Place", "ProcessPlace", "ServiceSpec", "build", "deploy", "job"]

@@ -23,6 +23,9 @@ API = (1, 41)
 HEADER = 8
 """Size of the header of a frame in the stream of a log, in bytes."""
 
+NOBODY = "e30="
+"""The credentials for a registry without a login, in Base64: {}."""
+
 T = TypeVar("T")
 
 Json = Mapping[str, object]
@@ -101,6 +104,13 @@ class Engine:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Pull an image, and yield the lines of the answer; leaving the block ends the pull."""
         async with self._stream("POST", "/images/create", query, headers=headers) as response:
+            yield _lines(response)
+
+    @asynccontextmanager
+    async def push(self, repository: str, tag: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Push an image to its registry, and yield the lines of the answer; leaving the block ends the push."""
+        headers = {"X-Registry-Auth": NOBODY}
+        async with self._stream("POST", f"/images/{repository}/push", {"tag": tag}, None, headers) as response:
             yield _lines(response)
 
     async def load(self, name: str, content: bytes) -> None:

@@ -125,3 +125,17 @@ async def _pull(engine: Engine, request: StepRequest, name: str, output: StepOut
                     await output.show_unfinished(f"{progress.status} {progress.id}".strip())
     except EngineError as error:
         raise StepFailed(f"image {name} can't be pulled: {error.message}") from error
+
+
+async def push(engine: Engine, image: str, repository: str, tag: str) -> None:
+    """Push *image* to its registry as *repository* with *tag*; raise `StepFailed` with the registry's reason."""
+    try:
+        await engine.post(f"/images/{image}/tag", repo=repository, tag=tag)
+        async with engine.push(repository, tag) as lines:
+            async for line in lines:
+                progress = msgspec.json.decode(line, type=Progress)
+                if progress.error:
+                    raise StepFailed(f"image {repository}:{tag} can't be pushed: {progress.error}")
+        await engine.delete(f"/images/{repository}:{tag}")
+    except EngineError as error:
+        raise StepFailed(f"image {repository}:{tag} can't be pushed: {error.message}") from error

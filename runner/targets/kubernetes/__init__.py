@@ -1,0 +1,1 @@
+"""The target that runs services as workloads of a Kubernetes cluster."""

@@ -1,0 +1,297 @@
+"""
+The target that runs services as workloads of a Kubernetes cluster.
+
+Everything that it knows is in the cluster: in names, labels, annotations and states. So any server that reaches the
+cluster adopts what another began. A service is a Deployment, or a StatefulSet if it is a DATABASE or has volumes. Each
+attempt at a JOB is a Job. An attempt that must not go on has a verdict (see verdict.py). A failed attempt is undone:
+the workload gets the specification back that was healthy before.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from domain.deployment.plan import Output
+from domain.deployment.step import OldInstance, Phase
+from runner.mask import Mask
+from runner.targets import outputs
+from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.kubernetes import label, verdict, workload
+from runner.targets.kubernetes import record as records
+from runner.targets.kubernetes.attempt import Attempt, Place
+from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
+from runner.targets.kubernetes.model import Named, Pod
+from runner.targets.kubernetes.rollout import is_settled
+from runner.targets.kubernetes.view import Views
+from runner.targets.kubernetes.workload import CONTAINER, MAX_OUTPUT
+from runner.targets.port import ports
+
+OUTAGE = 30.0
+"""Maximum time for which a step waits for a cluster that is unavailable, in seconds."""
+
+PAUSE = 0.5
+"""Time between two tries to reach the cluster, in seconds."""
+
+T = TypeVar("T")
+
+
+class Builder(Protocol):
+    """The builder of images that the nodes of the cluster can pull."""
+
+    async def build(self, request: StepRequest, output: StepOutput) -> None: ...
+
+    async def abort(self, request: StepRequest) -> None: ...
+
+    async def delete(self, environment: UUID, service: UUID) -> None: ...
+
+    def image(self, request: StepRequest) -> str:
+        """Return the name of the image that the deployment of *request* has built."""
+        ...
+
+
+class KubernetesExecutor:
+    """The executor of the workloads in *cluster*; *owner* is the id of this server's data folder.
+
+    Each environment has a namespace of its own, unless all are in the given *namespace*. Without a *builder* services
+    need an existing image. A container gets the same variables as one of Docker; a port is that of the Pod.
+    """
+
+    def __init__(
+        self, cluster: Cluster, owner: UUID, *, namespace: str | None = None, builder: Builder | None = None
+    ) -> None:
+        self._cluster, self._owner, self._given, self._builder = cluster, owner, namespace, builder
+        self._views = Views(cluster)
+        self._ensured: set[str] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def is_local(self) -> bool:
+        return False
+
+    async def build(self, request: StepRequest, output: StepOutput) -> None:
+        if self._builder is None:
+            raise StepFailed(
+                "this server builds no images for a Kubernetes cluster: start it with --docker and --registry, or give "
+                "the service an image"
+            )
+        await self._builder.build(request, output)
+
+    async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        return await self._persist(lambda: self._deploy(request, output))
+
+    async def _deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        async with self._place(request.environment) as place:
+            attempt = Attempt(place, request, output)
+            try:
+                await self._carry_out(attempt, request)
+            except StepFailed as failure:
+                async with self._locks[label.digest(request)]:
+                    raise StepFailed(await attempt.fail(failure.reason)) from None
+            await attempt.complete()
+            return ports(request)
+
+    async def _carry_out(self, attempt: Attempt, request: StepRequest) -> None:
+        try:
+            async with self._locks[label.digest(request)]:
+                if (why := attempt.reason) is not None:
+                    raise StepFailed(why)
+                image = self._image(request)
+                if not attempt.has_begun:
+                    await self._ensure_namespace(request.environment)
+                    await attempt.begin(image)
+            await attempt.follow(image)
+        except ClusterError as error:
+            raise StepFailed(f"the Kubernetes cluster refused: {error.message}") from error
+
+    def _image(self, request: StepRequest) -> str:
+        if request.spec.image is not None:
+            return request.spec.image
+        if self._builder is None or request.spec.context is None:
+            raise StepFailed("the service has neither an image nor a build context; a container needs one")
+        return self._builder.image(request)
+
+    async def is_healthy(self, request: StepRequest) -> bool:
+        return await self._persist(lambda: self._is_healthy(request))
+
+    async def _is_healthy(self, request: StepRequest) -> bool:
+        async with self._place(request.environment) as place:
+            attempt = Attempt(place, request, NoOutput())
+            if attempt.has_begun or attempt.reason is not None:
+                return False
+            for _, found in place.workloads(request.service):
+                record = records.of_workload(found.metadata.annotations)
+                if record is not None and record.request.deployment == request.known and not record.is_stopped:
+                    is_ready = found.status.ready_replicas >= max(1, found.spec.replicas)
+                    return is_ready and is_settled(found, record)
+        return False
+
+    async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
+        return await self._persist(lambda: self._outputs(request))
+
+    async def _outputs(self, request: StepRequest) -> tuple[Output, ...]:
+        path = workload.PODS.format(self._namespace(request.environment))
+        selector = label.selector(attempt=label.digest(request))
+        found, _ = await self._cluster.list(path, Pod, labelSelector=selector)
+        status = found[0].container(CONTAINER) if found else None
+        if status is None or (ended := status.state.terminated) is None:
+            raise StepFailed("the Pod of the job is gone, and its outputs with it")
+        content = ended.message.encode()
+        if len(content) >= MAX_OUTPUT:
+            raise StepFailed(
+                f"it wrote {MAX_OUTPUT:,} bytes or more of outputs; a Kubernetes cluster passes on at most "
+                f"{MAX_OUTPUT - 1:,}"
+            )
+        return outputs.parse(content)
+
+    async def abort(self, request: StepRequest) -> None:
+        await self._persist(lambda: self._abort(request))
+
+    async def _abort(self, request: StepRequest) -> None:
+        if request.phase is Phase.BUILD:
+            if self._builder is not None:
+                await self._builder.abort(request)
+            return
+        async with self._place(request.environment) as place, self._locks[label.digest(request)]:
+            attempt = Attempt(place, request, NoOutput())
+            if not attempt.is_settled:
+                await self._ensure_namespace(request.environment)
+                await attempt.fail("it was cancelled")
+
+    async def restart_old(self, request: StepRequest) -> OldInstance | None:
+        return await self._persist(lambda: self._restart_old(request))
+
+    async def _restart_old(self, request: StepRequest) -> OldInstance | None:
+        found = await verdict.find(self._cluster, self._namespace(request.environment), request)
+        old = None if found is None else verdict.previous(found)
+        if old is None:
+            return None
+        problem = None
+        async with self._place(request.environment) as place:
+            attempt = Attempt(place, request, NoOutput())
+            await attempt.undo()
+            try:
+                await attempt.until_up_again(old)
+            except StepFailed as failure:
+                problem = Mask(request.secrets).text(failure.reason)
+        if problem is not None:
+            return OldInstance(number=old.request.number, problem=problem)
+        return OldInstance(number=old.request.number, ports=ports(old.request))
+
+    async def stop(self, request: StepRequest) -> None:
+        await self._persist(lambda: self._stop(request))
+
+    async def _stop(self, request: StepRequest) -> None:
+        """Scale the service's workloads to nothing; they stay until the next deploy."""
+        async with self._place(request.environment) as place:
+            grace = request.spec.stop_grace
+            for _, found in list(place.workloads(request.service)):
+                record = records.of_workload(found.metadata.annotations)
+                if record is not None:
+                    grace = max(grace, record.request.spec.stop_grace)
+                    settled = is_settled(found, record)
+                    await place.apply_workload(replace(record, is_stopped=True, is_settled=settled, previous=None))
+            for job in list(place.view.jobs.values()):
+                if job.metadata.labels.get(label.SERVICE) == str(request.service) and not job.has_ended:
+                    path = workload.JOBS.format(self._namespace(request.environment))
+                    await self._cluster.delete(f"{path}/{job.metadata.name}")
+            left = await place.until_ended(request.service, None, grace)
+        if left:
+            raise StepFailed(f"Pods of the service still run ({', '.join(left)})")
+
+    async def delete(self, environment: UUID, service: UUID) -> None:
+        await self._persist(lambda: self._delete(environment, service))
+
+    async def _delete(self, environment: UUID, service: UUID) -> None:
+        namespace = self._namespace(environment)
+        selector = label.selector(environment=environment, service=service)
+        for kind in (
+            workload.DEPLOYMENTS,
+            workload.STATEFUL_SETS,
+            workload.JOBS,
+            workload.SECRETS,
+            workload.CONFIG_MAPS,
+        ):
+            await self._cluster.delete(kind.format(namespace), labelSelector=selector)
+        path = workload.SERVICES.format(namespace)
+        for found in (await self._cluster.list(path, Named, labelSelector=selector))[0]:
+            await self._cluster.delete(f"{path}/{found.metadata.name}")
+        async with self._place(environment) as place:
+            pods = place.pods(service)
+            grace = max((pod.spec.termination_grace_period_seconds for pod in pods), default=0)
+            left = await place.until_ended(service, None, grace)
+        if left:
+            raise StepFailed(f"Pods of the service still run ({', '.join(left)})")
+        if self._builder is not None:
+            await self._builder.delete(environment, service)
+
+    async def sweep(self, keep: Collection[UUID]) -> None:
+        found: set[tuple[UUID, UUID]] = set()
+        for kind in (
+            workload.DEPLOYMENTS,
+            workload.STATEFUL_SETS,
+            workload.JOBS,
+            workload.SERVICES,
+            workload.CONFIG_MAPS,
+        ):
+            path = kind.replace("/namespaces/{}", "") if self._given is None else kind.format(self._given)
+            objects, _ = await self._cluster.list(path, Named, labelSelector=label.selector(owner=self._owner))
+            for each in objects:
+                found.add((UUID(each.labels[label.ENVIRONMENT]), UUID(each.labels[label.SERVICE])))
+        for environment, service in found:
+            if service not in keep:
+                await self.delete(environment, service)
+
+    # The cluster
+
+    def _namespace(self, environment: UUID) -> str:
+        return self._given or label.namespace(environment)
+
+    @asynccontextmanager
+    async def _place(self, environment: UUID) -> AsyncIterator[Place]:
+        namespace = self._namespace(environment)
+        async with self._views.of(environment, namespace) as view:
+            yield Place(self._cluster, view, namespace, self._owner)
+
+    async def _ensure_namespace(self, environment: UUID) -> None:
+        """Create the namespace of *environment*, unless it is a given one, or this server has done so."""
+        namespace = self._namespace(environment)
+        if self._given is None and namespace not in self._ensured:
+            labels = {label.MANAGED: "stageline", label.ENVIRONMENT: str(environment), label.OWNER: str(self._owner)}
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+            await self._cluster.create("/api/v1/namespaces", body)
+            self._ensured.add(namespace)
+
+    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do *work*, again while the cluster is unavailable, for at most `OUTAGE`: it adopts what it began."""
+        began = time.monotonic()
+        while True:
+            try:
+                return await work()
+            except ClusterUnavailable as error:
+                if time.monotonic() - max(began, self._cluster.seen_at) > OUTAGE:
+                    raise StepFailed(str(error)) from error
+            except ClusterError as error:
+                raise StepFailed(f"the Kubernetes cluster refused: {error.message}") from error
+            await asyncio.sleep(PAUSE)
+
+
+class NoOutput:
+    """An output that nobody reads: that of a step which another call carries out."""
+
+    async def offset(self) -> int:
+        return 0
+
+    async def write(self, lines: object, upto: int) -> None:
+        pass
+
+    async def show_unfinished(self, text: str) -> None:
+        pass
+
+    async def note(self, text: str) -> None:
+        pass

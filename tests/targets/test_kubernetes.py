@@ -1,0 +1,172 @@
+"""Promises of the Kubernetes target beyond the contract, on a real cluster: failures, volumes, secrets and drift."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from domain.container import Container, Volume
+from domain.spec import Health, HttpCheck, ServiceSpec, ServiceType, Variable
+from runner.targets.contract import StepFailed, StepRequest
+from runner.targets.kubernetes import label, workload
+from runner.targets.kubernetes.cluster import ClusterError
+from runner.targets.kubernetes.model import Named, Workload
+from tests.runner.target import ENVIRONMENT, SERVICE, Printed, fixed_port
+from tests.targets.cluster import CONTEXT, image
+from tests.targets.notary import Notary
+from tests.targets.place import KubernetesPlace, deploy, job
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CONTEXT not in os.environ, reason=f"{CONTEXT} names no cluster; see tests.targets.cluster"),
+]
+
+NAMESPACE = label.namespace(ENVIRONMENT)
+DATA = Volume(name="data", path="/data")
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, told: Notary) -> AsyncIterator[KubernetesPlace]:
+    known = KubernetesPlace(tmp_path, told, fixed_port())
+    await known.allow()
+    yield known
+    await known.executor.sweep(keep=())
+    left = await known.left()
+    await known.close()
+    assert left == []
+
+
+async def reason(place: KubernetesPlace, step: StepRequest) -> tuple[str, Printed]:
+    with pytest.raises(StepFailed) as failed:
+        await place.executor.deploy(step, printed := Printed())
+    return failed.value.reason, printed
+
+
+async def test_an_image_that_is_not_there_is_named_with_the_registrys_words(cluster: KubernetesPlace) -> None:
+    said, _ = await reason(cluster, deploy(cluster, "true", image="127.0.0.1:15000/nothing:1"))
+    assert said.startswith("image 127.0.0.1:15000/nothing:1 can't be pulled: ")
+    assert "not found" in said or "manifest unknown" in said
+
+
+async def test_a_crash_is_told_with_its_last_line(cluster: KubernetesPlace) -> None:
+    said, printed = await reason(cluster, deploy(cluster, "echo begun; echo no database >&2; exit 3"))
+    assert said == "the container ended with exit code 3 before it was healthy; it last printed: no database"
+    assert printed.lines == ["begun", "no database"]
+
+
+async def test_a_program_that_is_not_there_is_named(cluster: KubernetesPlace) -> None:
+    said, _ = await reason(cluster, deploy(cluster, "", container=Container(entrypoint=("/nothing",))))
+    assert "the container can't be started: " in said
+    assert "/nothing" in said
+
+
+async def test_a_pod_that_no_node_takes_waits_and_then_says_why(cluster: KubernetesPlace) -> None:
+    big = Container(command=("sleep", "60"), cpus_request=64)
+    said, printed = await reason(cluster, deploy(cluster, "", container=big, deploy_timeout=4))
+    assert said == "timeout after 4 s: no node takes it: 0/1 nodes are available: 1 Insufficient cpu."
+    assert printed.notes == ["no node takes it yet: 0/1 nodes are available: 1 Insufficient cpu."]
+
+
+async def test_a_check_that_fails_is_told_as_elsewhere(cluster: KubernetesPlace) -> None:
+    health = Health(check=HttpCheck(path="/nothing"), start_period=2)
+    said, _ = await reason(cluster, deploy(cluster, cluster.server, ports=(0,), health=health))
+    assert said == "not healthy within 2 s: GET /nothing on port 8080 returned 404"
+
+
+@pytest.mark.parametrize("type", [ServiceType.APPLICATION, ServiceType.DATABASE, ServiceType.JOB])
+async def test_a_quota_is_told_with_its_words(cluster: KubernetesPlace, type: ServiceType) -> None:
+    await cluster.executor.deploy(deploy(cluster, "exec sleep 60", service=UUID(int=7)), Printed())
+    path = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas/few"
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
+    await cluster.cluster.apply(path, quota)
+    try:
+        said, _ = await reason(cluster, deploy(cluster, "exec sleep 60", 2, type=type))
+    finally:
+        await cluster.cluster.delete(path)
+    assert said.startswith("Pods can't be created: ")
+    assert "exceeded quota: few" in said
+
+
+async def test_a_broken_database_does_not_block_the_next_specification(cluster: KubernetesPlace) -> None:
+    def step(number: int, command: str) -> StepRequest:
+        container = Container(command=("sh", "-c", command), volumes=(DATA,))
+        return deploy(cluster, "", number, type=ServiceType.DATABASE, ports=(0,), container=container)
+
+    await cluster.executor.deploy(step(1, f"echo kept > /data/file; {cluster.server}"), Printed())
+    said, _ = await reason(cluster, step(2, "exit 1"))
+    assert said.startswith("the container ended with exit code 1")
+    old = await cluster.executor.restart_old(step(2, "exit 1"))
+    assert old is not None
+    assert (old.number, old.problem) == (1, None)
+    serve = "cp /data/file /www/index.html; exec httpd -f -p $PORT -h /www"
+    ports = await cluster.executor.deploy(step(3, serve), Printed())
+    assert await cluster.ask(ports) == "kept"
+    await cluster.executor.delete(ENVIRONMENT, SERVICE)
+    claims = workload.CLAIMS.format(NAMESPACE)
+    found, _ = await cluster.cluster.list(claims, Named)
+    assert [each.metadata.name for each in found] == ["data"]
+    await cluster.cluster.delete(f"{claims}/data")
+
+
+async def test_a_secret_is_in_a_secret_and_masked_in_output_and_reason(cluster: KubernetesPlace) -> None:
+    step = deploy(cluster, "echo key $KEY; exit 1", env=(Variable(name="KEY", value="s3cret-value"),))
+    shown = ServiceSpec(image=image(), container=step.spec.container, env=(Variable(name="KEY", value="***"),))
+    said, printed = await reason(cluster, replace(step, shown=shown, secrets=("s3cret-value",)))
+    assert said.endswith("it last printed: key ***")
+    assert printed.lines == ["key ***"]
+
+
+async def test_what_somebody_has_changed_is_set_back_and_said(cluster: KubernetesPlace) -> None:
+    await cluster.executor.deploy(deploy(cluster, cluster.server, ports=(0,)), Printed())
+    path = f"{workload.DEPLOYMENTS.format(NAMESPACE)}/api"
+    await cluster.scale(path, 2)
+    printed = Printed()
+    await cluster.executor.deploy(deploy(cluster, cluster.server, 2, ports=(0,)), printed)
+    assert any("somebody has changed it" in note and ".spec.replicas" in note for note in printed.notes)
+    assert (await cluster.cluster.get(path, Workload)).spec.replicas == 1
+
+
+async def test_a_service_has_all_its_replicas(cluster: KubernetesPlace) -> None:
+    container = Container(command=("sh", "-c", cluster.server), replicas=3)
+    await cluster.executor.deploy(deploy(cluster, "", ports=(0,), container=container), Printed())
+    assert await cluster.running() == ["1", "1", "1"]
+
+
+async def test_a_service_that_becomes_a_stateful_set_leaves_no_deployment(cluster: KubernetesPlace) -> None:
+    await cluster.executor.deploy(deploy(cluster, cluster.server, ports=(0,)), Printed())
+    container = Container(command=("sh", "-c", cluster.server), volumes=(DATA,))
+    ports = await cluster.executor.deploy(deploy(cluster, "", 2, ports=(0,), container=container), Printed())
+    assert (await cluster.ask(ports), await cluster.running()) == ("2", ["2"])
+    with pytest.raises(ClusterError):
+        await cluster.cluster.get(f"{workload.DEPLOYMENTS.format(NAMESPACE)}/api", Workload)
+    await cluster.executor.delete(ENVIRONMENT, SERVICE)
+    await cluster.cluster.delete(f"{workload.CLAIMS.format(NAMESPACE)}/data")
+
+
+async def test_outputs_that_a_cluster_would_cut_off_are_refused(cluster: KubernetesPlace) -> None:
+    step = job(cluster, "printf 'KEY=%05000d' 1 > $STAGELINE_OUTPUT")
+    await cluster.executor.deploy(step, Printed())
+    with pytest.raises(StepFailed, match="4,096 bytes or more of outputs"):
+        await cluster.executor.outputs(step)
+
+
+async def test_services_reach_each_other_by_name(cluster: KubernetesPlace) -> None:
+    """Without a DNS server in the tests' cluster, its Service is asked for by its address."""
+    await cluster.executor.deploy(deploy(cluster, cluster.server, ports=(0,)), Printed())
+    found = await cluster.cluster.get(f"{workload.SERVICES.format(NAMESPACE)}/api", dict[str, Any])
+    assert found["spec"]["selector"] == {label.SERVICE: str(SERVICE)}
+    assert [port["port"] for port in found["spec"]["ports"]] == [8080]
+
+
+async def test_a_watched_environment_costs_few_requests(cluster: KubernetesPlace) -> None:
+    await cluster.executor.deploy(deploy(cluster, "exec sleep 60"), Printed())
+    before = cluster.requests
+    steps = [deploy(cluster, cluster.server, 2, ports=(0,), service=UUID(int=20 + each)) for each in range(3)]
+    steps = [replace(step, name=f"api-{each}") for each, step in enumerate(steps)]
+    await asyncio.gather(*(cluster.executor.deploy(step, Printed()) for step in steps))
+    assert cluster.requests - before <= 10 + 3 * 4
