@@ -22,6 +22,14 @@ def absolute(path: str, folder: Path) -> str:
     return os.path.normpath(folder / Path(path).expanduser())
 
 
+def exists(path: Path) -> bool:
+    """Return whether *path* is there; a name that no file can have is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def read(source: Path) -> str:
     """Return the text of *source*, or of stdin for `-`. Raise `Misused` if it can't be read or is not UTF-8."""
     name = "stdin" if str(source) == STDIN else str(source)

@@ -72,7 +72,7 @@ def _mount(given: Node, source: str, path: str, *, read_only: bool, stack: Stack
 
 def _bind(given: Node, source: str, path: str, *, read_only: bool, stack: Stack, service: str) -> Mount:
     found = files.absolute(source, given.file.base)
-    if not Path(found).exists():
+    if not files.exists(Path(found)):
         stack.notes.add(given, f"volumes: {found} is not there: create it on the engine's machine", service)
     return Mount(found, path, is_bind=True, read_only=read_only)
 

@@ -48,7 +48,7 @@ def _env_file(given: Node, stack: Stack, note: Note) -> dict[str, str]:
     if asked is None:
         raise given.error("env_file: it names no path")
     path = Path(files.absolute(asked.text, given.file.base))
-    if not path.is_file():
+    if not files.exists(path):
         note(asked, f"env_file: {asked.text} is not there, so its variables are missing")
         return {}
     try:

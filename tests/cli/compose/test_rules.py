@@ -128,6 +128,20 @@ services:
     assert (services["web"]["stage"], services["db"]["spec"]["container"]) == (1, {"labels": {"team": "shop"}})
 
 
+def test_a_later_file_removes_a_service(tmp_path: Path) -> None:
+    services, _ = imported(*written(tmp_path, base=BASE, over="services: {web: !reset null}\n"))
+    assert set(services) == {"db"}
+
+
+def test_notes_on_the_same_are_one_with_their_lines_in_order(tmp_path: Path) -> None:
+    web = "{image: web, tty: true, depends_on: [last]}"
+    text = f"services:\n  web: &web {web}\n  last: {{image: x, tty: true}}\n" + "".join(
+        f"  web{number}: *web\n" for number in range(5)
+    )
+    _, notes = imported(*written(tmp_path, compose=text))
+    assert notes == ["compose.yaml:2,3: web, web0, web1, web2, web3 and 2 more: tty: it can't be expressed"]
+
+
 def test_a_service_extends_one_of_another_folder(tmp_path: Path) -> None:
     (tmp_path / "common").mkdir()
     common = "services: {base: {image: base, environment: {A: 1, B: 2}, volumes: [./conf:/conf]}}\n"
@@ -239,6 +253,7 @@ def test_a_file_that_cannot_be_meant_is_refused_with_its_line(text: str, why: st
         ("ports: ['80:80', '81:80']", "ports: 80 is published twice; only the first place counts"),
         ("deploy: {mode: global}", "deploy: mode can't be expressed"),
         ("env_file: none.env", "env_file: none.env is not there, so its variables are missing"),
+        (f"env_file: {300 * 'a'}", f"env_file: {300 * 'a'} is not there, so its variables are missing"),
         ("init: false", "init: a container always has an init process"),
         ("build: {context: ., no_cache: true}", "build: no_cache has no effect"),
         ("command: []", "command: an empty one leaves that of the image"),
