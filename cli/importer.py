@@ -52,7 +52,7 @@ def compose(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             help="Compose files, each over those before it; - is stdin. Default: the one that Compose finds here.",
             show_default=False,
         ),
