@@ -283,7 +283,9 @@ class KubernetesPlace:
             name = role["metadata"]["name"]
             group = "rbac.authorization.k8s.io"
             binding = {
-                "apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+                "apiVersion": f"{group}/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": name},
                 "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
                 "subjects": [{"apiGroup": group, "kind": "User", "name": "stageline"}],
             }

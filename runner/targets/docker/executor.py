@@ -72,7 +72,7 @@ class DockerExecutor:
     async def push(self, request: StepRequest, repository: str) -> None:
         """Push the image that the deployment has built, for another target; its id is the tag."""
         tag = str(request.deployment)
-        await self._persist(lambda: image.push(self._engine, builds.name_of(request), repository, tag))
+        await self._persist(lambda: image.push(self.engine, builds.name_of(request), repository, tag))
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         return await self._persist(lambda: self._deploy(request, output))

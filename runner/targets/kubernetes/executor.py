@@ -290,6 +290,9 @@ class NoOutput:
     async def write(self, lines: object, upto: int) -> None:
         pass
 
+    def use(self, image: object) -> None:
+        pass
+
     async def show_unfinished(self, text: str) -> None:
         pass
 
