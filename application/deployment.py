@@ -64,6 +64,7 @@ from domain.pipeline.freeze import OnFreeze
 from domain.pipeline.ref import ServiceRef, StageRef
 from domain.pipeline.state import Pipeline
 from domain.project import EnvironmentId, Project
+from domain.role import Role
 from domain.spec import ServiceType
 
 DEFAULT_POLICY = EnvironmentPolicy()
@@ -342,6 +343,7 @@ async def review(
     deployment: DeploymentId,
     stage: StageRef,
     actor: str,
+    role: Role,
     at: datetime,
     expected: int | None = None,
     *,
@@ -349,6 +351,8 @@ async def review(
     comment: str | None = None,
 ) -> DeploymentId:
     """Approve or reject *stage* of *deployment*; *expected* is the expected version of the deployment.
+
+    *role* is that of the actor in the environment.
 
     Raises `DeploymentNotFound`, `VersionMismatch`, and the refusals of `domain.deployment.review`.
     """
@@ -358,7 +362,7 @@ async def review(
         assert loaded.state.environment is not None
         admitted = (await transaction.load(queues.decider, queues.stream(loaded.state.environment))).state.admitted
         is_requester = admitted is not None and (admitted.deployment, admitted.actor) == (deployment, actor)
-        command = ApproveStage(stage=stage, actor=actor, is_requester=is_requester, at=at)
+        command = ApproveStage(stage=stage, actor=actor, is_requester=is_requester, at=at, role=role)
     await _do(transaction, deployment, command)
     return deployment
 

@@ -24,6 +24,12 @@ class OnTimeoutOption(StrEnum):
     APPROVE = "approve"
 
 
+class ApproverOption(StrEnum):
+    DEPLOYER = "deployer"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+
 @dataclass(frozen=True)
 class GateOptions:
     """The options of what a stage waits for."""
@@ -62,6 +68,16 @@ class GateOptions:
         typer.Option(
             "--self-approval/--no-self-approval",
             help="Whether the one who requested the deployment may approve it.",
+            show_default=False,
+        ),
+    ] = None
+
+    approval_role: Annotated[
+        ApproverOption | None,
+        typer.Option(
+            "--approval-role",
+            case_sensitive=False,
+            help="Role that those who approve need: deployer (the default), editor or admin.",
             show_default=False,
         ),
     ] = None
@@ -106,7 +122,13 @@ class GateOptions:
     def changes(self, policy: StagePolicyJson) -> dict[str, object]:
         """Return the changed fields of *policy*. Raise `Misused` if there is no approval or no check to change."""
         changed: dict[str, object] = {}
-        options = self.approvals, self.approval_timeout, self.on_approval_timeout, self.self_approval
+        options = (
+            self.approvals,
+            self.approval_timeout,
+            self.on_approval_timeout,
+            self.self_approval,
+            self.approval_role,
+        )
         if any(value is not None for value in options):
             changed["approval"] = self._approval(policy.approval)
         if self.wait is not None:
@@ -136,6 +158,8 @@ class GateOptions:
         given: dict[str, object] = {"count": self.approvals, "self_approval": self.self_approval}
         if self.on_approval_timeout is not None:
             given["on_timeout"] = self.on_approval_timeout.name
+        if self.approval_role is not None:
+            given["role"] = self.approval_role.name
         changed = {name: value for name, value in given.items() if value is not None}
         if self.approval_timeout is not None:
             changed["timeout_seconds"] = self.approval_timeout or None

@@ -204,7 +204,7 @@ fragment SnapshotFields on PipelineSnapshot {
 
 POLICY = """
 fragment StagePolicyFields on StagePolicy {
-  concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval }
+  concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval role }
   waitSeconds check { url intervalSeconds timeoutSeconds }
 }
 """

@@ -85,10 +85,12 @@ class ApprovalJson(Struct, rename="camel"):
     timeout_seconds: float | None = None
     on_timeout: str = "REJECT"
     self_approval: bool = True
+    role: str = "DEPLOYER"
 
     @property
     def words(self) -> str:
         text = "an approval" if self.count == 1 else f"{self.count} approvals"
+        text += "" if self.role == "DEPLOYER" else f" by {self.role.lower()}s"
         text += "" if self.self_approval else " by others than the requester"
         if self.timeout_seconds is None:
             return text

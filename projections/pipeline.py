@@ -88,7 +88,7 @@ def parts(
     return services.rows(before.pipeline if before else Pipeline(), after.project, recorded)
 
 
-projection = Projection(history.KIND, 14, PipelineView, key, fold, place, beside, fold_all, parts=parts)
+projection = Projection(history.KIND, 15, PipelineView, key, fold, place, beside, fold_all, parts=parts)
 
 
 class Pipelines:

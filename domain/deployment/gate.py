@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from domain.deployment.plan import PlannedStage
 from domain.pipeline.gate import MAX_WAIT, Approval, GateKind, OnTimeout
 from domain.pipeline.ref import StageId, StageRef
+from domain.role import Role
 
 
 class StageApprovalRequested(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -96,12 +97,16 @@ GateEvent = (
 
 
 class ApproveStage(Struct, frozen=True, kw_only=True, gc=False):
-    """Approve *stage* at the time *at*; *actor* requested the deployment if it *is_requester*."""
+    """Approve *stage* at the time *at*; *actor* requested the deployment if it *is_requester*.
+
+    *role* is that of the actor in the environment.
+    """
 
     stage: StageRef
     actor: str
     is_requester: bool
     at: datetime
+    role: Role
 
 
 class RejectStage(Struct, frozen=True, kw_only=True, gc=False):

@@ -9,12 +9,13 @@ from domain.deployment.state import Deployment
 from domain.errors import DeploymentOver, SelfApproval, StageNotFound, StageNotWaiting
 from domain.pipeline.gate import Approval, GateKind
 from domain.pipeline.ref import StageRef
+from domain.role import forbidden
 
 
 def decide(deployment: Deployment, command: Review) -> list[GateEvent]:
     """Return the event of a review, none for a second approval by the same actor.
 
-    Raises `StageNotFound`, `DeploymentOver`, `StageNotWaiting` or `SelfApproval`.
+    Raises `StageNotFound`, `DeploymentOver`, `StageNotWaiting`, `Forbidden` or `SelfApproval`.
     """
     run = _stage(deployment, command.stage)
     if isinstance(command, ApproveStage) and command.actor in run.gate.approvals:
@@ -27,7 +28,10 @@ def decide(deployment: Deployment, command: Review) -> list[GateEvent]:
         why = f"its time was over at {_moment(run.gate.deadline)}"
         raise StageNotWaiting(stage=run.stage.name, number=deployment.number, why=why)
     if isinstance(command, ApproveStage):
-        if command.is_requester and not (run.stage.approval or Approval()).self_approval:
+        approval = run.stage.approval or Approval()
+        if not command.role.includes(approval.role):
+            raise forbidden(approval.role, f"to approve stage {run.stage.name!r}", command.role)
+        if command.is_requester and not approval.self_approval:
             raise SelfApproval(stage=run.stage.name, actor=command.actor)
         return [StageApproved(stage=run.stage.id, actor=command.actor)]
     return [StageRejected(stage=run.stage.id, actor=command.actor, comment=command.comment)]

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from domain.errors import InvalidPolicy
+from domain.role import Role
 from domain.spec import MIN_SECONDS, NAMES
 
 MAX_APPROVALS = 20
@@ -37,13 +38,14 @@ class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The approval of a stage by *count* different actors.
 
     *on_timeout* decides *timeout* seconds after it was requested; None is no limit. With *self_approval* the actor who
-    requested the deployment may approve, too.
+    requested the deployment may approve, too. Each of them needs *role* in the environment.
     """
 
     count: int = 1
     timeout: float | None = None
     on_timeout: OnTimeout = OnTimeout.REJECT
     self_approval: bool = True
+    role: Role = Role.DEPLOYER
 
 
 class StageCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,6 +67,8 @@ def check_approval(approval: Approval) -> None:
         _check_time("approval.", "timeout", approval.timeout)
     elif approval.on_timeout is not OnTimeout.REJECT:
         raise InvalidPolicy(field="approval.onTimeout", why="it needs timeoutSeconds")
+    if not approval.role.includes(Role.DEPLOYER):
+        raise InvalidPolicy(field="approval.role", why="a viewer can't approve: DEPLOYER, EDITOR or ADMIN is required")
 
 
 def check_wait(wait: float) -> None:

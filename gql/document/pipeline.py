@@ -32,6 +32,7 @@ from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
+from domain.role import Role
 from domain.spec import ServiceType
 from endpoint.execution.aside import SWITCH
 from gql.contract.node import global_id, uuid_of
@@ -114,6 +115,9 @@ class ApprovalDocument(DocumentPart, frozen=True):
     on_timeout: Annotated[OnTimeout, Meta(description="The decision if too few approve.")] = Approval().on_timeout
     self_approval: Annotated[bool, Meta(description="Whether the actor who requested the deployment may approve.")] = (
         Approval().self_approval
+    )
+    role: Annotated[Role, Meta(description="The role that those who approve need in the environment.")] = (
+        Approval().role
     )
 
 
@@ -339,6 +343,7 @@ def _approval_to_domain(approval: ApprovalDocument) -> Approval:
         timeout=approval.timeout_seconds,
         on_timeout=approval.on_timeout,
         self_approval=approval.self_approval,
+        role=approval.role,
     )
 
 
@@ -348,6 +353,7 @@ def _approval_from_domain(approval: Approval) -> ApprovalDocument:
         timeout_seconds=approval.timeout,
         on_timeout=approval.on_timeout,
         self_approval=approval.self_approval,
+        role=approval.role,
     )
 
 

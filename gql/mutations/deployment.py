@@ -19,6 +19,7 @@ from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
 from domain.deployment.selection import Selection
 from domain.errors import DeploymentNotFound, InvalidArgument
+from domain.role import role_at
 from gql.contract.argument import check_list
 from gql.mutation import Payload, Write, mutation
 from gql.types.deployment import Deployment, deployment_id, from_view
@@ -269,11 +270,16 @@ async def reject_stage(write: Write, deployment: DeploymentArgument, stage: Stag
 
 
 async def _review(write: Write, deployment: str, stage: str, *, approves: bool) -> DeploymentPayload:
+    found = await _existing(write, deployment)
+    place = await write.context.application.places.find(found)
+    role = None if place is None else role_at(write.context.roles, place)
+    assert role is not None, "its rule wants a role in the environment of the deployment, which exists"
     use_case = partial(
         use_cases.review,
-        deployment=await _existing(write, deployment),
+        deployment=found,
         stage=to_stage(stage),
         actor=write.context.author(write.reason).actor,
+        role=role,
         at=datetime.now(UTC),
         expected=write.expected_version,
         approves=approves,

@@ -10,11 +10,11 @@ from application import token as use_cases
 from application.handler import Outcome
 from domain.access import Access, GrantRole, Holder, RevokeRole, TokenId, decider
 from domain.errors import RoleNotFound
-from domain.role import Role
 from gql import access
 from gql.mutation import Payload, Write, mutation
+from gql.types.grant import ActorRoles, administered
 from gql.types.refusal import Refusal
-from gql.types.role import ActorRoles, administered
+from gql.types.role import Role
 
 
 @strawberry.type(description="The answer to a mutation of the roles of an actor.")

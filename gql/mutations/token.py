@@ -15,8 +15,8 @@ from domain.errors import TokenNotFound
 from domain.role import MAX_GRANTS
 from gql.contract.node import uuid_of
 from gql.mutation import Payload, Write, mutation
+from gql.types.grant import RoleInput, to_domain
 from gql.types.refusal import Refusal
-from gql.types.role import RoleInput, to_domain
 from gql.types.token import Token, TokenRecord, TokenSnapshot, convert, find, snapshot, token_records
 from store import ids
 

@@ -19,6 +19,7 @@ from gql.contract.node import Node, global_id
 from gql.types import service as services
 from gql.types.failure import OnFailure
 from gql.types.ref import to_stage
+from gql.types.role import Role
 from gql.types.service import Service, ServiceSnapshot
 
 _CONCURRENCY = "Number of services that are built or deployed at once; null for the number of the environment."
@@ -27,6 +28,7 @@ _COUNT = f"Number of different actors who must approve, 1 to {MAX_APPROVALS}."
 _TIMEOUT = f"Time after which onTimeout decides, in seconds, up to {MAX_WAIT:,}; null for none."
 _ON_TIMEOUT = "The decision if too few actors approve in time."
 _SELF_APPROVAL = "Whether the actor who requested the deployment may approve, too."
+_ROLE = "The role that those who approve need in the environment: DEPLOYER, EDITOR or ADMIN."
 _APPROVAL = "The approval that the stage waits for before it starts; null for none."
 _WAIT = f"Time to wait before the stage starts, in seconds, up to {MAX_WAIT:,}; null for none."
 _CHECK = "The check that must pass before the stage starts; null for none."
@@ -50,6 +52,7 @@ class Approval:
     timeout_seconds: float | None = strawberry.field(description=_TIMEOUT)
     on_timeout: OnTimeout = strawberry.field(description=_ON_TIMEOUT)
     self_approval: bool = strawberry.field(description=_SELF_APPROVAL)
+    role: Role = strawberry.field(description=_ROLE)
 
 
 @strawberry.input(description="The approval that a stage needs before it starts.")
@@ -58,6 +61,7 @@ class ApprovalInput:
     timeout_seconds: float | None = strawberry.field(default=None, description=_TIMEOUT)
     on_timeout: OnTimeout = strawberry.field(default=OnTimeout.REJECT, description=_ON_TIMEOUT)
     self_approval: bool = strawberry.field(default=True, description=_SELF_APPROVAL)
+    role: Role = strawberry.field(default=Role.DEPLOYER, description=_ROLE)
 
 
 @strawberry.type(description="A check before a stage: it passes when GET answers 200 to 299.")
@@ -115,6 +119,7 @@ def _approval_from_domain(approval: DomainApproval) -> Approval:
         timeout_seconds=approval.timeout,
         on_timeout=approval.on_timeout,
         self_approval=approval.self_approval,
+        role=approval.role,
     )
 
 
@@ -139,6 +144,7 @@ def _approval_to_domain(given: ApprovalInput) -> DomainApproval:
         timeout=given.timeout_seconds,
         on_timeout=given.on_timeout,
         self_approval=given.self_approval,
+        role=given.role,
     )
 
 

@@ -16,7 +16,7 @@ from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node, global_id
 from gql.types.actor import Actor, actors, existing_actors
-from gql.types.role import RoleGrant, from_domain
+from gql.types.grant import RoleGrant, from_domain
 from projections.engine.views import Slice
 from store.log import RecordedEvent
 

@@ -10,10 +10,10 @@ from domain.errors import NotFound
 from domain.role import Role, has, role_at, role_within
 from gql import access
 from gql.context import Info
-from gql.types import role as roles
+from gql.types import grant as roles
 from gql.types import token as tokens
 from gql.types.actor import Actor, existing_actors
-from gql.types.role import RoleGrant
+from gql.types.grant import RoleGrant
 from gql.types.token import Token
 
 ProjectOfRight = Annotated[ID | None, strawberry.argument(description="Id or name of a project.")]

@@ -45,6 +45,7 @@ from domain.pipeline.stage import (
     StageRenamed,
 )
 from domain.pipeline.state import Pipeline, PipelineEvent
+from domain.role import Role
 from domain.spec import Variable
 from projections.words.spec import set_words, spec_words
 from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
@@ -151,6 +152,8 @@ def _policy_words(policy: StagePolicy) -> str:
 
 def _approval_words(approval: Approval) -> str:
     text = "an approval" if approval.count == 1 else f"{approval.count} approvals"
+    if approval.role is not Role.DEPLOYER:
+        text += f" by {approval.role.lower()}s"
     if not approval.self_approval:
         text += ", not by the requester of the deployment"
     if approval.timeout is not None:

@@ -88,15 +88,33 @@ def test_the_approval_of_a_stage_is_edited_option_by_option(staging: Shell) -> N
     refused = stage(staging, "edit", "-n", "job default", "--approval-timeout", "60")
     assert (refused.code, refused.err) == (2, "Error: The stage needs no approval: give --approvals, too.\n")
     stage(staging, "edit", "-n", "job default", "--approvals", "2")
-    assert approval() == {"count": 2, "timeoutSeconds": None, "onTimeout": "REJECT", "selfApproval": True}
+    assert approval() == {
+        "count": 2,
+        "timeoutSeconds": None,
+        "onTimeout": "REJECT",
+        "selfApproval": True,
+        "role": "DEPLOYER",
+    }
     stage(staging, "edit", "-n", "job default", "--approval-timeout", "60", "--on-approval-timeout", "approve")
     stage(staging, "edit", "-n", "job default", "--no-self-approval", "--always")
-    assert approval() == {"count": 2, "timeoutSeconds": 60.0, "onTimeout": "APPROVE", "selfApproval": False}
+    assert approval() == {
+        "count": 2,
+        "timeoutSeconds": 60.0,
+        "onTimeout": "APPROVE",
+        "selfApproval": False,
+        "role": "DEPLOYER",
+    }
     assert "Policy: always runs; needs 2 approvals by others than the requester within 60 s, else approve" in (
         stage(staging, "list").lines
     )
     stage(staging, "edit", "-n", "job default", "--approval-timeout", "0")
-    assert approval() == {"count": 2, "timeoutSeconds": None, "onTimeout": "REJECT", "selfApproval": False}
+    assert approval() == {
+        "count": 2,
+        "timeoutSeconds": None,
+        "onTimeout": "REJECT",
+        "selfApproval": False,
+        "role": "DEPLOYER",
+    }
     stage(staging, "edit", "-n", "job default", "--approvals", "0")
     assert approval() is None
 

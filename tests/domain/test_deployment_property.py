@@ -85,6 +85,7 @@ from domain.errors import Fenced, SelfApproval, StageNotWaiting, StepNotDue
 from domain.pipeline.gate import Approval, GateKind, OnTimeout, StageCheck
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
+from domain.role import Role
 from tests.domain.given import stored
 from tests.domain.run import Run, service, stage
 from tests.examples import examples
@@ -108,6 +109,7 @@ approvals = st.builds(
     timeout=st.just(60),
     on_timeout=st.sampled_from(OnTimeout),
     self_approval=st.booleans(),
+    role=st.sampled_from([Role.DEPLOYER, Role.EDITOR, Role.ADMIN]),
 )
 services = st.tuples(st.booleans(), RARELY, st.integers(0, 2), RARELY)
 stages = st.tuples(
@@ -508,7 +510,7 @@ class Story:
             assert self.tell(self.approval(stage.stage.id, actor))
 
     def approval(self, stage: StageId, actor: str) -> ApproveStage:
-        return ApproveStage(stage=stage, actor=actor, is_requester=actor == REQUESTER, at=NOW)
+        return ApproveStage(stage=stage, actor=actor, is_requester=actor == REQUESTER, at=NOW, role=Role.ADMIN)
 
     def review_again(self) -> None:
         """A second approval by the same actor changes nothing, and a stage that does not wait can't be reviewed."""

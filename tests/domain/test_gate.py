@@ -35,9 +35,10 @@ from domain.deployment.state import (
 )
 from domain.deployment.step import ServiceCancelled, ServiceDeployed, ServiceDeployStarted, Status, SucceedStep
 from domain.deployment.wait import WaitCause, WaitReason
-from domain.errors import DeploymentOver, InvalidPolicy, SelfApproval, StageNotFound, StageNotWaiting
+from domain.errors import DeploymentOver, Forbidden, InvalidPolicy, SelfApproval, StageNotFound, StageNotWaiting
 from domain.pipeline.gate import MAX_APPROVALS, MAX_URL, MAX_WAIT, Approval, GateKind, OnTimeout, StageCheck
 from domain.pipeline.stage import EditStage, OnFailure, StagePolicy, StagePolicyChanged
+from domain.role import Role
 from tests.domain.example import BUILD, build, created
 from tests.domain.given import Given, History
 from tests.domain.run import WORKER, Run, deploy, planned, service, service_id, stage, stage_id
@@ -74,8 +75,14 @@ def report(**given: object) -> AdvanceDeployment:
     return AdvanceDeployment(worker=WORKER, at=NOW, **given)  # type: ignore[arg-type]
 
 
-def approve(actor: str = "ann", stage: str = "Ship", is_requester: bool = False, at: datetime = NOW) -> ApproveStage:
-    return ApproveStage(stage=stage, actor=actor, is_requester=is_requester, at=at)
+def approve(
+    actor: str = "ann",
+    stage: str = "Ship",
+    is_requester: bool = False,
+    at: datetime = NOW,
+    role: Role = Role.DEPLOYER,
+) -> ApproveStage:
+    return ApproveStage(stage=stage, actor=actor, is_requester=is_requester, at=at, role=role)
 
 
 def reject(comment: str | None = None, at: datetime = NOW) -> RejectStage:
@@ -125,6 +132,18 @@ def test_the_requester_approves_only_where_the_policy_says_so() -> None:
     strict = before_ship(Approval(self_approval=False), requested)
     strict.when(approve(is_requester=True)).refused(SelfApproval(stage="Ship", actor="ann"))
     strict.when(approve("bob")).then(StageApproved(stage=SHIP, actor="bob"), StageStarted(stage=SHIP))
+
+
+@pytest.mark.parametrize("needed", [Role.DEPLOYER, Role.EDITOR, Role.ADMIN])
+def test_only_those_with_the_role_of_the_policy_approve(needed: Role) -> None:
+    waits = before_ship(Approval(role=needed), requested)
+    for role in Role:
+        if role.includes(needed):
+            waits.when(approve(role=role)).then(StageApproved(stage=SHIP, actor="ann"), StageStarted(stage=SHIP))
+        else:
+            own = f"are {role.lower()}"
+            refused = Forbidden(needed=needed.lower(), place="to approve stage 'Ship'", own=own)
+            waits.when(approve(role=role)).refused(refused)
 
 
 @pytest.mark.parametrize("on_failure", OnFailure)

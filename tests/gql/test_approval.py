@@ -116,13 +116,13 @@ def test_a_dry_run_of_an_approval_changes_nothing(environment: Environment) -> N
 
 
 def test_the_approval_of_a_stage_is_in_documents_and_is_restored(environment: Environment) -> None:
-    approval = {"count": 2, "timeoutSeconds": 60.0, "onTimeout": "APPROVE", "selfApproval": False}
+    approval = {"count": 2, "timeoutSeconds": 60.0, "onTimeout": "APPROVE", "selfApproval": False, "role": "EDITOR"}
     before = environment.version
     edited = environment.do("editStage", stage=APPLICATION, policy={"approval": approval})
     document = environment.stageline.query("exportPipeline", environment=environment.id)
     assert (
         "  approval:\n    count: 2\n    timeoutSeconds: 60.0\n    onTimeout: APPROVE\n    selfApproval: false\n"
-        in document
+        "    role: EDITOR\n" in document
     )
     assert edited["stages"][-1]["policy"]["approval"] == approval
     restored = environment.do("restorePipeline", version=before)

@@ -13,6 +13,7 @@ from domain.pipeline.freeze import Freeze, OnFreeze
 from domain.pipeline.gate import Approval, OnTimeout, StageCheck
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
+from domain.role import Role
 from domain.spec import (
     NAMES,
     Backoff,
@@ -37,7 +38,7 @@ from gql.types import variable as variables
 from store import ids
 
 CHECK = StageCheck(url="https://example.org", interval=2.0, timeout=3.0)
-APPROVAL = Approval(count=2, timeout=60.0, on_timeout=OnTimeout.APPROVE, self_approval=False)
+APPROVAL = Approval(count=2, timeout=60.0, on_timeout=OnTimeout.APPROVE, self_approval=False, role=Role.ADMIN)
 POLICY = StagePolicy(
     concurrency=7, on_failure=OnFailure.CONTINUE, always=True, approval=APPROVAL, wait=5.0, check=CHECK
 )

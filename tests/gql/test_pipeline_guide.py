@@ -31,7 +31,13 @@ def test_the_stage_of_the_guide_waits_for_all_that_the_guide_says(environment: E
     )
     (stage,) = environment.pipeline["stages"]
     policy = stage["policy"]
-    assert policy["approval"] == {"count": 2, "timeoutSeconds": 3600, "onTimeout": "REJECT", "selfApproval": False}
+    assert policy["approval"] == {
+        "count": 2,
+        "timeoutSeconds": 3600,
+        "onTimeout": "REJECT",
+        "selfApproval": False,
+        "role": "EDITOR",
+    }
     assert policy["waitSeconds"] == 300
     assert policy["check"] == {"url": "https://status.example.org/ready", "intervalSeconds": 10, "timeoutSeconds": 600}
 

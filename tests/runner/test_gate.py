@@ -20,6 +20,7 @@ from domain.deployment.state import AdvanceDeployment
 from domain.deployment.step import Status
 from domain.pipeline.gate import Approval
 from domain.pipeline.stage import EditStage, StagePolicy
+from domain.role import Role
 from domain.spec import ServiceSpec
 from store.memory import MemoryLog
 from store.sqlite.output import MemoryOutput
@@ -49,7 +50,7 @@ async def request(world: World, policy: StagePolicy, spec: ServiceSpec = UNBUILT
 
 async def review(world: World, id_: DeploymentId, *, approves: bool = True) -> None:
     async def work(transaction: Transaction) -> DeploymentId:
-        return await writing.review(transaction, id_, GATED, "ann", datetime.now(UTC), approves=approves)
+        return await writing.review(transaction, id_, GATED, "ann", Role.DEPLOYER, datetime.now(UTC), approves=approves)
 
     await world.handler.transact(work, deployments.decider, ANN)
 

@@ -12,7 +12,7 @@ export const BOARD = graphql(`
         position
         name
         description
-        policy { concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval } waitSeconds check { url intervalSeconds timeoutSeconds } }
+        policy { concurrency onFailure always approval { count timeoutSeconds onTimeout selfApproval role } waitSeconds check { url intervalSeconds timeoutSeconds } }
         services { id name type isSkipped spec { allowFailure } needs { id name } neededBy { id name } }
       }
     }

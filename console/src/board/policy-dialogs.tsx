@@ -77,6 +77,14 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
           <option value="APPROVE">start it</option>
         </select>
       </label>
+      <label>
+        Role of those who approve it
+        <select name="approval-role" defaultValue={approval?.role ?? "DEPLOYER"}>
+          <option value="DEPLOYER">deployer</option>
+          <option value="EDITOR">editor</option>
+          <option value="ADMIN">admin</option>
+        </select>
+      </label>
       <Choice
         name="self-approval"
         label="The requester of the deployment may approve it"
@@ -124,13 +132,17 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
   );
 }
 
+/** The roles that the approval of a stage may want. */
+const ROLES = ["DEPLOYER", "EDITOR", "ADMIN"] as const;
+
 /** Return the approval that the form asks for; without a time, nothing happens after it. */
 function approvalOf(form: FormData): StagePolicy["approval"] {
   const count = Number(form.get("approvals"));
   if (!count) return null;
   const timeoutSeconds = Number(form.get("approval-timeout")) || null;
   const onTimeout = timeoutSeconds !== null && form.get("on-timeout") === "APPROVE" ? "APPROVE" : "REJECT";
-  return { count, timeoutSeconds, onTimeout, selfApproval: form.has("self-approval") };
+  const role = ROLES.find((each) => each === form.get("approval-role")) ?? "DEPLOYER";
+  return { count, timeoutSeconds, onTimeout, selfApproval: form.has("self-approval"), role };
 }
 
 /** Return the check that the form asks for. */

@@ -19,11 +19,14 @@ interface Reference {
 
 type OnFailure = "STOP" | "CONTINUE" | "ROLL_BACK";
 
+type Role = "VIEWER" | "DEPLOYER" | "EDITOR" | "ADMIN";
+
 interface Approval {
   count: number;
   timeoutSeconds: number | null;
   onTimeout: "REJECT" | "APPROVE";
   selfApproval: boolean;
+  role: Role;
 }
 
 export interface StagePolicy {
