@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from application.handler import States, StreamState, Transaction, mismatch
 from domain import pipeline as pipelines
 from domain import project as projects
+from domain import webhook as webhooks
 from domain.deployment import queue as queues
 from domain.errors import EnvironmentBusy, EnvironmentNotFound, InvalidSecret, ProjectNotFound, SecretInUse
 from domain.pipeline import need as needs
@@ -47,6 +48,9 @@ NONCE = 12
 KEYS = " secrets"
 """Prefix of the ids of keys. An actor's id does not begin with a blank, so it is never that of such a key."""
 
+WEBHOOK_KEY = 1
+"""Number of the key of a webhook, which is destroyed with it."""
+
 MAX_NAMED = 10
 """Maximum number of services that a refusal names."""
 
@@ -54,6 +58,7 @@ MAX_NAMED = 10
 class OwnerKind(StrEnum):
     PROJECT = "project"
     ENVIRONMENT = "environment"
+    WEBHOOK = "webhook"
 
 
 class Owner(Struct, frozen=True):
@@ -124,7 +129,10 @@ class Vault:
             await self._keys.destroy(unused)
 
     async def _load(self, owner: Owner, *, has_asked: bool = False) -> tuple[Secrets, bool]:
-        """Return the secrets of *owner*, and whether it was deleted."""
+        """Return the secrets of *owner*, and whether it was deleted. A webhook has one key, and no named secrets."""
+        if owner.kind is OwnerKind.WEBHOOK:
+            known = (await self._states.load(webhooks.decider, webhooks.WEBHOOKS, has_asked=has_asked)).state
+            return Secrets(key=WEBHOOK_KEY), owner.id in known.deleted
         if owner.kind is OwnerKind.PROJECT:
             project = (await self._states.load(projects.decider, owner.id, has_asked=has_asked)).state
             return project.secrets, project.is_deleted

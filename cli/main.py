@@ -39,6 +39,7 @@ from cli import (
     token,
     up,
     variable,
+    webhook,
     worker,
 )
 from cli.command import also, command, group, show_help
@@ -193,6 +194,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")
 app.add_typer(token.app, name="token")
 app.add_typer(role.app, name="role")
+app.add_typer(webhook.app, name="webhook")
 command(app, "serve", "stageline serve", "stageline serve --port 9000 --data ./data")(serve.serve)
 app.add_typer(worker.app, name="worker")
 app.add_typer(settings.app, name="config")

@@ -66,6 +66,14 @@ def _without_password(context: typer.Context, url: str | None) -> str | None:
     return url
 
 
+def _reachable(entries: list[str] | None) -> list[str]:
+    try:
+        lazy.settings.allowed(entries or ())
+    except ValueError as fault:
+        raise Misused(str(fault)) from None
+    return entries or []
+
+
 def _origins(named: list[str] | None) -> tuple[str, ...]:
     try:
         return tuple(map(lazy.cors.normalize_origin, named)) if named else ()
@@ -301,6 +309,18 @@ def serve(
     keep_output: KeepOutput = 90,
     max_output: MaxOutput = 10,
     keep_keys: KeepKeys = 30,
+    allow_webhook: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-webhook",
+            envvar="STAGELINE_ALLOW_WEBHOOK",
+            metavar="ENTRY",
+            callback=_reachable,
+            show_default="public",
+            help="What webhooks may reach: `public` (all addresses of the internet), a host, *.example.com, or a "
+            "network such as 10.0.0.0/8. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Run the server until Ctrl-C. Running deployments continue at the next start.
 
@@ -333,6 +353,7 @@ def serve(
         root_path=root_path,
         signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
         retention=lazy.settings.limits(keep_output, max_output, keep_keys),
+        webhooks=lazy.settings.allowed(allow_webhook or ()),
     )
     lazy.main.serve(settings)
 

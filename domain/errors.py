@@ -57,6 +57,10 @@ class Forbidden(Refused):
     message = "This needs the role {needed} {place}, and you {own}."
 
 
+class InvalidWebhook(Invalid):
+    message = "Invalid webhook: {why}."
+
+
 class InvalidName(Invalid):
     message = "Invalid name {name!r}: {why}."
 
@@ -153,6 +157,10 @@ class TokenNotFound(NotFound):
 
 class RoleNotFound(NotFound):
     message = "Actor {actor!r} holds no role {place}."
+
+
+class WebhookNotFound(NotFound):
+    message = "There is no webhook {webhook!r}."
 
 
 class NameTaken(Conflict):

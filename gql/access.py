@@ -12,11 +12,12 @@ from msgspec import Struct
 
 from domain import pipeline as pipelines
 from domain import project as projects
+from domain import webhook as webhooks
 from domain.errors import EnvironmentNotFound, NotFound, ProjectNotFound
 from domain.project import ProjectId
 from domain.role import EVERYTHING, Place, Role, forbidden, has, role_at, role_within
 from gql.context import Context
-from gql.contract.node import parse
+from gql.contract.node import parse, uuid_of
 
 Arguments = Mapping[str, Any]
 """The arguments of a field by their names in Python."""
@@ -121,6 +122,15 @@ async def clone(context: Context, arguments: Arguments) -> Sequence[Subject]:
         return [source, *await of("project")(context, arguments)]
     place = None if source.place is None else Place(project=source.place.project)
     return [source, Subject(f"on the project of environment {arguments['environment']!r}", place)]
+
+
+async def webhook(context: Context, arguments: Arguments) -> Sequence[Subject]:
+    """Find the project or the environment whose events a webhook gets."""
+    text = str(arguments["webhook"])
+    id_ = uuid_of("webhook", text)
+    known = (await context.application.handler.states.load(webhooks.decider, webhooks.WEBHOOKS)).state
+    found = None if id_ is None else known.find(webhooks.WebhookId(id_))
+    return [Subject(f"on webhook {text!r}", None if found is None else found.config.place)]
 
 
 async def check(context: Context, rule: Rule, arguments: Arguments) -> None:

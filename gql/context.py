@@ -15,6 +15,7 @@ from application.handler import Handler
 from application.log import ServiceLogs
 from application.place import Places
 from application.secret import Vault
+from application.webhook import Deliveries
 from application.worker import Roster
 from cache.lru import Cache
 from domain.errors import InvalidArgument
@@ -68,6 +69,7 @@ class Application:
     signing_key: Ed25519PrivateKey
     profiles: Profiles
     vault: Vault
+    deliveries: Deliveries
     roster: Roster
     unfinished: RowList[UnfinishedDeployment]
     logs: ServiceLogs

@@ -17,6 +17,7 @@ from gql.access import (
     of,
     other_actor,
     owner,
+    webhook,
 )
 
 
@@ -63,6 +64,7 @@ QUERIES: Mapping[str, Rule] = {
     "services": some(Role.VIEWER, owner),
     "tokens": OWN,
     "viewer": OWN,
+    "webhooks": some(Role.ADMIN),
     "workers": need(Role.VIEWER, everything),
 }
 """The rules of the queries. `tokens` lists those of the same actor, and all for an admin of everything."""
@@ -77,6 +79,7 @@ MUTATIONS: Mapping[str, Rule] = {
     "createEnvironment": need(Role.EDITOR, PROJECT),
     "createProject": need(Role.EDITOR, everything),
     "createStage": need(Role.EDITOR, ENVIRONMENT),
+    "createWebhook": need(Role.ADMIN, owner),
     "deleteEnvironment": need(Role.EDITOR, ENVIRONMENT),
     "deleteEnvironmentSecrets": need(Role.EDITOR, ENVIRONMENT),
     "deleteEnvironmentVariables": need(Role.EDITOR, ENVIRONMENT),
@@ -85,10 +88,12 @@ MUTATIONS: Mapping[str, Rule] = {
     "deleteProjectSecrets": need(Role.EDITOR, PROJECT),
     "deleteProjectVariables": need(Role.EDITOR, PROJECT),
     "deleteStage": need(Role.EDITOR, ENVIRONMENT),
+    "deleteWebhook": need(Role.ADMIN, webhook),
     "deploy": need(Role.DEPLOYER, ENVIRONMENT),
     "editEnvironment": need(Role.EDITOR, ENVIRONMENT),
     "editService": need(Role.EDITOR, ENVIRONMENT),
     "editStage": need(Role.EDITOR, ENVIRONMENT),
+    "editWebhook": need(Role.ADMIN, webhook),
     "forgetActor": need(Role.ADMIN, everything),
     "grantRole": need(Role.ADMIN, owner),
     "holdDeployment": need(Role.DEPLOYER, DEPLOYMENT),
@@ -96,6 +101,8 @@ MUTATIONS: Mapping[str, Rule] = {
     "moveDeployment": need(Role.DEPLOYER, DEPLOYMENT),
     "moveService": need(Role.EDITOR, ENVIRONMENT),
     "moveStage": need(Role.EDITOR, ENVIRONMENT),
+    "parkWebhook": need(Role.ADMIN, webhook),
+    "redeliverEvent": need(Role.ADMIN, webhook),
     "redeploy": need(Role.DEPLOYER, ENVIRONMENT),
     "rejectStage": need(Role.DEPLOYER, DEPLOYMENT),
     "releaseDeployment": need(Role.DEPLOYER, DEPLOYMENT),
@@ -103,6 +110,7 @@ MUTATIONS: Mapping[str, Rule] = {
     "renameProject": need(Role.EDITOR, PROJECT),
     "restartServices": need(Role.DEPLOYER, ENVIRONMENT),
     "restorePipeline": need(Role.EDITOR, ENVIRONMENT),
+    "resumeWebhook": need(Role.ADMIN, webhook),
     "retryDeployment": need(Role.DEPLOYER, DEPLOYMENT),
     "revokeRole": need(Role.ADMIN, owner),
     "revokeToken": OWN,

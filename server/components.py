@@ -31,6 +31,7 @@ from endpoint.execution.aside import Aside, on_current_loop
 from endpoint.http.backend import Backend
 from endpoint.identity import Identity
 from gql.context import Application, Context
+from gql.types.webhook import type_name
 from projections import deployment, environment, standing
 from projections.audit import RunningHash
 from projections.deployment import DeploymentPages, Deployments
@@ -68,6 +69,8 @@ from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.targets.process.instance import InstanceWatch
 from runner.targets.process.supervisor import Supervisor
 from runner.wait import WaitRecorder
+from runner.webhook.courier import Courier, CursorDeliveries
+from runner.webhook.sender import Sender
 from runner.worker import WorkerEngine
 from server import retention, signing
 from server.auth import Tokens
@@ -208,6 +211,10 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         if settings.retention is not None:
             pruning = retention.run(output, stores.log, settings.retention)
             stack.push_async_callback(_cancel, asyncio.create_task(pruning))
+        if settings.webhooks is not None:
+            sender = Sender(settings.webhooks)
+            courier = Courier(application.handler, application.vault, stores.cursors, sender, worker, type_name)
+            stack.push_async_callback(_cancel, asyncio.create_task(courier.run()))
         tokens = Tokens(application.handler)
         backend = _backend(settings, application, aside)
         sessions = Sessions(application.handler, tokens, signing_key)
@@ -385,6 +392,7 @@ def _application(
         signing_key=signing_key,
         profiles=Profiles(handler.states, stores.keys),
         vault=Vault(handler.states, stores.keys),
+        deliveries=CursorDeliveries(stores.cursors),
         roster=roster,
         unfinished=RowList(views, standing.unfinished),
         logs=logs,

@@ -1,11 +1,14 @@
 """The settings of a server or worker."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from msgspec import Struct
 
+from runner.webhook import allow_list
+from runner.webhook.allow_list import AllowList
 from server.address import Address
 from store.retention import Retention
 
@@ -39,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *compiles*: execute GraphQL documents as compiled ones
     - *kept_answers*: size of the cache of their answers, in MiB
     - *retention*: the limits of output and idempotency keys; None for a worker, which removes nothing
+    - *webhooks*: what webhooks may reach; None for a worker, which sends nothing
     - *root_path*: the path below which a proxy serves the API, such as /stageline
     - *origins*: the origins whose pages may use the API as the server's own pages do
     """
@@ -67,6 +71,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     compiles: bool = True
     kept_answers: int = 16
     retention: Retention | None = None
+    webhooks: AllowList | None = None
     root_path: str = ""
     origins: tuple[str, ...] = ()
 
@@ -78,3 +83,8 @@ def limits(keep_output: float, max_output: float, keep_keys: float) -> Retention
         output_bytes=round(max_output * 2**30) if max_output else None,
         key_age=timedelta(days=keep_keys) if keep_keys else None,
     )
+
+
+def allowed(entries: Sequence[str]) -> AllowList:
+    """Return what webhooks may reach; raises `ValueError`."""
+    return allow_list.parse(entries)

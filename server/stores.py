@@ -14,12 +14,15 @@ from projections.postgres.projector import SharedProjector
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
 from runner import jobs
+from store.cursors import Cursors
 from store.keys import Keys
+from store.postgres.cursors import PostgresCursors
 from store.postgres.keys import PostgresKeys
 from store.postgres.log import PostgresLog
 from store.postgres.output import PostgresOutput
 from store.postgres.schema import migrate
 from store.sqlite.backup import check_complete
+from store.sqlite.cursors import SqliteCursors
 from store.sqlite.keys import SqliteKeys
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import SqliteOutput
@@ -46,6 +49,7 @@ class Stores:
     views: Views
     output: SqliteOutput | PostgresOutput
     keys: Keys
+    cursors: Cursors
     projector: Projector
     lost: asyncio.Event
 
@@ -56,6 +60,7 @@ class Stores:
             on_current_loop(self.views),
             on_current_loop(self.output),
             on_current_loop(self.keys),
+            on_current_loop(self.cursors),
             on_current_loop(self.projector),
             self.lost,
         )
@@ -74,9 +79,11 @@ async def on_sqlite(data: Path) -> AsyncIterator[Stores]:
         stack.push_async_callback(output.close)
         keys = await SqliteKeys.open(data / "keys.db")
         stack.push_async_callback(keys.close)
+        cursors = await SqliteCursors.open(data / "cursors.db")
+        stack.push_async_callback(cursors.close)
         projector = Projector(log, views, PROJECTIONS)
         views.on_replaced = projector.review
-        yield Stores(log, views, output, keys, projector, asyncio.Event())
+        yield Stores(log, views, output, keys, cursors, projector, asyncio.Event())
 
 
 @asynccontextmanager
@@ -93,7 +100,9 @@ async def on_postgres(dsn: str) -> AsyncIterator[Stores]:
         stack.push_async_callback(output.close)
         keys = await PostgresKeys.open(dsn, check)
         stack.push_async_callback(keys.close)
-        yield Stores(log, views, output, keys, SharedProjector(log, views, PROJECTIONS), log.witness.lost)
+        cursors = await PostgresCursors.open(dsn, check)
+        stack.push_async_callback(cursors.close)
+        yield Stores(log, views, output, keys, cursors, SharedProjector(log, views, PROJECTIONS), log.witness.lost)
 
 
 async def prepare(dsn: str) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import access, actor, deployment, instance, pipeline, project, session
+from domain import access, actor, deployment, instance, pipeline, project, session, webhook
 from domain.deployment import queue
 from store.log import Author, Event, LogUnavailable
 
@@ -25,6 +25,7 @@ DECIDERS = (
     access.decider,
     actor.decider,
     session.decider,
+    webhook.decider,
 )
 
 LinkField = str | int | UUID | datetime | None

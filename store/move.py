@@ -24,7 +24,7 @@ from store.postgres.locks import LOCK_APPENDS, LOCK_TABLES
 from store.postgres.meta import Meta
 from store.postgres.reader import LAST
 from store.postgres.rows import COLUMNS
-from store.sqlite import disk, keys, output
+from store.sqlite import cursors, disk, keys, output
 from store.sqlite.tables import Datastore, SqliteRecorder
 
 ROWS_PER_REPORT = 1000
@@ -105,6 +105,7 @@ COPIES = (
         "deployment service phase attempt text",
         _unfinished,
     ),
+    TableCopy("cursors.db", "SELECT name, value FROM cursors", "cursors", "name value", lambda *row: row),
 )
 
 
@@ -133,6 +134,7 @@ class DataFolder:
                 "log.db": sqlite3.connect(log, isolation_level=None),
                 "keys.db": keys.connect(self._folder / "keys.db"),
                 "output.db": output.connect(self._folder / "output.db"),
+                "cursors.db": cursors.connect(self._folder / "cursors.db"),
             }
             for database in self._files.values():
                 undo.enter_context(closing(database))

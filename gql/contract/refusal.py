@@ -38,6 +38,8 @@ REFUSALS = {
     "TOKEN_NOT_FOUND": "There is no such token, or it was already revoked.",
     "ROLE_NOT_FOUND": "The actor holds no role at that place.",
     "FORBIDDEN": "The token lacks the role that is needed; the message names it.",
+    "WEBHOOK_NOT_FOUND": "There is no such webhook.",
+    "INVALID_WEBHOOK": "The address or the events of a webhook are not valid.",
     "NAME_TAKEN": "Another object of the same kind has the name.",
     "PROJECT_NOT_EMPTY": "The project still has environments.",
     "STAGE_NOT_EMPTY": "The stage still has services.",

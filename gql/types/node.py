@@ -15,9 +15,10 @@ from domain.deployment.queue import DeploymentId
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId, ProjectId
 from domain.role import role_at, role_within
+from domain.webhook import WebhookId
 from gql.context import Context, Info
 from gql.contract.node import GlobalId, Node, parse
-from gql.types import actor, deployment, pipeline, project, project_event, token
+from gql.types import actor, deployment, pipeline, project, project_event, token, webhook
 from gql.types import event as events
 from gql.types.stream import DEPLOYMENT, PIPELINE, PROJECT
 from projections import queue
@@ -142,7 +143,7 @@ async def _is_seen(context: Context, found: GlobalId) -> bool:
 
     Other objects are checked where they are found.
     """
-    if context.seen is None or found.kind in ("stage", "service", "token", "event"):
+    if context.seen is None or found.kind in ("stage", "service", "token", "event", "webhook"):
         return True
     place = await context.application.places.find(found.value)
     find = role_within if found.kind == "project" else role_at
@@ -157,6 +158,8 @@ async def _find(context: Context, id_: GlobalId) -> Node | None:
             return await _part(context, found)
         case GlobalId(kind="event") as found:
             return await _event(context, found)
+        case GlobalId(kind="webhook", value=value, part=""):
+            return await webhook.find(context, WebhookId(value))
         case GlobalId(kind="project", value=value, part=""):
             return await _project(context, value)
         case GlobalId(kind="pipeline", value=value, part=""):

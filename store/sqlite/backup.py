@@ -17,6 +17,7 @@ from store.log import LogUnavailable
 from store.sqlite import disk
 from store.sqlite.snapshot import LOG, OUTPUT, check_folder
 
+CURSORS = "cursors.db"
 KEYS = "keys.db"
 SIGNING_KEY = "signing-key.pem"
 
@@ -63,7 +64,7 @@ def copy(
 
 def check_complete(folder: Path) -> None:
     """Raise `LogUnavailable` if a backup into *folder*, or a restore, was interrupted."""
-    if any((folder / f"{name}{PART}").exists() for name in (OUTPUT, LOG, KEYS, SIGNING_KEY)):
+    if any((folder / f"{name}{PART}").exists() for name in (OUTPUT, CURSORS, LOG, KEYS, SIGNING_KEY)):
         raise LogUnavailable(
             f"{folder} holds a part of a copy that is still running or was interrupted: remove the folder if no "
             "`stageline backup` or `stageline restore` runs, and copy again."
@@ -100,10 +101,10 @@ def _copy(data: Path, target: Path, report: ReportProgress) -> tuple[int, list[s
 
 @contextmanager
 def _snapshots(data: Path) -> Iterator[dict[str, sqlite3.Connection]]:
-    """Open read transactions on the output and then on the log."""
+    """Open read transactions on the output and the cursors, and then on the log."""
     with ExitStack() as stack:
         opened = {}
-        for name in (OUTPUT, LOG):
+        for name in (OUTPUT, CURSORS, LOG):  # neither of the first two is ahead of the log
             if (data / name).exists():
                 with disk.translate_errors(data / name):
                     opened[name] = stack.enter_context(closing(_open(data / name)))

@@ -122,6 +122,8 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (NotFound, errors.DeploymentNotFound(deployment="7"), "DEPLOYMENT_NOT_FOUND", "There is no deployment '7'."),
     (NotFound, errors.TokenNotFound(token="t"), "TOKEN_NOT_FOUND", "There is no token 't', or it was already revoked."),
+    (NotFound, errors.WebhookNotFound(webhook="w"), "WEBHOOK_NOT_FOUND", "There is no webhook 'w'."),
+    (Invalid, errors.InvalidWebhook(why="it is late"), "INVALID_WEBHOOK", "Invalid webhook: it is late."),
     (
         NotFound,
         errors.RoleNotFound(actor="ann", place="for everything"),

@@ -353,6 +353,25 @@ CASES: list[tuple[str, Wrong, str]] = [
         'There is no token "nobody\'s", or it was already revoked.',
     ),
     (
+        "WEBHOOK_NOT_FOUND",
+        _beside("deleteWebhook", webhook="nobody's"),
+        'There is no webhook "nobody\'s".',
+    ),
+    (
+        "INVALID_WEBHOOK",
+        lambda environment: (
+            "createWebhook",
+            {
+                "project": environment.project,
+                "name": "chat",
+                "url": "ftp://hooks.example",
+                "secret": "whsec_" + "A" * 32,
+                "events": ["DEPLOYMENT_FAILED"],
+            },
+        ),
+        "Invalid webhook: its address must be an http or https URL, such as https://hooks.example/stageline.",
+    ),
+    (
         "FORGOTTEN_ACTOR",
         _when_it_is_forgotten,
         "Actor 'gone' was forgotten, and can't have a name again: give the person another id.",

@@ -30,6 +30,7 @@ from domain.pipeline.state import PipelineEvent
 from domain.project import ProjectEvent
 from domain.role import Role
 from domain.spec import Restart, ServiceType, StopSignal
+from domain.webhook import Template
 from gql import schema
 from gql.contract import refusal
 from gql.document import pipeline
@@ -41,6 +42,7 @@ from gql.types.event import DeploymentEventType, InstanceEventType, QueueEventTy
 from gql.types.instance import PlannedAction
 from gql.types.progress import ServiceWaitReason
 from gql.types.project_event import ProjectEventType
+from gql.types.webhook import WebhookEventType
 from store.log import Origin
 from store.output import LineKind
 from tests.serving import ROOT
@@ -77,6 +79,8 @@ ENUMS: dict[str, type[Enum]] = {
     "EnvironmentTarget": Target,
     "PullPolicy": Pull,
     "WaitReason": WaitReason,
+    "WebhookEventType": WebhookEventType,
+    "WebhookTemplate": Template,
 }
 
 

@@ -1,0 +1,303 @@
+"""`stageline webhook`: addresses that the server sends events to."""
+
+import secrets
+from base64 import b64encode
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from msgspec import UNSET, Struct, UnsetType, convert
+
+from cli import complete
+from cli.change import AnswerJson, ChangeOptions, mutation
+from cli.client import Client, document
+from cli.command import command, group
+from cli.confirm import Yes, confirm
+from cli.errors import Failed
+from cli.output import Output, moment, say
+from cli.scope import Scope, find_project
+from cli.text import key, plain, table
+
+app = group(
+    """Send events of a project or an environment to an address.
+
+    Each message is signed (docs/webhooks.md). A webhook gets the ends of deployments, approvals to give, and instances
+    that were given up, unless --event names other kinds.
+    """,
+    "stageline webhook create chat --url https://hooks.slack.com/services/T0/B0/x --template slack",
+    "stageline webhook create ci --url https://ci.example/hook --event deployment-succeeded --shared",
+    "stageline webhook list",
+    "stageline webhook resume chat",
+    "stageline webhook redeliver chat event_0193…_1234",
+    "stageline webhook delete chat",
+)
+
+DEFAULT_EVENTS = (
+    "DEPLOYMENT_SUCCEEDED",
+    "DEPLOYMENT_FAILED",
+    "DEPLOYMENT_TIMED_OUT",
+    "DEPLOYMENT_CANCELLED",
+    "STAGE_APPROVAL_REQUESTED",
+    "INSTANCE_GIVEN_UP",
+)
+
+WEBHOOK = """
+fragment WebhookFields on Webhook {
+  id name origin environmentId events template isParked project { id name }
+  delivery { delivered deliveredAt failures problem waiting }
+}
+"""
+SNAPSHOT = """
+fragment WebhookSnapshotFields on WebhookSnapshot {
+  id: webhookId name origin environmentId events template isParked project { id name }
+}
+"""
+SUBJECT = "subject: webhook { ...WebhookFields } snapshot { ...WebhookSnapshotFields }"
+LIST = document(
+    """
+query Webhooks($first: Int, $after: String) {
+  webhooks(first: $first, after: $after) {
+    edges { node { ...WebhookFields } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+""",
+    WEBHOOK,
+)
+CREATE = mutation(
+    "createWebhook",
+    "WebhookPayload",
+    SUBJECT,
+    WEBHOOK + SNAPSHOT,
+    project="ID!",
+    environment="ID",
+    name="String!",
+    url="SecretValue!",
+    secret="SecretValue!",
+    events="[WebhookEventType!]!",
+    template="WebhookTemplate!",
+)
+EDIT = mutation(
+    "editWebhook",
+    "WebhookPayload",
+    SUBJECT,
+    WEBHOOK + SNAPSHOT,
+    webhook="ID!",
+    name="String",
+    url="SecretValue",
+    secret="SecretValue",
+    events="[WebhookEventType!]",
+    template="WebhookTemplate",
+)
+DELETE = mutation("deleteWebhook", "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, webhook="ID!")
+PARK = mutation("parkWebhook", "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, webhook="ID!")
+RESUME = mutation("resumeWebhook", "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, webhook="ID!")
+REDELIVER = mutation("redeliverEvent", "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, webhook="ID!", event="ID!")
+
+HEAD = ("Name", "Of", "To", "State", "Delivered", "Last", "Id")
+
+
+class NamedProjectJson(Struct):
+    id: str
+    name: str
+
+
+class WebhookDeliveryJson(Struct, rename="camel"):
+    delivered: int
+    delivered_at: datetime | None
+    failures: int
+    problem: str | None
+    waiting: int
+
+
+class WebhookJson(AnswerJson, rename="camel"):
+    """A webhook. A snapshot has no state of deliveries."""
+
+    id: str
+    name: str
+    origin: str
+    project: NamedProjectJson
+    environment_id: str | None
+    events: list[str]
+    template: str
+    is_parked: bool
+    delivery: WebhookDeliveryJson | None = None
+
+    def row(self) -> tuple[str, ...]:
+        of = self.project.name if self.environment_id is None else self.environment_id
+        delivery, state = self.delivery, "well"
+        if delivery is None:
+            return self.name, of, self.origin, "", "", "", self.id
+        if self.is_parked or delivery.failures:
+            state = f"{'parked' if self.is_parked else 'failing'}: {delivery.problem}"
+        return self.name, of, self.origin, state, f"{delivery.delivered:,}", moment(delivery.delivered_at), self.id
+
+
+class NewWebhookJson(WebhookJson):
+    """A new webhook with its secret."""
+
+    secret: str | UnsetType = UNSET
+
+
+complete_webhook = complete.names(lambda client, _: (each.name for each in _all(client)))
+
+Name = Annotated[
+    str,
+    typer.Argument(metavar="WEBHOOK", autocompletion=complete_webhook, help="Name or id of the webhook."),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", envvar="STAGELINE_WEBHOOK_URL", help="The address. It is sealed.", show_default=False
+    ),
+]
+Events = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event",
+        metavar="KIND",
+        help="A kind of event, such as deployment-failed or service-moved. Repeatable.",
+        show_default=False,
+    ),
+]
+TemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--template", metavar="json|slack", help="The form of the messages. Default: json.", show_default=False
+    ),
+]
+
+
+@command(app, "list", "stageline webhook list", "stageline webhook list --json")
+def list_(output: Output) -> None:
+    """List the webhooks, and how their deliveries are."""
+    with Client.known() as client:
+        webhooks = _all(client)
+    rows = [each.row() for each in webhooks]
+    output.answer({"webhooks": webhooks}, table(HEAD, rows) if rows else "<no webhook>")
+
+
+@command(
+    app,
+    "create",
+    "stageline webhook create chat --url https://hooks.slack.com/services/T0/B0/x --template slack",
+    "stageline webhook create ci --url https://ci.example/hook --event deployment-succeeded --shared",
+)
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for the webhook.")],
+    url: Url,
+    scope: Scope,
+    change: ChangeOptions,
+    output: Output,
+    events: Events = None,
+    template: TemplateOption = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Send the events of all environments of the project.")
+    ] = False,
+) -> None:
+    """Create a webhook, and print the secret that signs its messages. The secret can't be shown again."""
+    secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+    with Client.known() as client:
+        environment = None if shared else scope.find(client)
+        variables = {
+            "project": find_project(scope.project, client) if environment is None else environment.project_id,
+            "environment": None if environment is None else environment.id,
+            "name": name,
+            "url": url or "",
+            "secret": secret,
+            "events": _kinds(events) or list(DEFAULT_EVENTS),
+            "template": (template or "json").upper(),
+        }
+        answer = client.change(CREATE, {**variables, **change.variables})
+    made = convert({**answer, **({} if change.dry_run else {"secret": secret})}, NewWebhookJson)
+    output.answer(made, change.text(made, secret, table(HEAD, [made.row()])))
+    if not change.dry_run:
+        say("This secret signs the messages. It can't be shown again.")
+
+
+@command(app, "edit", "stageline webhook edit chat --name talk", "stageline webhook edit ci --event deployment-failed")
+def edit(
+    webhook: Name,
+    change: ChangeOptions,
+    output: Output,
+    name: Annotated[str | None, typer.Option("--name", "-n", metavar="NAME", help="The new name.")] = None,
+    url: Url = None,
+    new_secret: Annotated[bool, typer.Option("--new-secret", help="Make a new secret, and print it.")] = False,
+    events: Events = None,
+    template: TemplateOption = None,
+) -> None:
+    """Change a webhook. What is left out stays."""
+    secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}" if new_secret else None
+    with Client.known() as client:
+        variables = {
+            "webhook": _find(client, webhook).id,
+            "name": name,
+            "url": url,
+            "secret": secret,
+            "events": _kinds(events) or None,
+            "template": None if template is None else template.upper(),
+        }
+        answer = client.change(EDIT, {**variables, **change.variables})
+    shown = {"secret": secret} if secret is not None and not change.dry_run else {}
+    after = convert({**answer, **shown}, NewWebhookJson)
+    done = secret or plain(f"Webhook {after.name} changed")
+    output.answer(after, change.text(after, done, table(HEAD, [after.row()])))
+
+
+@command(app, "delete", "stageline webhook delete chat", "stageline webhook delete chat --yes")
+def delete(webhook: Name, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
+    """Delete a webhook. This asks first, unless --yes is given."""
+    with Client.known() as client:
+        found = _find(client, webhook)
+        confirm(f"Delete the webhook {found.name!r}?", yes or change.dry_run)
+        after = convert(client.change(DELETE, {"webhook": found.id, **change.variables}), WebhookJson)
+    output.answer(after, change.text(after, plain(f"Webhook {after.name} deleted"), table(HEAD, [after.row()])))
+
+
+@command(app, "park", "stageline webhook park chat --reason 'the receiver is being moved'")
+def park(webhook: Name, change: ChangeOptions, output: Output) -> None:
+    """Send nothing to a webhook until it is resumed."""
+    with Client.known() as client:
+        variables = {"webhook": _find(client, webhook).id, **change.variables}
+        after = convert(client.change(PARK, variables), WebhookJson)
+    output.answer(after, change.text(after, plain(f"Webhook {after.name} parked"), table(HEAD, [after.row()])))
+
+
+@command(app, "resume", "stageline webhook resume chat")
+def resume(webhook: Name, change: ChangeOptions, output: Output) -> None:
+    """Resume a parked webhook. It gets the events that it has missed, too."""
+    with Client.known() as client:
+        variables = {"webhook": _find(client, webhook).id, **change.variables}
+        after = convert(client.change(RESUME, variables), WebhookJson)
+    output.answer(after, change.text(after, plain(f"Webhook {after.name} resumed"), table(HEAD, [after.row()])))
+
+
+@command(app, "redeliver", "stageline webhook redeliver chat event_0193…_1234")
+def redeliver(
+    webhook: Name,
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="Id of the event, as its message has it.")],
+    change: ChangeOptions,
+    output: Output,
+) -> None:
+    """Send an event to a webhook once more, also to a parked one. It is tried once."""
+    with Client.known() as client:
+        variables = {"webhook": _find(client, webhook).id, "event": event, **change.variables}
+        after = convert(client.change(REDELIVER, variables), WebhookJson)
+    done = plain(f"Event {event} goes to webhook {after.name} once more")
+    output.answer(after, change.text(after, done, table(HEAD, [after.row()])))
+
+
+def _kinds(given: list[str] | None) -> list[str]:
+    return [kind.replace("-", "_").upper() for kind in given or ()]
+
+
+def _all(client: Client) -> list[WebhookJson]:
+    return [convert(node, WebhookJson) for node in client.pages(LIST, {})]
+
+
+def _find(client: Client, ref: str) -> WebhookJson:
+    """Return the webhook with that name or id; raise `Failed`."""
+    for each in _all(client):
+        if ref == each.id or key(ref) == key(each.name):
+            return each
+    raise Failed(f"There is no webhook {ref!r}.", hint="List them: stageline webhook list", code="WEBHOOK_NOT_FOUND")

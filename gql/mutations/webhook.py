@@ -1,0 +1,189 @@
+"""Mutations of webhooks."""
+
+import dataclasses
+from functools import partial
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from application import webhook as use_cases
+from application.handler import Outcome
+from application.secret import Owner, OwnerKind, digest
+from application.webhook import WebhookTarget
+from domain import webhook as webhooks
+from domain.errors import EnvironmentNotFound, InvalidArgument
+from domain.project import ProjectId
+from domain.webhook import (
+    DeleteWebhook,
+    RequestRedelivery,
+    ResumeWebhook,
+    Template,
+    WebhookCommand,
+    WebhookConfig,
+    WebhookId,
+)
+from gql.contract.node import parse
+from gql.mutation import Payload, Write, mutation
+from gql.types.environment import known_environment
+from gql.types.project import find as find_project
+from gql.types.ref import ProjectArgument
+from gql.types.refusal import Refusal
+from gql.types.webhook import (
+    EventsArgument,
+    NewEventsArgument,
+    NewSecretArgument,
+    NewTemplateArgument,
+    NewUrlArgument,
+    SigningSecretArgument,
+    TemplateArgument,
+    UrlArgument,
+    Webhook,
+    WebhookArgument,
+    WebhookSnapshot,
+    find,
+    snapshot,
+    to_kinds,
+    to_webhook,
+)
+from store import ids
+
+
+@strawberry.type(description="The answer to a mutation of a webhook.")
+class WebhookPayload(Payload):
+    webhook: Webhook | None = strawberry.field(
+        description="The live webhook after the change; null after a dry run, and after its deletion."
+    )
+    snapshot: WebhookSnapshot | None = strawberry.field(
+        description="If webhook is null, the webhook as a dry run would make it, or as it was before its deletion."
+    )
+
+
+WebhookResult = Annotated[
+    WebhookPayload | Refusal,
+    strawberry.union("WebhookResult", description="The webhook after the change, or a refusal."),
+]
+
+
+@mutation("Create a webhook, which gets the events after its creation.")
+async def create_webhook(
+    write: Write,
+    project: ProjectArgument,
+    name: Annotated[str, strawberry.argument(description="Name of the webhook; unique in the server, in any case.")],
+    url: UrlArgument,
+    secret: SigningSecretArgument,
+    events: EventsArgument,
+    environment: Annotated[
+        ID | None,
+        strawberry.argument(description="Id of the environment; null for all environments of the project."),
+    ] = None,
+    template: TemplateArgument = Template.JSON,
+) -> WebhookResult:
+    of, webhook = await find_project(write.context, project), WebhookId(ids.new())
+    config = WebhookConfig(
+        name=name,
+        origin=webhooks.origin(url),
+        project=of,
+        environment=None if environment is None else await known_environment(write.context, environment),
+        kinds=to_kinds(events),
+        template=template,
+    )
+    if config.environment is not None and environment is not None:
+        await _check_environment(write, of, config, environment)
+    application, is_kept = write.context.application, not write.dry_run
+    target = WebhookTarget(url=url, secret=secret)
+    sealed = await use_cases.sealed(application.vault, webhook, target, is_kept=is_kept)
+    after = await application.log.position()
+    work = partial(use_cases.create, webhook=webhook, config=config, sealed_target=sealed, after=after)
+    outcome = await (await _without_values(write, of)).transact(work, webhooks.decider)
+    if outcome.receipt.is_repeat:  # the webhook that the first request made
+        name_ = config.name.strip()
+        webhook = next((each.id for each in outcome.state.entries if each.config.name == name_), webhook)
+    return await _answer(write, outcome, webhook)
+
+
+@mutation("Change a webhook. What is left out stays.")
+async def edit_webhook(
+    write: Write,
+    webhook: WebhookArgument,
+    name: Annotated[str | None, strawberry.argument(description="The new name.")] = None,
+    url: NewUrlArgument = None,
+    secret: NewSecretArgument = None,
+    events: NewEventsArgument = None,
+    template: NewTemplateArgument = None,
+) -> WebhookResult:
+    own = to_webhook(webhook)
+    changes: dict[str, object] = {"name": name, "template": template}
+    changes["kinds"] = None if events is None else to_kinds(events)
+    given = {field: value for field, value in changes.items() if value is not None}
+    vault = write.context.application.vault
+    work = partial(use_cases.edit, webhook=own, changes=given, url=url, secret=secret, vault=vault)
+    known = (await write.context.application.handler.states.load(webhooks.decider, webhooks.WEBHOOKS)).state.get(own)
+    outcome = await (await _without_values(write, known.config.project)).transact(work, webhooks.decider)
+    return await _answer(write, outcome, own)
+
+
+@mutation("Delete a webhook, and destroy the key to its address and its secret.")
+async def delete_webhook(write: Write, webhook: WebhookArgument) -> WebhookResult:
+    own = to_webhook(webhook)
+    before = (await write.context.application.handler.states.load(webhooks.decider, webhooks.WEBHOOKS)).state.find(own)
+    outcome = await write.transact(partial(use_cases.do, command=DeleteWebhook(webhook=own)), webhooks.decider)
+    if not write.dry_run:
+        await write.context.application.vault.forget(use_cases.owner(own))
+    shown = None if before is None else snapshot(before)
+    return WebhookPayload(changed=outcome.has_changed, webhook=None, snapshot=shown)
+
+
+@mutation("Park a webhook: nothing is sent until it is resumed.")
+async def park_webhook(write: Write, webhook: WebhookArgument) -> WebhookResult:
+    own = to_webhook(webhook)
+    outcome = await write.transact(partial(use_cases.park, webhook=own), webhooks.decider)
+    return await _answer(write, outcome, own)
+
+
+@mutation("Resume a parked webhook. It gets the events that it has missed, too.")
+async def resume_webhook(write: Write, webhook: WebhookArgument) -> WebhookResult:
+    own = to_webhook(webhook)
+    return await _do(write, own, ResumeWebhook(webhook=own))
+
+
+@mutation("Send an event to a webhook once more, also to a parked one. It is tried once.")
+async def redeliver_event(
+    write: Write,
+    webhook: WebhookArgument,
+    event: Annotated[ID, strawberry.argument(description="Id of the event, as its message has it.")],
+) -> WebhookResult:
+    own, found = to_webhook(webhook), parse(event)
+    is_event = found is not None and found.kind == "event" and found.part.isdecimal()
+    position = int(found.part) if found is not None and is_event else 0
+    if not 1 <= position <= await write.context.application.log.position():
+        raise InvalidArgument(argument="event", why="it is no id of an event of this server")
+    return await _do(write, own, RequestRedelivery(webhook=own, position=position))
+
+
+async def _check_environment(write: Write, of: ProjectId, config: WebhookConfig, given: str) -> None:
+    """Raise `EnvironmentNotFound` unless the environment is in the project *of*."""
+    assert config.environment is not None
+    view = await write.context.application.pipelines.get(config.environment)
+    if view is None or view.project != of:
+        raise EnvironmentNotFound(environment=given)
+
+
+async def _without_values(write: Write, project: ProjectId) -> Write:
+    """Return *write* with a digest of its request from which nobody can guess the address or the secret."""
+    if write.key is None:
+        return write
+    key = await write.context.application.vault.current(Owner(OwnerKind.PROJECT, project), is_kept=not write.dry_run)
+    return dataclasses.replace(write, request=digest(key, write.request))
+
+
+async def _do(write: Write, webhook: WebhookId, command: WebhookCommand) -> WebhookPayload:
+    outcome = await write.transact(partial(use_cases.do, command=command), webhooks.decider)
+    return await _answer(write, outcome, webhook)
+
+
+async def _answer(write: Write, outcome: Outcome[webhooks.Webhooks], webhook: WebhookId) -> WebhookPayload:
+    after = outcome.state.find(webhook)
+    live = None if write.dry_run else await find(write.context, webhook)
+    shown = None if after is None or live is not None else snapshot(after)
+    return WebhookPayload(changed=outcome.has_changed, webhook=live, snapshot=shown)

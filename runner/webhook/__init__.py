@@ -1,0 +1,1 @@
+"""Webhooks: messages about events of the log, sent to addresses of the users."""

@@ -1,0 +1,21 @@
+"""The cursors of background readers of the log, beside it. A reader that lost its cursor begins anew."""
+
+from typing import Protocol
+
+
+class Cursors(Protocol):
+    """The store of cursors by name. Methods raise `LogUnavailable` if the database can't be reached."""
+
+    async def get(self, name: str) -> bytes | None:
+        """Return the cursor *name*, if any."""
+        ...
+
+    async def put(self, name: str, value: bytes) -> None:
+        """Save the cursor *name*."""
+        ...
+
+    async def claim(self, holder: str, seconds: float) -> bool:
+        """Return whether *holder* is the one reader for the next *seconds*: one node sends each message."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,68 @@
+"""Webhooks are made, changed and deleted, and their addresses and secrets come out nowhere."""
+
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data
+
+SECRET = "whsec_" + "A" * 32
+URL = "https://hooks.example/T0/path-that-nobody-sees"
+
+
+def name(environment: Environment) -> str:
+    return f"chat {environment.number}"
+
+
+def listed(environment: Environment) -> list[Data]:
+    nodes = [edge["node"] for edge in environment.stageline.query("webhooks")["edges"]]
+    return [each for each in nodes if each["environmentId"] == environment.id]
+
+
+def create(environment: Environment, **changed: object) -> Data:
+    arguments: Data = {
+        "project": environment.project,
+        "environment": environment.id,
+        "name": name(environment),
+        "url": URL,
+        "secret": SECRET,
+        "events": ["DEPLOYMENT_FAILED", "SERVICE_MOVED"],
+    }
+    made: Data = environment.stageline.do("createWebhook", **(arguments | changed))
+    return made
+
+
+def test_a_webhook_shows_its_origin_and_neither_path_nor_secret(environment: Environment) -> None:
+    made = create(environment)
+    assert (made["name"], made["origin"], made["isParked"]) == (name(environment), "https://hooks.example", False)
+    assert (made["environmentId"], made["events"]) == (environment.id, ["DEPLOYMENT_FAILED", "SERVICE_MOVED"])
+    assert [each["id"] for each in listed(environment)] == [made["id"]]
+    export = environment.stageline.send(
+        "GET", "/audit/export", headers={"authorization": f"Bearer {environment.stageline.token}"}
+    ).text
+    assert "webhook.WebhookCreated" in export
+    assert "path-that-nobody-sees" not in export
+    assert SECRET not in export
+
+
+def test_a_webhook_is_changed_and_deleted(environment: Environment) -> None:
+    made = create(environment)
+    edited = environment.stageline.do(
+        "editWebhook", webhook=made["id"], name="talk", url="http://other.example:8080/x", template="SLACK"
+    )
+    assert (edited["name"], edited["origin"], edited["template"]) == ("talk", "http://other.example:8080", "SLACK")
+    assert edited["events"] == made["events"]
+    gone = environment.stageline.do("deleteWebhook", webhook=made["id"])
+    assert (gone["__typename"], gone["name"]) == ("WebhookSnapshot", "talk")
+    assert listed(environment) == []
+
+
+def test_a_dry_run_creates_nothing_and_a_repeat_creates_one(environment: Environment) -> None:
+    assert create(environment, dryRun=True)["__typename"] == "WebhookSnapshot"
+    assert listed(environment) == []
+    first = create(environment, idempotencyKey="once")
+    assert create(environment, idempotencyKey="once")["id"] == first["id"]
+
+
+def test_an_event_that_is_none_is_not_redelivered(environment: Environment) -> None:
+    made = create(environment)
+    for event in "event_1", "event_" + "0" * 32 + "_999999", environment.id:
+        refusal = environment.stageline.refusal("redeliverEvent", webhook=made["id"], event=event)
+        assert refusal == "INVALID_ARGUMENT"
