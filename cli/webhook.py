@@ -44,7 +44,7 @@ DEFAULT_EVENTS = (
 WEBHOOK = """
 fragment WebhookFields on Webhook {
   id name origin environmentId events template isParked project { id name }
-  delivery { delivered deliveredAt failures problem waiting }
+  delivery { delivered deliveredAt failures problem logPosition }
 }
 """
 SNAPSHOT = """
@@ -107,7 +107,7 @@ class WebhookDeliveryJson(Struct, rename="camel"):
     delivered_at: datetime | None
     failures: int
     problem: str | None
-    waiting: int
+    log_position: int
 
 
 class WebhookJson(AnswerJson, rename="camel"):

@@ -125,13 +125,13 @@ async def edit_webhook(
 
 @mutation("Delete a webhook, and destroy the key to its address and its secret.")
 async def delete_webhook(write: Write, webhook: WebhookArgument) -> WebhookResult:
-    own = to_webhook(webhook)
-    before = (await write.context.application.handler.states.load(webhooks.decider, webhooks.WEBHOOKS)).state.find(own)
+    own, application = to_webhook(webhook), write.context.application
     outcome = await write.transact(partial(use_cases.do, command=DeleteWebhook(webhook=own)), webhooks.decider)
     if not write.dry_run:
-        await write.context.application.vault.forget(use_cases.owner(own))
-    shown = None if before is None else snapshot(before)
-    return WebhookPayload(changed=outcome.has_changed, webhook=None, snapshot=shown)
+        await application.vault.forget(use_cases.owner(own))
+    states, version = application.handler.states, outcome.subject.version - 1
+    before = (await states.load_at(webhooks.decider, webhooks.WEBHOOKS, version)).state.get(own)
+    return WebhookPayload(changed=outcome.has_changed, webhook=None, snapshot=snapshot(before))
 
 
 @mutation("Park a webhook: nothing is sent until it is resumed.")

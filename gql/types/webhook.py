@@ -66,8 +66,8 @@ class WebhookDelivery:
     problem: str | None = strawberry.field(
         description="Why the last attempt failed, if it did, or why the webhook is parked."
     )
-    waiting: LogPosition = strawberry.field(
-        description="Number of events of the whole log after the last one that the webhook got; 0 if there are none."
+    log_position: LogPosition = strawberry.field(
+        description="Position in the log up to which the webhook got what it wants, at least."
     )
 
 
@@ -165,7 +165,6 @@ async def convert(context: Context, webhook: webhooks.Webhook) -> Webhook:
     """Return a webhook with the state of its deliveries."""
     application, config = context.application, webhook.config
     state: DeliveryState = await application.deliveries.state(webhook)
-    end = await application.log.position()
     return Webhook(
         id=global_id("webhook", webhook.id),
         name=config.name,
@@ -179,7 +178,7 @@ async def convert(context: Context, webhook: webhooks.Webhook) -> Webhook:
             delivered_at=None if state.delivered_at is None else datetime.fromtimestamp(state.delivered_at, UTC),
             failures=state.failures,
             problem=webhook.problem or state.problem,
-            waiting=LogPosition(max(0, end - state.position)),
+            log_position=LogPosition(state.position),
         ),
         webhook=webhook,
     )
