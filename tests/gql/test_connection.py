@@ -12,6 +12,7 @@ import pytest
 from gql.schema import schema
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline, served
+from tests.gql.test_write import webhook
 
 QUERY = schema._schema.query_type
 assert QUERY is not None
@@ -37,6 +38,7 @@ class Lists:
             stageline.do("issueToken", name=name, hash=hashlib.sha256(name.encode()).hexdigest())
             stageline.do("setActorProfile", actor=name, name=name)
             stageline.do("grantRole", actor=name, role="VIEWER")
+            stageline.do("createWebhook", **webhook(environment) | {"name": name})
         for _ in range(3):
             self.deployment: str = environment.end(environment.do("deploy"))["id"]
 
@@ -51,7 +53,7 @@ class Lists:
 
     def _of(self, field: str) -> Data:
         match field:
-            case "projects" | "actors" | "tokens" | "history" | "roles":
+            case "projects" | "actors" | "tokens" | "history" | "roles" | "webhooks":
                 return {}
             case "environments" | "services" | "projectChanges":
                 return {"project": self.environment.project}

@@ -7,6 +7,7 @@ from tests.gql.documents import CORE
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 from tests.gql.test_connection import LISTS
+from tests.gql.test_write import webhook
 
 BOARD = """
 query ($project: ID!) {
@@ -108,6 +109,7 @@ query ($project: ID!, $environment: ID!, $deployment: ID!) {
   pipelineHistory(environment: $environment, first: 1) { pageInfo { endCursor } }
   actors(first: 1) { pageInfo { endCursor } }
   tokens(first: 1) { pageInfo { endCursor } }
+  webhooks(first: 1) { pageInfo { endCursor } }
   roles(first: 1) { pageInfo { endCursor } }
 }
 """
@@ -134,6 +136,7 @@ def test_a_cursor_of_one_list_is_refused_by_every_other(environment: Environment
     environment.add("job", runCommand="echo hello")
     deployment = environment.end(environment.do("deploy"))["id"]
     stageline.do("grantRole", actor="a reader", role="VIEWER")
+    stageline.do("createWebhook", **webhook(environment))
     found = stageline.execute(CURSORS, project=environment.project, environment=environment.id, deployment=deployment)
     cursors = {field: page["pageInfo"]["endCursor"] for field, page in found.items()}
     assert cursors.keys() == {*LISTS}

@@ -8,6 +8,7 @@ from gql.schema import schema
 from tests.gql.environment import Environment, services
 from tests.gql.stageline import Data
 from tests.gql.test_environment_event import follow
+from tests.gql.test_write import webhook
 
 NODE = schema._schema.type_map["Node"]
 
@@ -41,6 +42,7 @@ def _objects(environment: Environment) -> dict[str, Data]:
         "ProjectEvent": stageline.everything("projectChanges", project=environment.project)[-1],
         "QueueEvent": {"id": queued["id"], "cursor": queued["cursor"], "message": queued["message"]},
         "InstanceEvent": {"id": ended["id"], "cursor": ended["cursor"], "message": ended["message"]},
+        "Webhook": stageline.do("createWebhook", **webhook(environment)),
         "Token": next(each for each in stageline.everything("tokens") if each["id"] == token["id"]),
         "Actor": next(each for each in stageline.everything("actors") if each["id"] == actor),
     }
@@ -73,7 +75,7 @@ def test_the_id_of_nothing_or_of_something_else_is_null(environment: Environment
     objects = _objects(environment)
     deployment = objects["Deployment"]["id"].partition("_")[2]
     event = objects["PipelineEvent"]["id"].rpartition("_")[0]
-    kinds = ("project", "environment", "pipeline", "deployment", "stage", "service", "token")
+    kinds = ("project", "environment", "pipeline", "deployment", "stage", "service", "token", "webhook")
     for nothing in (
         *(f"{kind}_{'0' * 32}" for kind in kinds),
         *(f"{kind}_{uuid}" for kind in ("project", "deployment", "event", "thing", "stage", "service", "token")),

@@ -144,7 +144,7 @@ def _document(environment: Environment, **arguments: object) -> str:
 
 
 # For every mutation, arguments with which it changes something.
-def _webhook(environment: Environment) -> Data:
+def webhook(environment: Environment) -> Data:
     """The arguments of a webhook, each with a name of its own."""
     return {
         "project": environment.project,
@@ -157,7 +157,7 @@ def _webhook(environment: Environment) -> Data:
 
 
 def _webhook_of(environment: Environment) -> str:
-    made: str = environment.stageline.do("createWebhook", **_webhook(environment))["id"]
+    made: str = environment.stageline.do("createWebhook", **webhook(environment))["id"]
     return made
 
 
@@ -168,7 +168,7 @@ CHANGES: dict[str, Asked] = {
     "revokeToken": lambda e: {"token": _good(e)},
     "grantRole": lambda e: {"actor": f"actor {e.number}", "role": "EDITOR", "environment": e.id},
     "revokeRole": lambda e: {"actor": _holder(e), "project": e.project},
-    "createWebhook": lambda e: _webhook(e),
+    "createWebhook": lambda e: webhook(e),
     "editWebhook": lambda e: {"webhook": _webhook_of(e), "name": f"talk {e.number}"},
     "deleteWebhook": lambda e: {"webhook": _webhook_of(e)},
     "parkWebhook": lambda e: {"webhook": _webhook_of(e)},
