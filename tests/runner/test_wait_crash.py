@@ -37,7 +37,7 @@ from server.components import running
 from server.settings import Settings
 from store.log import Author, IdempotencyKey, Receipt, StreamChange
 from store.sqlite.log import SqliteLog
-from tests.runner import test_crash
+from tests.runner import test_crash, test_gate
 from tests.runner.test_crash import Server, stamped
 from tests.runner.world import ANN, World
 
@@ -216,6 +216,36 @@ async def test_a_deployment_that_waits_ends_as_without_the_kills_of_its_servers(
     for outcome, kills in killed:
         assert expected == outcome
         assert kills > 3
+
+
+@pytest.mark.parametrize(
+    ("story", "event"),
+    [
+        ("hold", "deployment.BuildSucceeded"),
+        ("freeze", "queue.DeploymentFrozen"),
+        ("approval", "deployment.StageApprovalRequested"),
+        ("backoff", "deployment.StepRetried"),
+    ],
+)
+async def test_a_deployment_that_waits_goes_on_after_a_restart_of_the_machine(
+    data: Path, story: str, event: str
+) -> None:
+    """The server and all processes of steps and services end at the same moment."""
+    environment, id_ = await begin(story, data, "")
+    async with asyncio.timeout(HANGING), Server(data, story, "never", "0", module=MODULE):
+        while not test_gate.recorded(data, event):
+            await asyncio.sleep(0.02)
+    for each in stamped(data):
+        each.kill()
+    async with asyncio.timeout(HANGING), Server(data, story, "never", "0", module=MODULE) as server:
+        assert await server.wait() == 0
+    async with test_crash.world(data) as here:
+        over = await here.deployment(id_)
+        queue = await here.recorded(queues.stream(environment))
+    running = [each.environ()["STAGELINE_SERVICE"] for each in stamped(data) if each.cmdline() == ["sleep", "600"]]
+    assert over.status is Status.SUCCEEDED
+    assert queue[-1] == "DeploymentClosed"
+    assert sorted(running) == ["api", "db"]
 
 
 if __name__ == "__main__":
