@@ -587,6 +587,13 @@ def test_a_deployment_comes_to_its_end_and_keeps_to_its_order(
     story = Story(planned(plan), fate, random, barrier)
     story.live()
     check_the_end(story.run, story.witness)
+    after = {each.service: each for each in converge.instances(story.run.state, SECOND)}
+    for each in story.known if story.run.state.worker else ():  # what ran before runs, or was replaced
+        if each.service in story.witness.deployed - story.witness.unchanged:
+            assert (after[each.service].status, after[each.service].deployment) == (DeployedStatus.RUNNING, SECOND)
+        else:
+            is_lost = each.service in story.witness.lost
+            assert after[each.service] == (replace(each, status=DeployedStatus.LOST) if is_lost else each)
 
 
 @settings(max_examples=examples(300))
