@@ -6,7 +6,8 @@ also when it is killed. The tests of the target run in the same namespaces, sinc
 `tests.targets.test_on_docker`. It installs what is missing, as scripts/test does. Where that is impossible, these tests
 are skipped, and say why.
 
-    python -m tests.targets.engine COMMAND...    runs a command beside an engine of its own
+    python -m tests.targets.engine COMMAND...        runs a command beside an engine of its own
+    python -m tests.targets.engine --sid COMMAND...  the same with the newest engine of Debian, from its release sid
 """
 
 import io
@@ -43,6 +44,9 @@ APPLETS = (
     *("sh", "cat", "echo", "env", "false", "grep", "head", "httpd", "id", "ip", "kill", "mkdir", "nc", "printf", "rm"),
     *("sed", "seq", "sleep", "test", "touch", "true", "wget"),
 )
+
+SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main\n"
+"""The source of packages of Debian's release sid. Nothing of it is installed."""
 
 BESIDE = """
 folder=$1; shift
@@ -86,6 +90,25 @@ def beside(*command: str) -> int:
         ).returncode
 
 
+def unpack_sid(folder: Path) -> str:
+    """Unpack the engine of Debian's release sid in *folder*, and return the value of PATH that finds it.
+
+    runc stays that of this machine.
+    """
+    for name in ("lists/partial", "cache/archives/partial", "packages", "engine"):
+        (folder / name).mkdir(parents=True)
+    (folder / "sources.list").write_text(SOURCE)
+    settings = {"Dir::Etc::sourcelist": "sources.list", "Dir::State::lists": "lists", "Dir::Cache": "cache"}
+    lines = [f'{name} "{folder / file}";\n' for name, file in settings.items()]
+    (folder / "apt.conf").write_text("".join([*lines, 'Dir::Etc::sourceparts "-";\n']))
+    apt = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
+    for arguments in (["update"], ["download", "docker.io", "containerd"]):
+        subprocess.run(["apt-get", "--quiet", *arguments], cwd=folder / "packages", env=apt, check=True)
+    for package in (folder / "packages").glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", package, folder / "engine"], check=True)
+    return f"{folder}/engine/usr/sbin:{folder}/engine/usr/bin:{os.environ['PATH']}"
+
+
 def base() -> bytes:
     """Return the content of `IMAGE`, as an archive."""
     busybox = shutil.which("busybox")
@@ -107,4 +130,9 @@ def base() -> bytes:
 if __name__ == "__main__":
     if (why := missing()) is not None:
         sys.exit(why)
-    sys.exit(beside(*sys.argv[1:]))
+    with tempfile.TemporaryDirectory(prefix="stageline-sid-") as unpacked:
+        command = sys.argv[1:]
+        if command[:1] == ["--sid"]:
+            os.environ["PATH"] = unpack_sid(Path(unpacked))
+            command = command[1:]
+        sys.exit(beside(*command))
