@@ -41,9 +41,9 @@ async def cluster(tmp_path: Path, told: Notary) -> AsyncIterator[KubernetesPlace
     assert left == []
 
 
-async def reason(place: KubernetesPlace, step: StepRequest) -> tuple[str, Printed]:
+async def reason(cluster: KubernetesPlace, step: StepRequest) -> tuple[str, Printed]:
     with pytest.raises(StepFailed) as failed:
-        await place.executor.deploy(step, printed := Printed())
+        await cluster.executor.deploy(step, printed := Printed())
     return failed.value.reason, printed
 
 
