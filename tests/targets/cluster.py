@@ -11,6 +11,7 @@ also when it is killed. `scripts/kubernetes` builds what it needs once, in about
     python -m tests.targets.cluster COMMAND...    runs a command beside a cluster of its own
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -52,8 +53,15 @@ def missing() -> str | None:
 
 
 def beside(*command: str) -> int:
-    """Run *command* beside a cluster of its own, and return its exit code."""
-    with tempfile.TemporaryDirectory(prefix="stageline-cluster-", ignore_cleanup_errors=True) as folder:
+    """Run *command* beside a cluster of its own, and return its exit code.
+
+    One runs at a time: all kubelets of a machine have the same cgroups, and each removes those that it does not know.
+    """
+    with (
+        (programs() / "lock").open("w") as lock,
+        tempfile.TemporaryDirectory(prefix="stageline-cluster-", ignore_cleanup_errors=True) as folder,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
         namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
         script = [str(Path(__file__).with_name("cluster.sh")), str(programs()), f"{folder}/run", sys.executable]
         return subprocess.run([*namespaces, "tini", "-s", "--", *script, *command], cwd=ROOT).returncode
