@@ -6,11 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import directory, lazy, qovery
+from cli import directory, lazy
 from cli.command import command, group
-from cli.compose.note import Notes
-from cli.compose.pipeline import convert
-from cli.compose.stack import Stack, environment, found_files
 from cli.output import Output, say, write
 from cli.private import replaced
 
@@ -81,15 +78,9 @@ def compose(
 
     Services whose end others await (service_completed_successfully) become JOBs. Neither Docker nor a server is needed.
     """
-    paths = files or found_files()
-    base = Path.cwd() if str(paths[0]) == "-" else paths[0].absolute().parent
-    stack = Stack(environment(base, env_file or ()), Notes())
-    for path in paths:
-        stack.add(path, base)
-    chosen = profile if profile is not None else stack.variables.get("COMPOSE_PROFILES", "").split(",")
-    found = convert(stack, [name.strip() for name in chosen])
+    found = lazy.importing.read(files or [], profile, env_file or [])
     _write(found.document, output, target)
-    _say(found.document["stages"], found.summary, stack.notes.lines)
+    _say(found.document["stages"], found.summary, found.notes)
 
 
 @command(
@@ -107,7 +98,7 @@ def from_qovery(
 
     Qovery's list does not say how a service runs. Fill in the `spec` of each before you deploy.
     """
-    found = qovery.read(file)
+    found = lazy.qovery.read(file)
     _write(found.document, output, target)
     _say(found.document["stages"], found.summary, found.notes)
 

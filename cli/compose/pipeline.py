@@ -27,6 +27,7 @@ class Imported:
 
     document: dict[str, Any]
     summary: list[str]
+    notes: list[str]
 
 
 def convert(stack: Stack, profiles: Collection[str]) -> Imported:
@@ -54,7 +55,7 @@ def convert(stack: Stack, profiles: Collection[str]) -> Imported:
         }
         for level in range(1, max(levels.values()) + 1)
     ]
-    return Imported({"stages": stages}, list(_summary(stack, services)))
+    return Imported({"stages": stages}, list(_summary(services)), stack.notes.lines)
 
 
 def _needs(stack: Stack, name: str, given: Node) -> dict[str, str]:
@@ -163,7 +164,7 @@ def _note_volumes(stack: Stack, services: Collection[dict[str, Any]]) -> None:
                 stack.notes.add(each, f"volumes: {field} of {name} can't be expressed")
 
 
-def _summary(stack: Stack, services: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+def _summary(services: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     """Yield the types that were guessed, and the variables that are probably secrets."""
     databases = [
         f"{name} ({kind.name_of(each['spec']['image'])})"

@@ -29,10 +29,10 @@ def imported(
     stack = Stack(VARIABLES if variables is None else variables, Notes())
     for file in files:
         stack.add(file, files[0].parent)
-    document = convert(stack, profiles).document
+    found = convert(stack, profiles)
     services = {
         service["name"]: service | {"stage": number}
-        for number, stage in enumerate(document["stages"], 1)
+        for number, stage in enumerate(found.document["stages"], 1)
         for service in stage["services"]
     }
-    return services, [note.replace(f"{files[0].parent}/", "") for note in stack.notes.lines]
+    return services, [note.replace(f"{files[0].parent}/", "") for note in found.notes]
