@@ -28,6 +28,7 @@ from endpoint.execution.context import RequestContext
 from endpoint.execution.persisted import NotPersisted
 from endpoint.http.admission import Overload
 from endpoint.http.websocket import ViewParts
+from endpoint.identity import ROLES_CHANGED
 from endpoint.metrics import Measurement, Outcome, type_label
 from endpoint.streams.ring import RingEntry
 
@@ -135,7 +136,7 @@ class EventStreamResponse(Response):
             elif revoked.done():
                 working.cancel()
                 error = {"message": revoked.result(), "extensions": {"code": "UNAUTHENTICATED"}}
-                await _fail(outlet, [error])
+                await (_reconnect(outlet) if revoked.result() == ROLES_CHANGED else _fail(outlet, [error]))
             elif self._hub.stopping.is_set() and self._schema.documents.changes(self._query, self._name):
                 await working  # a client that reconnects would repeat the change
             elif self._hub.stopping.is_set():

@@ -26,7 +26,7 @@ from endpoint.execution.limits import MAX_NAME, TOO_MANY_MARKS, TooManyMarks
 from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
 from endpoint.http.admission import Admission, Overload, admit
-from endpoint.identity import TooManyAttempts, Unauthenticated
+from endpoint.identity import ROLES_CHANGED, TooManyAttempts, Unauthenticated
 from endpoint.metrics import Measurement, Outcome, type_label
 from endpoint.port import RevocationNotifier
 from endpoint.streams.broadcast import Completion, Outlet
@@ -248,7 +248,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         for id_ in list(self.operations):
             await self.cleanup_operation(id_)
         with suppress(WebSocketDisconnected, WebSocketDisconnect):
-            await self.websocket.close(FORBIDDEN, why)
+            await self.websocket.close(TRY_AGAIN_LATER if why == ROLES_CHANGED else FORBIDDEN, why)
 
     @property
     def _shared(self) -> ViewParts:
