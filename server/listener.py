@@ -54,7 +54,7 @@ async def listening(
     bound = _bind(address)
     server = Listener(_config(_app(components, connections)))
     tasks = [asyncio.create_task(server.serve([bound])), asyncio.create_task(metrics.measure_lag())]
-    logger.info("Metrics are at http://%(address)s/metrics", {"address": Address(address.host, _port(bound))})
+    logger.info("Metrics are at http://%(address)s/metrics", {"address": str(Address(address.host, _port(bound)))})
     try:
         yield
     finally:
@@ -101,7 +101,7 @@ def _bind(address: Address) -> socket.socket:
     if not ip_address(bound.getsockname()[0]).is_loopback:
         logger.warning(
             "Everybody who reaches %(address)s can read metrics there: let only the monitoring reach it",
-            {"address": address},
+            {"address": str(address)},
         )
     return bound
 

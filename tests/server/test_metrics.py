@@ -18,8 +18,12 @@ from server.metrics import scrape
 from server.settings import Settings
 from store import ids
 from store.log import StreamChange, StreamMoved
-from tests.gql.stageline import Stageline, served
+from tests.gql.environment import Environment
+from tests.gql.stageline import Stageline, document, served
 from tests.store.sample import ANN
+from tests.waiting import wait_until
+
+LIVE = document("subscription", "pipelineEvents", "environment")
 
 
 class Monitoring:
@@ -90,6 +94,32 @@ def test_appends_and_round_trips_are_counted(monitoring: Monitoring) -> None:
     assert changes["append_batches_total"] >= 1
     assert changes["events_total"] == changes["log_position"]
     assert changes["database_round_trip_seconds_count"] > 0
+
+
+def test_subscriptions_and_what_they_are_sent_are_counted(monitoring: Monitoring) -> None:
+    environment = Environment(monitoring.server)
+    monitoring.changes()
+    with monitoring.server.socket() as socket:
+        socket.subscribe("1", LIVE, environment=environment.id)
+        received = [socket.receive() for _ in environment.events()]
+        changes = monitoring.changes()
+        assert changes["subscriptions"] == changes["streams"] == 1
+        assert changes["deliveries_total"] == len(received)
+        socket.send({"id": "1", "type": "complete"})
+        wait_until(lambda: series(monitoring.get("/metrics").text)["subscriptions"] == 0, "the subscription ends")
+    assert monitoring.changes()["operations_total ok subscription"] == 1
+
+
+def test_a_resolver_fault_is_counted(monitoring: Monitoring, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stumble(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monitoring.changes()
+    with monkeypatch.context() as patched:
+        patched.setattr("runner.roster.LocalRoster.list", stumble)
+        assert monitoring.server.ask("{ workers { name } }")["errors"][0]["extensions"] == {"code": "INTERNAL"}
+    changes = monitoring.changes()
+    assert changes["resolver_faults_total"] == changes["operations_total fault query"] == 1
 
 
 def test_no_label_has_a_name_that_a_user_chose(monitoring: Monitoring) -> None:
