@@ -1,7 +1,9 @@
 """Webhooks are made, changed and deleted, and their addresses and secrets come out nowhere."""
 
+from domain.role import Role
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
+from tests.gql.test_rules import HERE, PROJECT, token
 
 SECRET = "whsec_" + "A" * 32
 URL = "https://hooks.example/T0/path-that-nobody-sees"
@@ -40,6 +42,16 @@ def test_a_webhook_shows_its_origin_and_neither_path_nor_secret(environment: Env
     assert "webhook.WebhookCreated" in export
     assert "path-that-nobody-sees" not in export
     assert SECRET not in export
+
+
+def test_a_webhook_is_seen_by_admins_of_its_place_only(environment: Environment) -> None:
+    made, asked = create(environment), "query ($id: ID!) { node(id: $id) { id } webhooks(first: 500) { nodes { id } } }"
+    for place, role in ((HERE, Role.EDITOR), (PROJECT, Role.ADMIN), (HERE, Role.ADMIN)):
+        answer = environment.stageline.ask_as(token(environment, place, role), asked, id=made["id"])
+        is_seen = role is Role.ADMIN
+        assert ((answer.get("data") or {}).get("node") is not None) is is_seen
+        if is_seen:
+            assert answer["data"]["webhooks"] == {"nodes": [{"id": made["id"]}]}
 
 
 def test_a_webhook_is_changed_and_deleted(environment: Environment) -> None:

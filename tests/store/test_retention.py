@@ -79,6 +79,7 @@ async def test_notes_failures_and_numbers_outlive_the_lines(
         (255, LineKind.NOTE, "3 lines of output removed by the server's retention."),
     ]
     assert (await store.summary(A)).failure == 252
+    assert all(len(chunk.texts) == chunk.stop - chunk.start == 1 for chunk in await store.chunks(A))
     assert [each.deployment for each in await store.stored()] == [B]
     await store.append(A, other, Phase.BUILD, 1, ["late"], offset=7)
     assert [line.number for line in await store.read(A, after=255)] == [256]
