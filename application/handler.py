@@ -183,15 +183,20 @@ class States:
         A caller that *has_asked* for the log's position gets the state of that moment, or a later one.
         """
         kept: StreamState[State] = self._states.get(stream) or StreamState(stream, 0, decider.initial)
-        if has_asked and self._log.ends_at(stream, kept.version):
+        loaded = await self.advance(decider, kept, has_asked=has_asked)
+        self.keep(loaded)
+        return loaded
+
+    async def advance(
+        self, decider: Decider[State, Command, EventT], kept: StreamState[State], *, has_asked: bool = False
+    ) -> StreamState[State]:
+        """Return the current state of a stream from one that the caller has *kept*, as `load` does."""
+        if has_asked and self._log.ends_at(kept.stream, kept.version):
             return kept
-        events = await self._log.events(stream, after=kept.version)
-        if events:
-            kept = StreamState(
-                stream, kept.version + len(events), decider.replay(cast("Sequence[EventT]", events), kept.state)
-            )
-        self.keep(kept)
-        return kept
+        events = cast("Sequence[EventT]", await self._log.events(kept.stream, after=kept.version))
+        if not events:
+            return kept
+        return StreamState(kept.stream, kept.version + len(events), decider.replay(events, kept.state))
 
     async def cached(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
         """Return the cached state, which may be stale; read it if there is none."""

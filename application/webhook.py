@@ -4,6 +4,7 @@ Use cases of webhooks.
 The address and the secret for signatures are sealed in the log, with a key that is destroyed with the webhook.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -61,8 +62,8 @@ class DeliveryState(Struct, frozen=True, kw_only=True):
 class Deliveries(Protocol):
     """The progress of webhooks."""
 
-    async def state(self, webhook: Webhook) -> DeliveryState:
-        """Return the progress of *webhook*."""
+    async def states(self, webhooks: Sequence[Webhook]) -> list[DeliveryState]:
+        """Return the progress of each webhook."""
         ...
 
 

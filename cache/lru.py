@@ -21,8 +21,8 @@ from msgspec import Struct
 BUDGET = 16 * 1024 * 1024
 """Maximum size of all caches of a process, in bytes, beside what the operator allows for answers."""
 
-PART = 4
-"""Divisor of a limit, of a cache or of the budget: a value that takes more than a quarter is not cached."""
+PARTS = 4
+"""The parts of a limit, of a cache or of the budget: a value that takes more than a quarter is not cached."""
 
 LAST = 4
 """Number of least recently used values of which the largest is evicted."""
@@ -95,12 +95,20 @@ shared = Budget(BUDGET)
 
 
 class Cache(Generic[Key, Value]):
-    """Values of at most *limit* bytes in all. *on_drop* is called with the key and the value of each dropped one."""
+    """Values of at most *limit* bytes in all. *on_drop* is called with the key and the value of each dropped one.
+
+    A value that takes more than one of *parts* of the limit, or of the budget, is not cached.
+    """
 
     def __init__(
-        self, limit: int, on_drop: Callable[[Key, Value], None] = lambda key, value: None, budget: Budget = shared
+        self,
+        limit: int,
+        on_drop: Callable[[Key, Value], None] = lambda key, value: None,
+        budget: Budget = shared,
+        parts: int = PARTS,
     ) -> None:
         self.limit = limit
+        self._parts = parts
         self.weight = 0
         self._on_drop = on_drop
         self._entries: OrderedDict[Key, WeighedValue[Value]] = OrderedDict()
@@ -126,7 +134,7 @@ class Cache(Generic[Key, Value]):
     def put(self, key: Key, value: Value, weight: int) -> None:
         """Cache *value*, which takes *weight* bytes with its key, unless that is too much."""
         weight += ENTRY
-        is_cacheable = weight * PART <= min(self.limit, self._budget.limit)
+        is_cacheable = weight * self._parts <= min(self.limit, self._budget.limit)
         with self.lock:
             before = self._entries.get(key)
             if before is None or before.value is not value or not is_cacheable:
@@ -176,10 +184,13 @@ class Version(Struct, Generic[Value], frozen=True):
 
 
 class Versions(Generic[Key, Value]):
-    """The newest versions of values, of at most *limit* bytes in all."""
+    """The newest versions of values, of at most *limit* bytes in all.
+
+    One may take all of it: without the version before, a new one is made from all events.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._entries: Cache[Key, Version[Value]] = Cache(limit)
+        self._entries: Cache[Key, Version[Value]] = Cache(limit, parts=1)
 
     def __len__(self) -> int:
         return len(self._entries)

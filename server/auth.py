@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from application.handler import Handler
+from application.handler import Handler, StreamState
 from domain import access
 from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, Token, TokenId
 from domain.errors import InvalidArgument
@@ -53,8 +53,7 @@ class Tokens:
         self._known: dict[str, Identity] = {}  # by the token's hash
         self._by_id: dict[UUID, Identity] = {}
         self._by_header: dict[str, Identity] = {}
-        self._state = Access()
-        self._version = -1  # of the state above
+        self._kept = StreamState(ACCESS, 0, Access())  # never evicted: a guess must not read all tokens
         self._is_stale = True
         self._changes = 0
         handler.log.watch(self._on_events, access.decider.events)
@@ -102,7 +101,7 @@ class Tokens:
         """Issue *token* to the admin unless it is known; return whether it is valid now."""
         await self._refresh()
         digest = _hash(token)
-        if digest not in self._known and digest not in self._state.revoked:
+        if digest not in self._known and digest not in self._kept.state.revoked:
             with suppress(InvalidArgument):  # another node was faster
                 await self.issue(token, ADMIN)
         return await self.is_valid(token)
@@ -113,21 +112,21 @@ class Tokens:
         known = self._known.get(digest)
         if known is not None:
             return known
-        if digest in self._state.revoked:
+        if digest in self._kept.state.revoked:
             raise Unauthenticated(REVOKED)
         with self.throttle.attempt(client):
             await self._refresh()  # another node may just have issued it
             known = self._known.get(digest)
             if known is None:
-                raise Unauthenticated(REVOKED if digest in self._state.revoked else UNKNOWN)
+                raise Unauthenticated(REVOKED if digest in self._kept.state.revoked else UNKNOWN)
             return known
 
     async def _refresh(self) -> None:
         """Read the new events about tokens."""
         changes, log = self._changes, self._handler.log
-        loaded = await self._handler.states.load(access.decider, ACCESS, has_asked=not log.is_shared)
-        if loaded.version > self._version:
-            self._version, self._state = loaded.version, loaded.state
+        loaded = await self._handler.states.advance(access.decider, self._kept, has_asked=not log.is_shared)
+        if loaded.version > self._kept.version:
+            self._kept = loaded
             self._known = {each.hash: _identity(loaded.state, each, loaded.version) for each in loaded.state.tokens}
             self._by_id = {identity.token: identity for identity in self._known.values()}
             self._by_header.clear()

@@ -1,13 +1,14 @@
 """The cursors of background readers of the log, beside it. A reader that lost its cursor begins anew."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
 class Cursors(Protocol):
     """The store of cursors by name. Methods raise `LogUnavailable` if the database can't be reached."""
 
-    async def get(self, name: str) -> bytes | None:
-        """Return the cursor *name*, if any."""
+    async def get(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Return those cursors of *names* that there are."""
         ...
 
     async def put(self, name: str, value: bytes) -> None:

@@ -23,6 +23,7 @@ from domain.webhook import (
     WebhookConfig,
     WebhookId,
 )
+from gql.contract.argument import check_list
 from gql.contract.node import parse
 from gql.mutation import Payload, Write, mutation
 from gql.types.environment import known_environment
@@ -79,6 +80,7 @@ async def create_webhook(
     ] = None,
     template: TemplateArgument = Template.JSON,
 ) -> WebhookResult:
+    check_list("events", events)
     of, webhook = await find_project(write.context, project), WebhookId(ids.new())
     config = WebhookConfig(
         name=name,
@@ -112,6 +114,7 @@ async def edit_webhook(
     events: NewEventsArgument = None,
     template: NewTemplateArgument = None,
 ) -> WebhookResult:
+    check_list("events", events or ())
     own = to_webhook(webhook)
     changes: dict[str, object] = {"name": name, "template": template}
     changes["kinds"] = None if events is None else to_kinds(events)

@@ -1,6 +1,7 @@
 """Webhooks."""
 
 import enum
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -161,10 +162,14 @@ def snapshot(webhook: webhooks.Webhook) -> WebhookSnapshot:
     )
 
 
-async def convert(context: Context, webhook: webhooks.Webhook) -> Webhook:
-    """Return a webhook with the state of its deliveries."""
-    application, config = context.application, webhook.config
-    state: DeliveryState = await application.deliveries.state(webhook)
+async def convert(context: Context, found: Sequence[webhooks.Webhook]) -> list[Webhook]:
+    """Return webhooks with the states of their deliveries."""
+    states = await context.application.deliveries.states(found)
+    return [_convert(webhook, state) for webhook, state in zip(found, states, strict=True)]
+
+
+def _convert(webhook: webhooks.Webhook, state: DeliveryState) -> Webhook:
+    config = webhook.config
     return Webhook(
         id=global_id("webhook", webhook.id),
         name=config.name,
@@ -191,7 +196,10 @@ def _environment(config: webhooks.WebhookConfig) -> ID | None:
 async def find(context: Context, webhook: WebhookId) -> Webhook | None:
     """Return a webhook that is not deleted, and whose events the token administers."""
     found = (await _known(context)).find(webhook)
-    return await convert(context, found) if found is not None and _is_seen(context, found) else None
+    if found is None or not _is_seen(context, found):
+        return None
+    (made,) = await convert(context, [found])
+    return made
 
 
 def _is_seen(context: Context, webhook: webhooks.Webhook) -> bool:
@@ -216,5 +224,6 @@ class Query:
     ) -> Connection[Webhook] | None:
         entries = [each for each in (await _known(info.context)).entries if _is_seen(info.context, each)]
         page = cut(entries, part(first, after, last, before, LISTED), lambda each: each.id.hex)
-        made = {edge.node.id: await convert(info.context, edge.node) for edge in page.edges}
-        return connection(page, lambda each: made[each.id], LISTED, len(entries))
+        nodes = [edge.node for edge in page.edges]
+        made = dict(zip(nodes, await convert(info.context, nodes), strict=True))
+        return connection(page, made.__getitem__, LISTED, len(entries))

@@ -56,11 +56,9 @@ class CursorDeliveries:
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
 
-    async def state(self, webhook: Webhook) -> DeliveryState:
-        saved = await self._cursors.get(_cursor(webhook.id))
-        if saved is None:
-            return DeliveryState(position=webhook.after)
-        return msgspec.json.decode(saved, type=DeliveryState)
+    async def states(self, webhooks: Sequence[Webhook]) -> list[DeliveryState]:
+        saved = await self._cursors.get([_cursor(each.id) for each in webhooks])
+        return [_state(each, saved.get(_cursor(each.id))) for each in webhooks]
 
 
 class Courier:
@@ -149,7 +147,7 @@ class Courier:
         await self._do(RecordRedelivery(webhook=webhook.id, position=position))
 
     async def _follow(self, webhook: Webhook) -> None:
-        state = await self._deliveries.state(webhook)
+        (state,) = await self._deliveries.states([webhook])
         saved = state.position
         async for batch in follow(self._handler.log, state.position):
             for recorded in batch:
@@ -198,6 +196,12 @@ class Courier:
         by = Author(actor=ENGINE, origin=Origin.ENGINE)
         work = partial(use_cases.do, command=command)
         await retry(lambda: self._handler.transact(work, decider, by))
+
+
+def _state(webhook: Webhook, saved: bytes | None) -> DeliveryState:
+    if saved is None:
+        return DeliveryState(position=webhook.after)
+    return msgspec.json.decode(saved, type=DeliveryState)
 
 
 def _cursor(webhook: WebhookId) -> str:

@@ -1,5 +1,6 @@
 """The cursors in PostgreSQL, which all nodes share."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from store.postgres.connection import Pool, Prepare
@@ -27,9 +28,9 @@ class PostgresCursors:
         """Open the cursors in the database *dsn*, which must have the tables; raises `LogUnavailable`."""
         return cls(await Pool.open(dsn, 1, *prepare))
 
-    async def get(self, name: str) -> bytes | None:
-        rows = await self._pool.fetch("SELECT value FROM cursors WHERE name = $1", name)
-        return bytes(rows[0][0]) if rows else None
+    async def get(self, names: Sequence[str]) -> dict[str, bytes]:
+        rows = await self._pool.fetch("SELECT name, value FROM cursors WHERE name = ANY($1)", names)
+        return {name: bytes(value) for name, value in rows}
 
     async def put(self, name: str, value: bytes) -> None:
         await self._pool.fetch(PUT, name, value)

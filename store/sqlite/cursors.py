@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -26,10 +26,11 @@ class SqliteCursors:
         """Open the file *path*, or create it; raises `LogUnavailable`."""
         return cls(await asyncio.to_thread(connect, path), path)
 
-    async def get(self, name: str) -> bytes | None:
-        def get() -> bytes | None:
-            row = self._database.execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
-            return None if row is None else bytes(row[0])
+    async def get(self, names: Sequence[str]) -> dict[str, bytes]:
+        def get() -> dict[str, bytes]:
+            marks = ", ".join("?" * len(names))
+            rows = self._database.execute(f"SELECT name, value FROM cursors WHERE name IN ({marks})", names)
+            return {name: bytes(value) for name, value in rows}
 
         return await self._run(get)
 

@@ -1,7 +1,7 @@
 """Values are dropped when a subject that they depend on changes."""
 
 from cache.dependent import SUBJECT, DependentCache
-from cache.lru import ENTRY, PART, shared
+from cache.lru import ENTRY, PARTS, shared
 
 
 def filled(limit: int = 10**6) -> DependentCache[str, str, int]:
@@ -31,14 +31,14 @@ def test_a_value_whose_subject_changed_during_the_computation_is_not_cached() ->
 
 def test_subjects_count_for_the_limit() -> None:
     assert filled().weight == 2 * (10 + ENTRY) + 3 * SUBJECT
-    assert len(filled(limit=PART * (10 + ENTRY + SUBJECT))) == 1  # the one with two subjects is too large
+    assert len(filled(limit=PARTS * (10 + ENTRY + SUBJECT))) == 1  # the one with two subjects is too large
 
 
 def test_a_value_that_is_evicted_for_another_cache_depends_on_nothing_more() -> None:
     cache = DependentCache[int, str, int](10 * shared.limit)
     with cache.computation() as computation:
         for number in range(20):
-            cache.put(number, "", shared.limit // PART // 2, frozenset([number]), computation)
+            cache.put(number, "", shared.limit // PARTS // 2, frozenset([number]), computation)
     kept = {number for number in range(20) if cache.get(number) is not None}
     assert shared.used <= shared.limit
     assert 0 < len(kept) < 20

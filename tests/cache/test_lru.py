@@ -1,6 +1,6 @@
 """The cache, bounded in bytes."""
 
-from cache.lru import ENTRY, PART, Budget, Cache, Versions
+from cache.lru import ENTRY, PARTS, Budget, Cache, Versions
 
 SIZE = 1000
 LIMIT = 10 * (SIZE + ENTRY)
@@ -28,7 +28,7 @@ def test_the_largest_of_the_least_recently_used_values_is_evicted_first() -> Non
 def test_a_value_that_is_too_large_is_not_cached_and_displaces_nothing() -> None:
     cache: Cache[str, str] = Cache(LIMIT)
     cache.put("small", "s", SIZE)
-    cache.put("large", "l", LIMIT // PART)
+    cache.put("large", "l", LIMIT // PARTS)
     assert (cache.get("small"), cache.get("large")) == ("s", None)
 
 
@@ -62,6 +62,13 @@ def test_states_are_bounded_in_bytes_for_any_number_of_versions() -> None:
     assert 0 < len(kept) <= 1_000_000 // (19 / 1.25 * 500 * 4)
 
 
+def test_one_state_may_take_the_whole_limit() -> None:
+    kept: Versions[int, str] = Versions(1_000_000)
+    kept.put(1, "x" * 200_000, 1)
+    kept.put(2, "x" * 300_000, 1)
+    assert (kept.get(1), kept.get(2)) == ("x" * 200_000, None)
+
+
 def test_caches_share_a_budget_and_the_largest_one_evicts() -> None:
     budget = Budget(LIMIT)
     small: Cache[str, str] = Cache(LIMIT, budget=budget)
@@ -80,7 +87,7 @@ def test_caches_share_a_budget_and_the_largest_one_evicts() -> None:
 def test_what_is_too_large_for_the_budget_is_not_cached() -> None:
     budget = Budget(LIMIT)
     cache: Cache[str, str] = Cache(2 * LIMIT, budget=budget)
-    cache.put("large", "l", LIMIT // PART)
+    cache.put("large", "l", LIMIT // PARTS)
     assert (len(cache), budget.used) == (0, 0)
 
 

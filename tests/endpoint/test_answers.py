@@ -3,7 +3,7 @@
 import asyncio
 
 from cache.dependent import SUBJECT
-from cache.lru import ENTRY, PART
+from cache.lru import ENTRY, PARTS
 from endpoint.execution.answers import OVERHEAD, WHOLE, Answer, AnswerCache
 from store.log import EventLog
 from store.memory import MemoryLog
@@ -65,8 +65,8 @@ async def test_a_cached_answer_is_not_valid_at_a_later_position() -> None:
 
 async def test_the_least_recently_used_answers_are_evicted() -> None:
     body = b"x" * 1000
-    answers = AnswerCache(MemoryLog(), limit=PART * (2 * len(body) + OVERHEAD + SUBJECT + ENTRY))
-    for number in range(PART):
+    answers = AnswerCache(MemoryLog(), limit=PARTS * (2 * len(body) + OVERHEAD + SUBJECT + ENTRY))
+    for number in range(PARTS):
         await kept(answers, str(number), Answer(body), A)
     assert await found(answers, "0") is not None
     assert await kept(answers, "new", Answer(body), A) is not None

@@ -1,6 +1,7 @@
 """Limits of variables, which are checked before the variables are coerced."""
 
 import json
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 
@@ -51,6 +52,17 @@ mutation ($names: [ID!]!) {
   CHANGE: $names) { ... on Refusal { code message } }
 }
 """
+WEBHOOK = """
+mutation ($webhook: SecretValue!, $events: [WebhookEventType!]!) {
+  CHANGE, url: $webhook, secret: $webhook, events: $events) { ... on Refusal { code message } }
+}
+"""
+TOKEN = """
+mutation ($roles: [RoleInput!]!) {
+  issueToken(name: "x", hash: "HASH", roles: $roles) { ... on Refusal { code message } }
+}
+"""
+TOO_MANY_EVENTS: dict[str, object] = {"webhook": "x", "events": ["DEPLOYMENT_FAILED"] * 101}
 POLICY = """
 mutation ($policy: EnvironmentPolicyInput!) {
   editEnvironment(environment: "x", policy: $policy) { ... on Refusal { code message } }
@@ -109,10 +121,40 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
         {"spec": {"image": "redis", "container": {"volumes": [{"name": "x", "path": "/x"}] * 21}}},
         "21 volumes; at most 20 are allowed",
     ),
+    "ContainerSpecInput.binds": (
+        SERVICE,
+        {"spec": {"image": "redis", "container": {"binds": [{"source": "/x", "path": "/x"}] * 21}}},
+        "21 binds; at most 20 are allowed",
+    ),
+    "ContainerSpecInput.entrypoint": (
+        SERVICE,
+        {"spec": {"image": "redis", "container": {"entrypoint": ["x"] * 101}}},
+        "101 arguments; at most 100 are allowed",
+    ),
+    "ContainerSpecInput.labels": (
+        SERVICE,
+        {"spec": {"image": "redis", "container": {"labels": [{"name": "x", "value": ""}] * 101}}},
+        "101 labels; at most 100 are allowed",
+    ),
     "HealthCheckInput.also": (
         SERVICE.replace("JOB", "APPLICATION"),
         {"spec": {"healthCheck": {"command": "true", "also": [{"command": "true"}] * 10}}},
         "11 checks; at most 10 are allowed",
+    ),
+    "Mutation.createWebhook.events": (
+        WEBHOOK.replace("CHANGE", 'createWebhook(project: "Shop", name: "x"'),
+        TOO_MANY_EVENTS,
+        TOLD,
+    ),
+    "Mutation.editWebhook.events": (
+        WEBHOOK.replace("CHANGE", 'editWebhook(webhook: "x"'),
+        TOO_MANY_EVENTS,
+        TOLD,
+    ),
+    "Mutation.issueToken.roles": (
+        TOKEN.replace("HASH", "0" * 64),
+        {"roles": [{"role": "VIEWER"}] * 101},
+        "101 are given; ",
     ),
     "EnvironmentPolicyInput.freezes": (
         POLICY,
@@ -218,6 +260,8 @@ def test_every_list_of_the_schema_is_tested_here() -> None:
 def test_every_list_argument_has_a_limit(server: Stageline, name: str) -> None:
     query, variables, told = LISTS[name]
     query = query.replace('environment: "x"', f"environment: {json.dumps(_environment(server))}")
+    if 'webhook: "x"' in query:
+        query = query.replace('webhook: "x"', f"webhook: {json.dumps(_webhook(server))}")
     answer = server.ask(query, **variables)
     if "errors" in answer:
         (error,) = answer["errors"]
@@ -228,6 +272,19 @@ def test_every_list_argument_has_a_limit(server: Stageline, name: str) -> None:
         assert refused["code"] in ("INVALID_ARGUMENT", "INVALID_SPEC", "INVALID_POLICY")
         message = refused["message"]
     assert told in message
+
+
+def _webhook(server: Stageline) -> str:
+    secret, url = "whsec_" + "A" * 32, "https://hooks.example"
+    found: str = server.do(
+        "createWebhook",
+        project=server.everything("projects")[0]["id"],
+        name=f"hook {time.monotonic_ns()}",
+        url=url,
+        secret=secret,
+        events=["DEPLOYMENT_FAILED"],
+    )["id"]
+    return found
 
 
 def _environment(server: Stageline) -> str:

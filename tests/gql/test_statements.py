@@ -12,6 +12,7 @@ from graphql import GraphQLObjectType
 from tests.gql.documents import CORE
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline, document, served
+from tests.gql.test_write import webhook
 from tests.postgres import created
 
 SOME, MANY = 6, 12
@@ -48,6 +49,8 @@ class World:
             stageline.do("setActorProfile", actor=f"robot-{number}", name=f"Robot {number}")
             digest = hashlib.sha256(str(number).encode()).hexdigest()
             stageline.do("issueToken", name=f"Robot {number}", hash=digest)
+            stageline.do("grantRole", actor=f"robot-{number}", role="VIEWER")
+            stageline.do("createWebhook", **webhook(self.one) | {"name": f"Hook {number}"})
             more = stageline.do("createEnvironment", project=self.one.project, name=f"More {number}")["environment"]
             stageline.do("addService", environment=more["id"], name="job", type="JOB", spec={"runCommand": "true"})
             stageline.do("deploy", environment=more["id"])
@@ -131,6 +134,8 @@ PAGES: dict[str, Callable[[World], Data]] = {
     "deploymentLogs": lambda world: {"deployment": world.runs[0]},
     "actors": lambda world: {},
     "tokens": lambda world: {},
+    "roles": lambda world: {},
+    "webhooks": lambda world: {},
 }
 
 

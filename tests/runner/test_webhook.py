@@ -135,7 +135,7 @@ class World:
         """Wait until *count* messages are known to have arrived."""
         deliveries, webhook = couriers.CursorDeliveries(self.cursors), await self.webhook(id_)
         async with asyncio.timeout(30):
-            while (state := await deliveries.state(webhook)).delivered < count:
+            while (state := (await deliveries.states([webhook]))[0]).delivered < count:
                 await asyncio.sleep(0.01)
         return state
 

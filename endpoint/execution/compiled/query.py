@@ -34,7 +34,7 @@ from strawberry.types import Info
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
-from cache.lru import ENTRY, PART, Cache
+from cache.lru import ENTRY, PARTS, Cache
 from endpoint.execution.aside import ClientGone, encode_pieces
 from endpoint.execution.at_least import AtLeast, after_wait
 from endpoint.execution.compiled import compiler, selection
@@ -118,7 +118,7 @@ class CompiledQuery:
                 weight = sum(root.weight for root in made.fields)
                 if (
                     self.weight + weight + ENTRY
-                ) * PART > BYTES:  # it can't be cached, so each request would compile it
+                ) * PARTS > BYTES:  # it can't be cached, so each request would compile it
                     self._roots[conditions] = None
                     dropped.add(made.types)
                 else:
