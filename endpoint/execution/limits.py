@@ -36,7 +36,7 @@ MAX_DIGITS = 100
 """Maximum length of an integer literal, in digits; the largest valid one has ten."""
 
 MAX_SELECTIONS = 1500
-"""Maximum number of fields and fragments of an operation, counted at each use: a diff with all that it has takes 1,100."""
+"""Maximum number of fields and fragments of an operation, counted at each use: all of a diff takes 1,100."""
 
 MAX_DEPTH = 20
 """Maximum nesting of fields, in levels: the introspection of graphql-js has 15, the schema fewer."""
