@@ -315,6 +315,12 @@ async def test_one_of_two_nodes_sends(receiver: Receiver, database: str, monkeyp
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
         "2001:0:4136:e378:8000:63bf:f5ff:fffe",
+        "::127.0.0.1",
+        "::ffff:0:7f00:1",
+        "64:ff9b:1::a9fe:a9fe",
+        "fec0::1",
+        "168.63.129.16",
+        "192.0.0.192",
     ],
 )
 def test_the_internet_is_all_that_a_server_permits(address: str) -> None:
@@ -338,9 +344,20 @@ def test_an_allow_list_names_hosts_and_networks() -> None:
 
 
 async def test_what_is_not_permitted_is_not_connected_to(receiver: Receiver) -> None:
-    with pytest.raises(AddressRefused, match=r"does not permit localhost .*--allow-webhook"):
+    with pytest.raises(AddressRefused, match=r"localhost has no address .* permits; see --allow-webhook"):
         await resolve("localhost", receiver.port, parse([]))
     for url in receiver.url, receiver.url.replace("127.0.0.1", "2130706433"), receiver.url.replace("127.0.0.1", "0"):
-        with pytest.raises(DeliveryFailed, match="does not permit"):
+        with pytest.raises(DeliveryFailed, match="has no address that the server's allow-list permits"):
             await Sender(parse([])).send(WebhookTarget(url=url, secret=SECRET), "id", b"{}")
     assert receiver.requests == []
+
+
+async def test_a_refusal_tells_nothing_of_the_network_of_the_server() -> None:
+    """A name of the network and a name that does not exist are refused in the same words, and without an address."""
+    problems = []
+    for host in "localhost", "no-such-host.invalid":
+        with pytest.raises(AddressRefused) as refused:
+            await resolve(host, 80, parse([]))
+        problems.append(str(refused.value).replace(host, "HOST"))
+    assert problems[0] == problems[1]
+    assert "127.0.0.1" not in problems[0]
