@@ -110,6 +110,16 @@ async def owner(context: Context, arguments: Arguments) -> Sequence[Subject]:
     return await of(kind)(context, arguments)
 
 
+async def project_or_part(context: Context, arguments: Arguments) -> Sequence[Subject]:
+    """Find the project that is given, or an environment of it; one of another project is unknown."""
+    (project,) = await of("project")(context, arguments)
+    if arguments.get("environment") is None:
+        return [project]
+    (found,) = await of("environment")(context, arguments)
+    is_part = project.place is not None and found.place is not None and project.place.contains(found.place)
+    return [found if is_part else Subject(found.words, None)]
+
+
 async def other_actor(context: Context, arguments: Arguments) -> Sequence[Subject]:
     """Find everything for another actor than oneself."""
     return [] if arguments["actor"] == context.known_identity.actor else await everything(context, arguments)
@@ -156,10 +166,14 @@ async def require(context: Context, role: Role, subject: Subject, *, is_within: 
         raise forbidden(role, await name(context, place) if place and is_seen else subject.words, found)
 
 
-async def require_at(context: Context, role: Role, place: Place) -> None:
-    """Raise `Forbidden` unless the token has *role* at *place*."""
-    if not has(context.roles, role, place):
-        await require(context, role, Subject(await name(context, place), place))
+async def place_with(context: Context, role: Role, project: str | None, environment: str | None) -> Place:
+    """Return the place of an environment or of a project, where the token has *role*; without both, everything.
+
+    Raises `Forbidden`, and only with the role for everything `ProjectNotFound` or `EnvironmentNotFound`.
+    """
+    for subject in await owner(context, {"project": project, "environment": environment}):
+        await require(context, role, subject)
+    return await place(context, project, environment)
 
 
 async def place(context: Context, project: str | None, environment: str | None) -> Place:

@@ -17,6 +17,7 @@ from gql.access import (
     of,
     other_actor,
     owner,
+    project_or_part,
     webhook,
 )
 
@@ -79,7 +80,7 @@ MUTATIONS: Mapping[str, Rule] = {
     "createEnvironment": need(Role.EDITOR, PROJECT),
     "createProject": need(Role.EDITOR, everything),
     "createStage": need(Role.EDITOR, ENVIRONMENT),
-    "createWebhook": need(Role.ADMIN, owner),
+    "createWebhook": need(Role.ADMIN, project_or_part),
     "deleteEnvironment": need(Role.EDITOR, ENVIRONMENT),
     "deleteEnvironmentSecrets": need(Role.EDITOR, ENVIRONMENT),
     "deleteEnvironmentVariables": need(Role.EDITOR, ENVIRONMENT),

@@ -94,8 +94,7 @@ async def to_domain(context: Context, given: Sequence[RoleInput]) -> Roles:
 
 
 async def _grant(context: Context, given: RoleInput) -> Grant:
-    place = await access.place(context, given.project, given.environment)
-    await access.require_at(context, given.role, place)
+    place = await access.place_with(context, given.role, given.project, given.environment)
     return Grant(role=given.role, place=place)
 
 

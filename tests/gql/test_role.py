@@ -153,6 +153,24 @@ def test_what_must_not_be_seen_is_refused_like_what_does_not_exist(world: World)
         assert message == f"This needs the role editor on environment '{environment}', and you have no role there."
 
 
+def test_a_place_in_an_argument_is_refused_like_one_that_does_not_exist(world: World) -> None:
+    """Neither the roles of a token nor the project of a webhook tell what there is, and what it is called."""
+    text, role = token(world.here, HERE, Role.ADMIN), {"role": "VIEWER"}
+    for kind, id_ in (
+        ("project", world.elsewhere.project_name),
+        ("project", "no such project"),
+        ("project", world.elsewhere.project),
+        ("environment", world.elsewhere.id),
+        ("environment", "environment_" + "0" * 32),
+    ):
+        message = world.refused(text, "issueToken", name="x", hash="5e88" * 16, roles=[role | {kind: id_}])
+        assert message == f"This needs the role viewer on {kind} '{id_}', and you have no role there."
+    hook = {"name": "x", "url": "https://hooks.example", "secret": "whsec_" + "A" * 32, "events": ["SERVICE_MOVED"]}
+    for project in (world.elsewhere.project_name, "no such project", world.elsewhere.project):
+        message = world.refused(text, "createWebhook", project=project, environment=world.here.id, **hook)
+        assert message == f"This needs the role admin on environment '{world.here.id}', and you have no role there."
+
+
 def test_a_refusal_says_which_role_is_missing_where(world: World) -> None:
     name = world.here.project_name
     viewer = token(world.here, PROJECT, Role.VIEWER)
