@@ -27,6 +27,7 @@ from gql.contract.argument import check_list
 from gql.contract.node import parse
 from gql.mutation import Payload, Write, mutation
 from gql.types.environment import known_environment
+from gql.types.event import event_id
 from gql.types.project import find as find_project
 from gql.types.ref import ProjectArgument
 from gql.types.refusal import Refusal
@@ -156,12 +157,22 @@ async def redeliver_event(
     webhook: WebhookArgument,
     event: Annotated[ID, strawberry.argument(description="Id of the event, as its message has it.")],
 ) -> WebhookResult:
-    own, found = to_webhook(webhook), parse(event)
-    is_event = found is not None and found.kind == "event" and found.part.isdecimal()
-    position = int(found.part) if found is not None and is_event else 0
-    if not 1 <= position <= await write.context.application.log.position():
-        raise InvalidArgument(argument="event", why="it is no id of an event of this server")
+    own = to_webhook(webhook)
+    known = (await write.context.application.handler.states.load(webhooks.decider, webhooks.WEBHOOKS)).state.get(own)
+    position = await _position(write, known.config, event)
     return await _do(write, own, RequestRedelivery(webhook=own, position=position))
+
+
+async def _position(write: Write, config: WebhookConfig, event: str) -> int:
+    """Return the position of an event that a webhook may have; raises `InvalidArgument`, also for others' events."""
+    application, found = write.context.application, parse(event)
+    if found is not None and found.part.isdecimal() and int(found.part) <= await application.log.position():
+        for recorded in await application.log.read_all(after=int(found.part) - 1, limit=1):
+            place = await application.places.of_event(recorded)
+            is_named = type(recorded.event).__name__ in webhooks.KINDS and event_id(recorded) == event
+            if is_named and place is not None and config.place.contains(place):
+                return recorded.position
+    raise InvalidArgument(argument="event", why="it is no id of an event that the webhook may have")
 
 
 async def _check_environment(write: Write, of: ProjectId, config: WebhookConfig, given: str) -> None:

@@ -21,7 +21,7 @@ from application.handler import Handler
 from application.secret import Vault
 from application.webhook import DeliveryState
 from domain.access import ENGINE
-from domain.webhook import WEBHOOKS, ParkWebhook, RecordRedelivery, Webhook, WebhookCommand, WebhookId, decider
+from domain.webhook import KINDS, WEBHOOKS, ParkWebhook, RecordRedelivery, Webhook, WebhookCommand, WebhookId, decider
 from runner.retry import follow, log_once, retry
 from runner.webhook.message import Message, Narrator, kind
 from runner.webhook.sender import DeliveryFailed, Sender
@@ -137,7 +137,8 @@ class Courier:
     async def _redeliver(self, webhook: Webhook, position: int) -> None:
         """Send an event once: an operator asked for it, and sees whether it arrives."""
         for recorded in await self._handler.log.read_all(after=position - 1, limit=1):
-            message = await self._narrator.message(webhook.config, recorded)
+            is_named = kind(recorded) in KINDS  # others have no message: those of tokens, projects and webhooks
+            message = await self._narrator.message(webhook.config, recorded) if is_named else None
             if message is not None:
                 try:
                     await self._send(webhook, message)

@@ -73,8 +73,13 @@ def test_a_dry_run_creates_nothing_and_a_repeat_creates_one(environment: Environ
     assert create(environment, idempotencyKey="once")["id"] == first["id"]
 
 
-def test_an_event_that_is_none_is_not_redelivered(environment: Environment) -> None:
-    made = create(environment)
-    for event in "event_1", "event_" + "0" * 32 + "_999999", environment.id:
+def test_an_event_that_a_webhook_may_not_have_is_not_redelivered(environment: Environment) -> None:
+    """Others have no message, so the webhook would try it for ever."""
+    made, own, other = create(environment), environment.events()[0]["id"], Environment(environment.stageline)
+    of_project = environment.stageline.everything("projectChanges", project=environment.project)[0]["id"]
+    not_its_own = "event_" + "0" * 32 + "_" + own.rpartition("_")[2]
+    theirs = [other.events()[0]["id"], of_project, not_its_own]
+    for event in "event_1", "event_" + "0" * 32 + "_999999", "event_" + "0" * 32 + "_0", environment.id, *theirs:
         refusal = environment.stageline.refusal("redeliverEvent", webhook=made["id"], event=event)
         assert refusal == "INVALID_ARGUMENT"
+    assert environment.stageline.mutate("redeliverEvent", webhook=made["id"], event=own)["id"] == made["id"]

@@ -173,7 +173,7 @@ CHANGES: dict[str, Asked] = {
     "deleteWebhook": lambda e: {"webhook": _webhook_of(e)},
     "parkWebhook": lambda e: {"webhook": _webhook_of(e)},
     "resumeWebhook": lambda e: {"webhook": e.stageline.do("parkWebhook", webhook=_webhook_of(e))["id"]},
-    "redeliverEvent": lambda e: {"webhook": _webhook_of(e), "event": "event_" + "0" * 32 + "_1"},
+    "redeliverEvent": lambda e: {"webhook": _webhook_of(e), "event": e.events()[0]["id"]},
     "createProject": lambda e: {"name": f"{e.project_name} again"},
     "renameProject": lambda e: {"project": e.project, "name": f"{e.project_name} renamed"},
     "deleteProject": lambda e: {"project": _empty(e)},

@@ -262,6 +262,14 @@ async def test_an_event_is_sent_again_on_request_also_while_parked(world: World,
     assert (again["id"], again["data"]["message"]) == (first_message["id"], first_message["data"]["message"])
 
 
+async def test_an_event_without_a_message_is_not_tried_for_ever(world: World, receiver: Receiver) -> None:
+    id_ = await world.create(receiver.url)
+    async with world.sending():
+        await world.do(RequestRedelivery(webhook=id_, position=1))  # the creation of the project
+        await world.wait(id_, lambda webhook: not webhook.redeliveries)
+    assert receiver.requests == []
+
+
 async def test_a_deleted_webhook_gets_nothing_and_its_key_is_destroyed(world: World, receiver: Receiver) -> None:
     id_ = await world.create(receiver.url)
     webhook = await world.webhook(id_)
