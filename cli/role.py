@@ -172,7 +172,7 @@ def grant(
 
 @command(app, "revoke", "stageline role revoke ann --project Shop", "stageline role revoke ann --everything")
 def revoke(actor: Actor, place: PlaceOptions, change: ChangeOptions, output: Output) -> None:
-    """Revoke the role of an actor at a place, and end the actor's open connections."""
+    """Revoke the role of an actor at a place, and end the open connections of its tokens that follow it."""
     with Client.known() as client:
         given = {"actor": actor, **place.variables(client)}
         after = convert(client.change(REVOKE_ROLE, {**given, **change.variables}), ActorRolesJson)

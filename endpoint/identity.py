@@ -66,7 +66,8 @@ class Session(Struct, frozen=True):
 class Identity:
     """An authenticated actor with the token, and when it expires; *session* is set if a cookie replaced the token.
 
-    *rights* are the application's own; None for all. They are those at *version* of the stream of tokens and roles.
+    *rights* are the application's own; None for all. If they can change, they are those at *version* of the stream of
+    tokens and roles.
     """
 
     actor: str
@@ -74,7 +75,7 @@ class Identity:
     expires_at: datetime | None = None
     session: Session | None = None
     rights: Hashable = None
-    version: int = field(default=0, compare=False)
+    version: int | None = field(default=None, compare=False)
 
     @property
     def ends_at(self) -> datetime | None:

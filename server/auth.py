@@ -148,10 +148,14 @@ class Tokens:
 
 
 def _identity(state: Access, token: Token, version: int) -> Identity:
-    """Return the identity that *token* stands for at *version* of the stream; an admin of everything has all rights."""
+    """Return the identity that *token* stands for at *version* of the stream; an admin of everything has all rights.
+
+    Only the rights of a token that follows its actor can change.
+    """
     roles = state.roles(token)
     rights = None if roles == ALL else roles
-    return Identity(token.actor, token.id, token.expires_at, rights=rights, version=version)
+    at = version if token.follows_actor else None
+    return Identity(token.actor, token.id, token.expires_at, rights=rights, version=at)
 
 
 def new_token() -> str:

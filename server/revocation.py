@@ -1,5 +1,6 @@
 """
-The end of open streams whose token is revoked or expires, whose session ends or expires, or whose actor's roles change.
+The end of open streams whose token is revoked or expires, whose session ends or expires, or whose token follows an
+actor with new roles.
 
 A stream outlives the authentication of its request. The log reports revocations by any node.
 """
@@ -39,9 +40,10 @@ class Revocations:
             expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, reason)
         try:
             with ExitStack() as stack:
-                if self._changed.get(identity.actor, 0) > identity.version:
-                    end(ROLES_CHANGED)
-                stack.enter_context(self._ending(identity.actor, end))
+                if identity.version is not None:
+                    if self._changed.get(identity.actor, 0) > identity.version:
+                        end(ROLES_CHANGED)
+                    stack.enter_context(self._ending(identity.actor, end))
                 stack.enter_context(self._ending(identity.token, end, REVOKED))
                 if session is not None:
                     stack.enter_context(self._ending(session.id, end, SESSION_OVER))

@@ -39,7 +39,7 @@ EnvironmentOfRole = Annotated[
 
 @mutation(
     "Grant a role to an actor, instead of another one at the same place. It holds for those of its tokens that follow"
-    " their actor, and ends the actor's open connections, so that they begin again with it."
+    " their actor, and ends the open connections of these, so that they begin again with it."
 )
 async def grant_role(
     write: Write,
@@ -57,7 +57,7 @@ async def grant_role(
     return _answer(write, actor, await write.transact(partial(use_cases.change, command=command), decider))
 
 
-@mutation("Revoke the role of an actor at a place, and end the actor's open connections.")
+@mutation("Revoke the role of an actor at a place, and end the open connections of its tokens that follow it.")
 async def revoke_role(
     write: Write, actor: HolderArgument, project: ProjectOfRole = None, environment: EnvironmentOfRole = None
 ) -> ActorRolesResult:

@@ -266,6 +266,18 @@ def test_an_open_connection_ends_when_roles_of_its_actor_change(world: World) ->
             _read_all(opened)  # after this code clients connect again, and after 4403 they do not
 
 
+def test_a_connection_stays_open_when_roles_change_that_its_token_does_not_follow(world: World) -> None:
+    """Otherwise an admin of one environment could cut off all others, by roles for them there."""
+    stageline, text = world.stageline, token(world.here, HERE, Role.ADMIN)
+    with stageline.socket() as opened:
+        opened.subscribe("1", "subscription ($id: ID!) { pipeline(environment: $id) { version } }", id=world.here.id)
+        before = opened.receive()["payload"]["data"]["pipeline"]["version"]
+        stageline.mutate_as(text, "grantRole", actor="admin", role="VIEWER", environment=world.here.id)
+        stageline.mutate_as(text, "revokeRole", actor="admin", environment=world.here.id)
+        stageline.do("createStage", environment=world.here.id, name="Later")
+        assert opened.receive()["payload"]["data"]["pipeline"]["version"] == before + 1
+
+
 def test_an_open_event_stream_ends_when_roles_of_its_actor_change(world: World) -> None:
     """Without an error and without its end, so that a client connects again."""
     stageline, actor = world.stageline, f"user {world.elsewhere.number}"
