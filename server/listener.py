@@ -11,6 +11,8 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
+from itertools import count
+from typing import cast
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -18,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from server import metrics
 from server.address import Address
@@ -33,6 +36,32 @@ logger = logging.getLogger("stageline")
 
 class ListenerUnusable(Exception):
     """The address can't be listened on; the message says why."""
+
+
+class MonitoringConnection(H11Protocol):
+    """A connection that is closed while it has no request in progress, if a new one needs its place.
+
+    Otherwise idle connections would use up all places, and an orchestrator would end a server that looks dead.
+    """
+
+    _numbers = count()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        self.number = next(self._numbers)
+        known = cast("set[MonitoringConnection]", self.connections)
+        if len(known) >= MAX_REQUESTS - 1:
+            idle = [each for each in known if each.is_idle]
+            if idle:
+                oldest = min(idle, key=lambda each: each.number)
+                known.discard(oldest)
+                oldest.transport.abort()
+        super().connection_made(transport)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no whole header of a request has arrived since the last answer."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is None or cycle.response_complete
 
 
 class Listener(uvicorn.Server):
@@ -77,7 +106,7 @@ def _app(components: Components, connections: Callable[[], Connections | None]) 
 def _config(app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",  # it limits the header of a request
+        http=MonitoringConnection,  # h11 limits the header of a request
         ws="none",
         lifespan="off",
         log_config=None,

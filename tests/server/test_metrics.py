@@ -13,7 +13,7 @@ from cli.sandbox import free_ports
 from server.address import Address, InvalidAddress, parse
 from server.components import Components, running
 from server.health import ready
-from server.listener import ListenerUnusable, listening
+from server.listener import MAX_REQUESTS, ListenerUnusable, listening
 from server.metrics import scrape
 from server.settings import Settings
 from store import ids
@@ -192,6 +192,20 @@ async def test_a_listener_that_finds_its_port_taken_says_so(tmp_path: Path) -> N
             with pytest.raises(ListenerUnusable, match=f"Can't listen on {address} for metrics: "):
                 async with listening(address, parts):
                     pass
+
+
+def test_idle_connections_leave_room_for_monitoring(monitoring: Monitoring) -> None:
+    """Else whoever reaches the listener makes an orchestrator end the server, with a few sockets."""
+    host, _, port = monitoring.url.removeprefix("http://").partition(":")
+    idle = [socket.create_connection((host, int(port))) for _ in range(2 * MAX_REQUESTS)]
+    for each in idle[::2]:
+        each.sendall(b"GET /livez HTTP/1.1\r\n")
+    try:
+        for path in "/livez", "/readyz", "/metrics":
+            assert monitoring.get(path).status_code == 200
+    finally:
+        for each in idle:
+            each.close()
 
 
 def test_an_address_is_a_host_and_a_port() -> None:
