@@ -78,6 +78,8 @@ class Sender:
             raise DeliveryFailed(str(refused)) from None
         except TimeoutError:
             raise DeliveryFailed(f"no answer within {TIMEOUT:g} s") from None
+        except httpx.ProtocolError as error:  # its text has what was answered, which no user may read
+            raise DeliveryFailed("the answer is not HTTP/1.1") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise DeliveryFailed(f"no answer: {str(error) or type(error).__name__}") from error
         if not answer.is_success:

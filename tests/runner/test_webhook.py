@@ -369,3 +369,10 @@ async def test_a_refusal_tells_nothing_of_the_network_of_the_server() -> None:
         problems.append(str(refused.value).replace(host, "HOST"))
     assert problems[0] == problems[1]
     assert "127.0.0.1" not in problems[0]
+
+
+async def test_nothing_of_an_answer_comes_out(receiver: Receiver) -> None:
+    """Else an admin of an environment could read what other services of a permitted network say."""
+    receiver.answers = ["200 OK\r\nwhat nobody may read"]
+    with pytest.raises(DeliveryFailed, match=r"^the answer is not HTTP/1\.1$"):
+        await Sender(LOCAL).send(WebhookTarget(url=receiver.url, secret=SECRET), "id", b"{}")
