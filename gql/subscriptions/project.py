@@ -11,6 +11,7 @@ from domain import instance as instances
 from domain import project as projects
 from domain.deployment import queue as queues
 from domain.project import EnvironmentId, ProjectId
+from domain.role import Place, role_at
 from endpoint.execution.selection import names
 from endpoint.streams.mark import NEWEST
 from gql.context import Context, Info
@@ -39,7 +40,7 @@ class ProjectActivity:
         position = await application.log.position()
         await application.projector.wait_for(position)
         state = (await application.handler.states.load(projects.decider, self._project)).state
-        environments = [EnvironmentId(entry.id) for entry in state.environments]
+        environments = [each for each in (EnvironmentId(entry.id) for entry in state.environments) if self._sees(each)]
         running = await application.queues.open(environments)
         self._streams = {
             self._project,
@@ -50,8 +51,12 @@ class ProjectActivity:
         }
         return Reading(value=await project_of(self._context, self._project), position=position, is_final=False)
 
+    def _sees(self, environment: EnvironmentId) -> bool:
+        """Whether the token may see *environment*; else a payload would tell that something happens there."""
+        return role_at(self._context.roles, Place(project=self._project, environment=environment)) is not None
+
     def concerns(self, recorded: RecordedEvent) -> bool:
-        """Whether an event changes the project or a part of it.
+        """Whether an event changes the project or a part of it that the token may see.
 
         A new environment is an event of its project, too, and a new deployment one of its queue.
         """

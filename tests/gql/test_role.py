@@ -106,6 +106,23 @@ def test_a_stream_is_shared_only_by_those_who_see_the_same(world: World) -> None
     assert found == [{world.here.id, world.beside}, {world.here.id}, {world.here.id, world.beside}]
 
 
+def test_a_stream_of_a_project_is_silent_about_what_a_token_must_not_see(world: World) -> None:
+    nodes = "nodes { id pipeline { version } }"
+    asked = f"subscription ($id: ID!) {{ project(id: $id) {{ environments(first: 10) {{ {nodes} }} }} }}"
+    with world.stageline.open() as opened, world.stageline.socket() as admin:
+        text = token(world.here, HERE, Role.VIEWER)
+        opened.send({"type": "connection_init", "payload": {"authorization": f"Bearer {text}"}})
+        assert opened.receive()["type"] == "connection_ack"
+        for each in opened, admin:
+            each.subscribe("1", asked, id=world.here.project)
+            each.receive()
+        world.stageline.do("createStage", environment=world.beside, name="Unseen")
+        admin.receive()
+        made = world.stageline.do("createStage", environment=world.here.id, name="Seen")
+        found = opened.receive()["payload"]["data"]["project"]["environments"]["nodes"]
+    assert found == [{"id": world.here.id, "pipeline": {"version": made["version"]}}]
+
+
 @pytest.mark.long
 def test_a_list_of_what_is_seen_has_pages(world: World) -> None:
     text = token(world.here, PROJECT, Role.DEPLOYER)
