@@ -88,13 +88,20 @@ class World:
         return self.server.execute(document)[mutation]
 
 
+def token_of(server: Serving, actor: str, role: str | None, *place: str) -> str:
+    """Return a new token for *actor* with *role* at a place; without a place for everything, without a role that
+    follows the roles of the actor."""
+    options = () if role is None else ("--role", role, *(place or ("--everything",)))
+    made = json.loads(server.stageline("token", "create", actor, "--actor", actor, *options, "--json").stdout)
+    token: str = made["token"]
+    return token
+
+
 def execute_as(server: Serving, actor: str, name: str, document: str) -> None:
     """Execute *document* as *actor*, who is called *name*."""
     profile = "mutation ($actor: ID!, $name: String!) { setActorProfile(actor: $actor, name: $name) { __typename } }"
     server.execute(profile, actor=actor, name=name)
-    role = ("--role", "editor", "--everything")
-    made = json.loads(server.stageline("token", "create", name, "--actor", actor, *role, "--json").stdout)
-    headers = {"authorization": f"Bearer {made['token']}"}
+    headers = {"authorization": f"Bearer {token_of(server, actor, 'editor')}"}
     answer = httpx.post(f"{server.url}/graphql", json={"query": document}, headers=headers).json()
     assert "errors" not in answer, answer
 
@@ -125,7 +132,7 @@ def open_page(browser: Browser, server: Serving) -> Iterator[OpenPage]:
     complaints: list[str] = []
     origins: set[str] = set()
 
-    def opened(address: str = "/", origin: str = server.url, **options: Any) -> Page:
+    def opened(address: str = "/", origin: str = server.url, token: str | None = None, **options: Any) -> Page:
         context = browser.new_context(base_url=origin, **options)
         origins.add(origin)
         contexts.append(context)
@@ -134,7 +141,7 @@ def open_page(browser: Browser, server: Serving) -> Iterator[OpenPage]:
         page.on("websocket", lambda socket: heard.append(socket.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        sign_in(page, server.token)
+        sign_in(page, token or server.token)
         expect(page.get_by_role("heading", name="Environments")).to_be_visible()
         if address != "/":
             page.goto(address)

@@ -7,10 +7,12 @@ import { Link, useLocation } from "wouter";
 import { useApi } from "../api/context";
 import { useCommands } from "../command/commands";
 import { ACTIONS, DeployButton } from "../deployment/plan";
+import { RoleButton } from "../parts/button";
 import { Menu } from "../parts/menu";
 import { show } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
+import { useRights } from "../session/rights";
 import { useViewer } from "../session/viewer";
 import { actionsOf } from "./actions";
 import { Changes, type Conflict } from "./changes";
@@ -42,6 +44,7 @@ export function Board({ environment }: { environment: string }) {
   const { progress, newest } = useProgress(environment);
   const [, navigate] = useLocation();
   const me = useViewer()?.actor.id;
+  const mayEdit = useRights().refusal("EDITOR") === null;
 
   useEffect(
     () =>
@@ -105,7 +108,7 @@ export function Board({ environment }: { environment: string }) {
   const { lifted, onKeyDown, drop } = useKeyboard(root, allStages, actions);
   useCommands(() => [
     ...offers(allStages(), actions, (id) => focusOn(root.current, id)),
-    ...(changes.canUndo ? [{ label: "Undo my last change", group: "Board", key: "u", run: () => void changes.undo() }] : []),
+    ...(changes.canUndo ? [{ label: "Undo my last change", group: "Board", key: "u", needs: "EDITOR" as const, run: () => void changes.undo() }] : []),
   ]);
 
   // The element that has the focus is drawn anew when its service changes the stage: the focus follows it.
@@ -134,6 +137,7 @@ export function Board({ environment }: { environment: string }) {
         <Menu
           label="Actions on what runs"
           text="Act …"
+          needs="DEPLOYER"
           items={() =>
             (["restart", "stop", "start"] as const).map((action) => ({
               label: `${ACTIONS[action].button} …`,
@@ -141,9 +145,17 @@ export function Board({ environment }: { environment: string }) {
             }))
           }
         />
-        <button onClick={() => setOpen({ dialog: "stage" })}>New stage</button>
-        <button onClick={() => setOpen({ dialog: "environment" })}>Policy …</button>
-        {changes.canUndo && <button onClick={() => void changes.undo()}>Undo</button>}
+        <RoleButton needs="EDITOR" onClick={() => setOpen({ dialog: "stage" })}>
+          New stage
+        </RoleButton>
+        <RoleButton needs="EDITOR" onClick={() => setOpen({ dialog: "environment" })}>
+          Policy …
+        </RoleButton>
+        {changes.canUndo && (
+          <RoleButton needs="EDITOR" onClick={() => void changes.undo()}>
+            Undo
+          </RoleButton>
+        )}
         <span className="facts">
           {newest && (
             <Link href={`/deployments/${newest.id}`}>
@@ -159,7 +171,8 @@ export function Board({ environment }: { environment: string }) {
         </p>
       )}
       <p id="keys" className="said">
-        Arrows walk, Space lifts, Enter drops, Escape cancels, F2 renames. Enter edits a service, Delete removes it.
+        Arrows walk
+        {mayEdit && ", Space lifts, Enter drops, Escape cancels, F2 renames. Enter edits a service, Delete removes it"}.
       </p>
       <div
         ref={root}
@@ -198,9 +211,13 @@ export function Board({ environment }: { environment: string }) {
             <p>
               Each column is a stage. Stages are deployed from left to right; all services of a stage at the same time.
             </p>
-            <button className="primary" onClick={() => stages[0] && setOpen({ dialog: "service", stage: stages[0] })}>
+            <RoleButton
+              needs="EDITOR"
+              className="primary"
+              onClick={() => stages[0] && setOpen({ dialog: "service", stage: stages[0] })}
+            >
               Add the first service
-            </button>
+            </RoleButton>
           </aside>
         )}
       </div>

@@ -5,6 +5,7 @@ import { ACTIONS } from "../deployment/plan";
 import { listed } from "../parts/format";
 import { Menu } from "../parts/menu";
 import { Status } from "../parts/status";
+import { useRights } from "../session/rights";
 import type { Actions } from "./actions";
 import type { Progress } from "./progress";
 import { Rename } from "./rename";
@@ -33,19 +34,19 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
   const card = useRef<HTMLLIElement>(null);
   const [isDragged, setDragged] = useState(false);
   const [isRenaming, setRenaming] = useState(false);
+  const mayEdit = useRights().refusal("EDITOR") === null;
   const id = `card-${service.id}`;
 
-  useEffect(
-    () =>
-      draggable({
-        element: card.current!,
-        canDrag: ({ element }) => !element.querySelector("input"),
-        getInitialData: () => ({ service, from: stage.id }),
-        onDragStart: () => setDragged(true),
-        onDrop: () => setDragged(false),
-      }),
-    [service, stage.id],
-  );
+  useEffect(() => {
+    if (!mayEdit) return;
+    return draggable({
+      element: card.current!,
+      canDrag: ({ element }) => !element.querySelector("input"),
+      getInitialData: () => ({ service, from: stage.id }),
+      onDragStart: () => setDragged(true),
+      onDrop: () => setDragged(false),
+    });
+  }, [service, stage.id, mayEdit]);
 
   return (
     <li ref={card} className={`card${isLifted ? " lifted" : ""}${isDragged ? " dragged" : ""}${service.isSkipped ? " skipped" : ""}`}>
@@ -56,7 +57,7 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
         data-service={service.id}
         aria-describedby="keys"
         tabIndex={isEntrance ? 0 : -1}
-        onDoubleClick={() => setRenaming(true)}
+        onDoubleClick={() => mayEdit && setRenaming(true)}
       >
         <bdi className="name" title={service.name}>
           {service.name}
@@ -114,8 +115,8 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
         label={`Actions for ${service.name}`}
         tabIndex={isEntrance ? 0 : -1}
         items={() => [
-          { label: "Edit …", action: () => actions.open({ dialog: "edit", service }) },
-          { label: "Rename", action: () => setRenaming(true) },
+          { label: "Edit …", needs: "EDITOR", action: () => actions.open({ dialog: "edit", service }) },
+          { label: "Rename", needs: "EDITOR", action: () => setRenaming(true) },
           ...(progress
             ? [
                 {
@@ -131,18 +132,26 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
           ...(progress && service.type !== "JOB"
             ? (["restart", "stop", "start"] as const).map((action) => ({
                 label: `${ACTIONS[action].button} …`,
+                needs: "DEPLOYER" as const,
                 action: () => actions.open({ dialog: "act", action, service }),
               }))
             : []),
           {
             label: service.isSkipped ? "Deploy again" : "Skip in deployments",
+            needs: "EDITOR",
             action: () => actions.skip(service, !service.isSkipped),
           },
-          { label: "Remove …", isDangerous: true, action: () => actions.open({ dialog: "remove", service }) },
+          {
+            label: "Remove …",
+            isDangerous: true,
+            needs: "EDITOR",
+            action: () => actions.open({ dialog: "remove", service }),
+          },
           ...stages()
             .filter((each) => each.id !== stage.id)
             .map((each, index) => ({
               label: `${each.position} · ${each.name}`,
+              needs: "EDITOR" as const,
               group: index === 0 ? "Move to stage" : undefined,
               action: () => actions.moveService(service, each),
             })),

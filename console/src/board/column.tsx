@@ -3,6 +3,7 @@ import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { memo, useEffect, useRef, useState } from "react";
 
 import { Menu } from "../parts/menu";
+import { useRights } from "../session/rights";
 import type { Actions, Wish } from "./actions";
 import { Card } from "./card";
 import { Hint } from "./hint";
@@ -31,31 +32,31 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
   newest.current = stage;
   const [over, setOver] = useState<Wish | null>(null);
   const [isRenaming, setRenaming] = useState(false);
+  const mayEdit = useRights().refusal("EDITOR") === null;
 
-  useEffect(
-    () =>
-      combine(
-        draggable({
-          element: column.current!,
-          dragHandle: head.current!,
-          getInitialData: () => ({ from: stage.id }),
-        }),
-        dropTargetForElements({
-          element: column.current!,
-          getData: () => ({ stage: stage.id }),
-          onDragEnter: ({ source }) => {
-            const { service, from } = source.data as { service?: Service; from: string };
-            const stage = newest.current;
-            if (from === stage.id) return;
-            const moved = stages().find(({ id }) => id === from);
-            setOver(service ? { service, target: stage } : moved ? { stage: moved, target: stage } : null);
-          },
-          onDragLeave: () => setOver(null),
-          onDrop: () => setOver(null),
-        }),
-      ),
-    [stage.id, stages],
-  );
+  useEffect(() => {
+    if (!mayEdit) return;
+    return combine(
+      draggable({
+        element: column.current!,
+        dragHandle: head.current!,
+        getInitialData: () => ({ from: stage.id }),
+      }),
+      dropTargetForElements({
+        element: column.current!,
+        getData: () => ({ stage: stage.id }),
+        onDragEnter: ({ source }) => {
+          const { service, from } = source.data as { service?: Service; from: string };
+          const stage = newest.current;
+          if (from === stage.id) return;
+          const moved = stages().find(({ id }) => id === from);
+          setOver(service ? { service, target: stage } : moved ? { stage: moved, target: stage } : null);
+        },
+        onDragLeave: () => setOver(null),
+        onDrop: () => setOver(null),
+      }),
+    );
+  }, [stage.id, stages, mayEdit]);
 
   const service = lifted ? carried(stages(), lifted) : undefined;
   const isHolder = lifted && (service ? stage.services.includes(service) : "stage" in lifted && lifted.stage === stage.id);
@@ -79,7 +80,7 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
           role="button"
           aria-describedby="keys"
           tabIndex={entrance === id ? 0 : -1}
-          onDoubleClick={() => setRenaming(true)}
+          onDoubleClick={() => mayEdit && setRenaming(true)}
         >
           <span className="said">Stage</span>
           <span className="position">{stage.position}</span>
@@ -106,6 +107,7 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
         </span>
         <Menu
           label={`Actions for stage ${stage.name}`}
+          needs="EDITOR"
           tabIndex={entrance === id ? 0 : -1}
           items={() => [
             { label: "Add a service …", action: () => actions.open({ dialog: "service", stage }) },

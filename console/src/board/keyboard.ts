@@ -2,6 +2,7 @@
 import { useState, type KeyboardEvent, type RefObject } from "react";
 
 import { say } from "../parts/notice";
+import { useRights } from "../session/rights";
 import type { Actions } from "./actions";
 import { serviceConsequence, stageConsequence } from "./order";
 import type { Service, Stage } from "./state";
@@ -18,6 +19,7 @@ export function focusOn(root: HTMLElement | null, id: string): void {
 
 export function useKeyboard(root: RefObject<HTMLElement | null>, stages: () => Stage[], actions: Actions) {
   const [lifted, setLifted] = useState<Lifted | null>(null);
+  const refusal = useRights().refusal("EDITOR");
 
   function onKeyDown(event: KeyboardEvent) {
     const element = event.target as HTMLElement;
@@ -31,11 +33,13 @@ export function useKeyboard(root: RefObject<HTMLElement | null>, stages: () => S
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (lifted && event.key === "Tab") return drop();
     if (lifted) carry(event, lifted, step, stage, service);
+    else if (event.key.startsWith("Arrow")) walk(event.key, step, stage, service);
+    else if (![" ", "F2", "Enter", "Delete"].includes(event.key)) return;
+    else if (refusal !== null) say(refusal);
     else if (event.key === " ") lift(stage, service);
     else if (event.key === "F2") element.dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
     else if (event.key === "Enter" && service) actions.open({ dialog: "edit", service });
     else if (event.key === "Delete" && service) actions.open({ dialog: "remove", service });
-    else if (event.key.startsWith("Arrow")) walk(event.key, step, stage, service);
     else return;
     event.preventDefault();
   }

@@ -1,5 +1,6 @@
 /** The board: what the server said, and above it the moves that it has not confirmed yet. */
 import { share } from "../api/share";
+import type { Role } from "../session/rights";
 
 export interface Service {
   id: string;
@@ -18,8 +19,6 @@ interface Reference {
 }
 
 type OnFailure = "STOP" | "CONTINUE" | "ROLL_BACK";
-
-type Role = "VIEWER" | "DEPLOYER" | "EDITOR" | "ADMIN";
 
 interface Approval {
   count: number;

@@ -2,6 +2,7 @@ import { useState } from "react";
 
 import { useApi } from "../api/context";
 import { newKey } from "../api/key";
+import { RoleButton } from "../parts/button";
 import { FormDialog } from "../parts/dialog";
 import { Menu } from "../parts/menu";
 import { say } from "../parts/notice";
@@ -17,6 +18,7 @@ export function CancelButton({ deployment }: { deployment: Deployment }) {
       <Menu
         label="Cancel the deployment"
         text="Cancel …"
+        needs="DEPLOYER"
         items={() => [
           {
             label: "Finish running steps, start no more",
@@ -78,7 +80,9 @@ export function RepeatButton({ deployment: { id, environment, number }, action, 
   const [isOpen, setOpen] = useState(false);
   return (
     <>
-      <button onClick={() => setOpen(true)}>{label}</button>
+      <RoleButton needs="DEPLOYER" onClick={() => setOpen(true)}>
+        {label}
+      </RoleButton>
       {isOpen && <PlanDialog action={action} of={id} number={number} environment={environment.id} close={() => setOpen(false)} />}
     </>
   );

@@ -13,6 +13,7 @@ import { say } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { Status, WORDS } from "../parts/status";
+import { PlaceProvider } from "../session/rights";
 import { CancelButton, RepeatButton } from "./actions";
 import { ReviewButtons } from "./review";
 import { Took } from "./clock";
@@ -77,19 +78,21 @@ export function DeploymentPage({ id, part }: { id: string; part: string }) {
   const { environment, number } = deployment;
   const isKnown = PARTS.some((each) => each.part === part);
   return (
-    <Shell
-      title={`${MARKS[deployment.status] ?? ""} #${number} · ${environment.name}`}
-      place={<Switcher environment={environment} tab="deployments" />}
-      tabs={<Tabs environment={environment.id} tab="deployments" isBelow />}
-    >
-      <div className="deployment">
-        <Head deployment={deployment} part={part} />
-        {part === "stages" && <Stages deployment={deployment} />}
-        {part === "logs" && <LogPage deployment={deployment} />}
-        {part === "events" && <Events deployment={id} isOver={deployment.finishedAt !== null} />}
-        {!isKnown && <p className="empty">There is no such page.</p>}
-      </div>
-    </Shell>
+    <PlaceProvider project={environment.project.id} environment={environment.id}>
+      <Shell
+        title={`${MARKS[deployment.status] ?? ""} #${number} · ${environment.name}`}
+        place={<Switcher environment={environment} tab="deployments" />}
+        tabs={<Tabs environment={environment.id} tab="deployments" isBelow />}
+      >
+        <div className="deployment">
+          <Head deployment={deployment} part={part} />
+          {part === "stages" && <Stages deployment={deployment} />}
+          {part === "logs" && <LogPage deployment={deployment} />}
+          {part === "events" && <Events deployment={id} isOver={deployment.finishedAt !== null} />}
+          {!isKnown && <p className="empty">There is no such page.</p>}
+        </div>
+      </Shell>
+    </PlaceProvider>
   );
 }
 

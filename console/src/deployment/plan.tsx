@@ -6,6 +6,7 @@ import { useApi, useQuery } from "../api/context";
 import { newKey } from "../api/key";
 import { useCommands } from "../command/commands";
 import type { ResultOf } from "../graphql";
+import { RoleButton } from "../parts/button";
 import { FormDialog } from "../parts/dialog";
 import { Reason, reasonOf } from "../parts/fields";
 import { ago, duration } from "../parts/format";
@@ -63,13 +64,13 @@ export const ACTIONS = {
 export function DeployButton({ environment, isEmpty }: { environment: string; isEmpty: boolean }) {
   const [isOpen, setOpen] = useState(false);
   useCommands(() =>
-    isEmpty ? [] : [{ label: "Deploy …", group: "Environment", key: "d", run: () => setOpen(true) }],
+    isEmpty ? [] : [{ label: "Deploy …", group: "Environment", key: "d", needs: "DEPLOYER", run: () => setOpen(true) }],
   );
   return (
     <>
-      <button className="primary" disabled={isEmpty} onClick={() => setOpen(true)}>
+      <RoleButton needs="DEPLOYER" className="primary" disabled={isEmpty} onClick={() => setOpen(true)}>
         Deploy …
-      </button>
+      </RoleButton>
       {isOpen && <PlanDialog action="deploy" of={environment} environment={environment} close={() => setOpen(false)} />}
     </>
   );

@@ -3,6 +3,7 @@ import { useState } from "react";
 
 import { useApi } from "../api/context";
 import { newKey } from "../api/key";
+import { RoleButton } from "../parts/button";
 import { FormDialog } from "../parts/dialog";
 import { Reason, reasonOf } from "../parts/fields";
 import { say } from "../parts/notice";
@@ -61,10 +62,20 @@ export function ReviewButtons({ deployment }: { deployment: Deployment }) {
 
   return (
     <>
-      {waiting && <button onClick={() => setDecision(review(waiting, true))}>Approve …</button>}
-      {waiting && <button onClick={() => setDecision(review(waiting, false))}>Reject …</button>}
+      {waiting && (
+        <>
+          <RoleButton needs="DEPLOYER" onClick={() => setDecision(review(waiting, true))}>
+            Approve …
+          </RoleButton>
+          <RoleButton needs="DEPLOYER" onClick={() => setDecision(review(waiting, false))}>
+            Reject …
+          </RoleButton>
+        </>
+      )}
       {(isHeld || deployment.cancellation === null) && (
-        <button onClick={() => setDecision(hold)}>{isHeld ? "Release …" : "Hold …"}</button>
+        <RoleButton needs="DEPLOYER" onClick={() => setDecision(hold)}>
+          {isHeld ? "Release …" : "Hold …"}
+        </RoleButton>
       )}
       {decision && <DecisionDialog decision={decision} close={() => setDecision(null)} />}
     </>

@@ -7,6 +7,7 @@ import { HistoryPage } from "../history/page";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { Secrets } from "../secret/section";
+import { PlaceProvider } from "../session/rights";
 import { Trends } from "../trend/page";
 import { Variables } from "../variable/page";
 import { ENVIRONMENT } from "./documents";
@@ -30,22 +31,24 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
   }
   const title = TABS.find((each) => each.name === tab)?.title ?? "Not found";
   return (
-    <Shell
-      title={`${title} · ${environment.name}`}
-      place={<Switcher environment={environment} tab={tab} />}
-      tabs={<Tabs environment={id} tab={tab} />}
-    >
-      {tab === "board" && <Board environment={id} />}
-      {tab === "deployments" && <Deployments environment={id} />}
-      {tab === "history" && <HistoryPage environment={id} />}
-      {tab === "trends" && <Trends environment={id} />}
-      {tab === "variables" && (
-        <>
-          <Variables environment={id} project={environment.project} />
-          <Secrets environment={id} project={environment.project} />
-        </>
-      )}
-      {title === "Not found" && <p className="empty">There is no such page.</p>}
-    </Shell>
+    <PlaceProvider project={environment.project.id} environment={id}>
+      <Shell
+        title={`${title} · ${environment.name}`}
+        place={<Switcher environment={environment} tab={tab} />}
+        tabs={<Tabs environment={id} tab={tab} />}
+      >
+        {tab === "board" && <Board environment={id} />}
+        {tab === "deployments" && <Deployments environment={id} />}
+        {tab === "history" && <HistoryPage environment={id} />}
+        {tab === "trends" && <Trends environment={id} />}
+        {tab === "variables" && (
+          <>
+            <Variables environment={id} project={environment.project} />
+            <Secrets environment={id} project={environment.project} />
+          </>
+        )}
+        {title === "Not found" && <p className="empty">There is no such page.</p>}
+      </Shell>
+    </PlaceProvider>
   );
 }

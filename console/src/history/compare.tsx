@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { Link } from "wouter";
 
 import { Ago } from "../parts/ago";
+import { RoleButton } from "../parts/button";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
 import type { Address } from "./address";
@@ -51,9 +52,9 @@ export function Compare({ environment, newest, address, deployments }: Props) {
             </Link>
           ))}
         </span>
-        <button disabled={version === null || version === newest} onClick={() => setRestoring(true)}>
+        <RoleButton needs="EDITOR" disabled={version === null || version === newest} onClick={() => setRestoring(true)}>
           Restore …
-        </button>
+        </RoleButton>
       </header>
       <Slider version={version ?? newest} newest={newest} deployments={deployments} move={(to) => setDragged(String(to))} />
       <div className="moments">

@@ -33,8 +33,8 @@ export const NEWEST = graphql(`
 
 /** The values that the filters offer. */
 export const CHOICES = graphql(`
-  query HistoryChoices($environment: ID!) {
-    actors(first: 500) { nodes { id name } }
+  query HistoryChoices($environment: ID!, $withActors: Boolean!) {
+    actors(first: 500) @include(if: $withActors) { nodes { id name } }
     pipeline(environment: $environment) { id stages { id name services { id name } } }
   }
 `);

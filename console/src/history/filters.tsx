@@ -1,12 +1,14 @@
 import { useQuery } from "../api/context";
 import { useTyped } from "../parts/typed";
+import { EVERYTHING, useRights } from "../session/rights";
 import { FILTERS, type Address, type Filter } from "./address";
 import { CHOICES } from "./documents";
 import { ORIGINS, TYPES } from "./words";
 
 /** The filters of the history, each of which is in the address. */
 export function Filters({ environment, address }: { environment: string; address: Address }) {
-  const [choices] = useQuery(CHOICES, { environment });
+  const withActors = useRights(EVERYTHING).refusal("VIEWER") === null;
+  const [choices] = useQuery(CHOICES, { environment, withActors });
   const actors = choices.data?.actors?.nodes ?? [];
   const stages = choices.data?.pipeline?.stages ?? [];
   const set = (name: Filter) => (value: string) => address.set({ [name]: value });

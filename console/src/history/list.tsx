@@ -104,6 +104,7 @@ function Row({ change, environment, address, isShown, isOwn }: RowProps) {
             ? [
                 {
                   label: "Undo this change",
+                  needs: "EDITOR" as const,
                   action: () => void undo(api, environment, id, `The change of version ${version} is undone.`),
                 },
               ]

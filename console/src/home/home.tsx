@@ -5,9 +5,11 @@ import { useApi, useNewest } from "../api/context";
 import { newKey } from "../api/key";
 import { BASE } from "../base";
 import { useCommands } from "../command/commands";
+import { RoleButton } from "../parts/button";
 import { NameDialog } from "../parts/dialog";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
+import { PlaceProvider } from "../session/rights";
 import { CREATE_PROJECT, PROJECTS } from "./documents";
 import { Project } from "./project";
 import "./home.css";
@@ -19,7 +21,9 @@ export function Home() {
   const [parameters] = useSearchParams();
   const [isCreating, setCreating] = useState(false);
   const projects = loaded.data?.projects.nodes;
-  useCommands(() => [{ label: "New project …", group: "Environments", key: "n", run: () => setCreating(true) }]);
+  useCommands(() => [
+    { label: "New project …", group: "Environments", key: "n", needs: "EDITOR", run: () => setCreating(true) },
+  ]);
 
   async function create(name: string): Promise<string | null> {
     const { createProject } = await api.mutate(CREATE_PROJECT, { name, key: newKey() });
@@ -31,7 +35,9 @@ export function Home() {
       <div className="home">
         <header>
           <h1>Environments</h1>
-          <button onClick={() => setCreating(true)}>New project</button>
+          <RoleButton needs="EDITOR" onClick={() => setCreating(true)}>
+            New project
+          </RoleButton>
         </header>
         {loaded.state === "loading" && <Loading what="the projects" />}
         {loaded.state === "failed" && <Failed message={loaded.message} />}
@@ -39,13 +45,15 @@ export function Home() {
           <div className="empty">
             <p>There are no projects yet.</p>
             <p>A project holds environments, and each environment has its own pipeline.</p>
-            <button className="primary" onClick={() => setCreating(true)}>
+            <RoleButton needs="EDITOR" className="primary" onClick={() => setCreating(true)}>
               Create the first project
-            </button>
+            </RoleButton>
           </div>
         )}
         {projects?.map(({ id, name }) => (
-          <Project key={id} id={id} name={name} isWanted={parameters.get("project") === id} />
+          <PlaceProvider key={id} project={id}>
+            <Project id={id} name={name} isWanted={parameters.get("project") === id} />
+          </PlaceProvider>
         ))}
         {loaded.data?.projects.pageInfo.hasNextPage && <p className="soft">The first 500 projects are listed.</p>}
         <footer className="soft">

@@ -4,6 +4,7 @@ import { Link, useLocation } from "wouter";
 import { useApi, useNewest } from "../api/context";
 import { newKey } from "../api/key";
 import type { ResultOf } from "../graphql";
+import { RoleButton } from "../parts/button";
 import { NameDialog } from "../parts/dialog";
 import { Ago } from "../parts/ago";
 import { Failed, Loading } from "../parts/states";
@@ -50,9 +51,9 @@ export function Project({ id, name, isWanted }: Props) {
         <h2>
           <bdi>{name}</bdi>
         </h2>
-        <button aria-label={`New environment in ${name}`} onClick={() => setCreating(true)}>
+        <RoleButton needs="EDITOR" aria-label={`New environment in ${name}`} onClick={() => setCreating(true)}>
           New environment
-        </button>
+        </RoleButton>
       </header>
       {isNear && <Environments project={id} />}
       {isCreating && (

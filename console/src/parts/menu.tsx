@@ -1,5 +1,6 @@
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
 
+import { useRights, type Role } from "../session/rights";
 import "./menu.css";
 
 interface Item {
@@ -7,6 +8,8 @@ interface Item {
   action: () => void;
   isDangerous?: boolean;
   isDisabled?: boolean;
+  /** The role without which it is disabled; its title says so. */
+  needs?: Role;
   /** A heading above the item. */
   group?: string;
 }
@@ -18,13 +21,16 @@ interface Props {
   /** The text of the button; three dots if missing. */
   text?: string;
   tabIndex?: number;
+  /** The role without which no item can be chosen. */
+  needs?: Role;
 }
 
 /** A button that opens a menu, as the ARIA Authoring Practices describe it. */
-export function Menu({ label, items, text, tabIndex }: Props) {
+export function Menu({ label, items, text, tabIndex, needs }: Props) {
   const [isOpen, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const id = useId();
+  const refusal = useRights().refusal(needs);
   return (
     <>
       <button
@@ -35,7 +41,8 @@ export function Menu({ label, items, text, tabIndex }: Props) {
         aria-expanded={isOpen}
         aria-controls={isOpen ? id : undefined}
         aria-label={text === undefined ? label : undefined}
-        title={text === undefined ? label : undefined}
+        title={refusal ?? (text === undefined ? label : undefined)}
+        disabled={refusal !== null}
         tabIndex={tabIndex}
         onClick={() => setOpen(true)}
       >
@@ -56,6 +63,11 @@ interface ListProps {
 
 function List({ id, label, items, button, close }: ListProps) {
   const list = useRef<HTMLDivElement>(null);
+  const { refusal } = useRights();
+  const choices = items.map((item) => {
+    const why = refusal(item.needs);
+    return { ...item, why, isDisabled: item.isDisabled || why !== null };
+  });
   const enabled = () => [...list.current!.querySelectorAll<HTMLElement>("[role=menuitem]:not([aria-disabled])")];
 
   useEffect(() => {
@@ -97,7 +109,7 @@ function List({ id, label, items, button, close }: ListProps) {
 
   return (
     <div ref={list} id={id} popover="auto" role="menu" aria-label={label} className="menu" onKeyDown={onKeyDown}>
-      {items.map((item, index) => [
+      {choices.map((item, index) => [
         item.group && (
           <div key={`group-${index}`} className="group" role="presentation">
             {item.group}
@@ -110,6 +122,7 @@ function List({ id, label, items, button, close }: ListProps) {
           tabIndex={-1}
           className={item.isDangerous ? "dangerous" : undefined}
           aria-disabled={item.isDisabled || undefined}
+          title={item.why ?? undefined}
           onClick={() => {
             if (item.isDisabled) return;
             close();

@@ -4,7 +4,9 @@ import { useApi, useNewest } from "../api/context";
 import { newKey } from "../api/key";
 import type { ResultOf } from "../graphql";
 import { Ago } from "../parts/ago";
+import { RoleButton } from "../parts/button";
 import { Failed, Loading } from "../parts/states";
+import { PlaceProvider } from "../session/rights";
 import { DeleteDialog, SetDialog } from "./dialogs";
 import { DELETE_OWN, DELETE_SHARED, OWN, SET_OWN, SET_SHARED, SHARED } from "./documents";
 import "./section.css";
@@ -62,14 +64,15 @@ export function Secrets({ environment, project }: Props) {
         shown nowhere.
       </p>
       {lists.map(({ owner, title, secrets }) => (
-        <SecretList
-          key={owner}
-          title={title}
-          secrets={secrets}
-          add={() => setOpen({ dialog: "set", owner, name: null })}
-          edit={(name) => setOpen({ dialog: "set", owner, name })}
-          remove={(name) => setOpen({ dialog: "delete", owner, name })}
-        />
+        <PlaceProvider key={owner} project={project.id} environment={owner === "environment" ? environment : undefined}>
+          <SecretList
+            title={title}
+            secrets={secrets}
+            add={() => setOpen({ dialog: "set", owner, name: null })}
+            edit={(name) => setOpen({ dialog: "set", owner, name })}
+            remove={(name) => setOpen({ dialog: "delete", owner, name })}
+          />
+        </PlaceProvider>
       ))}
       {open?.dialog === "set" && (
         <SetDialog name={open.name} save={(name, value) => set(open.owner, name, value)} close={() => setOpen(null)} />
@@ -98,7 +101,9 @@ function SecretList({ title, secrets, add, edit, remove }: ListProps) {
         <h2 id={heading}>
           <bdi>{title}</bdi>
         </h2>
-        <button onClick={add}>New secret</button>
+        <RoleButton needs="EDITOR" onClick={add}>
+          New secret
+        </RoleButton>
       </header>
       {secrets.length === 0 && <p className="soft none">There are none.</p>}
       <ul>
@@ -109,12 +114,12 @@ function SecretList({ title, secrets, add, edit, remove }: ListProps) {
               set <Ago time={setAt} /> by <bdi>{setBy.name ?? setBy.id}</bdi>
             </span>
             <span className="own">
-              <button aria-label={`New value of ${name}`} onClick={() => edit(name)}>
+              <RoleButton needs="EDITOR" aria-label={`New value of ${name}`} onClick={() => edit(name)}>
                 New value
-              </button>
-              <button className="dangerous" aria-label={`Delete ${name}`} onClick={() => remove(name)}>
+              </RoleButton>
+              <RoleButton needs="EDITOR" className="dangerous" aria-label={`Delete ${name}`} onClick={() => remove(name)}>
                 Delete
-              </button>
+              </RoleButton>
             </span>
           </li>
         ))}

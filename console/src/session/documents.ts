@@ -2,6 +2,11 @@ import { graphql } from "../graphql";
 
 export const VIEWER = graphql(`
   query Viewer {
-    viewer { actor { id name } canIssueTokens canIssueTokensForOthers }
+    viewer {
+      actor { id name }
+      roles { role projectId environmentId }
+      canIssueTokens
+      canIssueTokensForOthers
+    }
   }
 `);

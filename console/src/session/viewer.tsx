@@ -1,6 +1,7 @@
-import { createContext, use, type ReactNode } from "react";
+import { createContext, use, useEffect, useRef, useSyncExternalStore, type ReactNode } from "react";
 
 import { useQuery } from "../api/context";
+import * as link from "../api/link";
 import type { ResultOf } from "../graphql";
 import { VIEWER } from "./documents";
 
@@ -8,9 +9,15 @@ export type Viewer = NonNullable<ResultOf<typeof VIEWER>["viewer"]>;
 
 const ViewerContext = createContext<Viewer | null>(null);
 
-/** Read once who has signed in. */
+/** Read who has signed in, and again after a lost connection: a change of roles closes it. */
 export function ViewerProvider({ children }: { children: ReactNode }) {
-  const [loaded] = useQuery(VIEWER, {});
+  const [loaded, again] = useQuery(VIEWER, {});
+  const { state } = useSyncExternalStore(link.subscribe, link.current);
+  const wasLost = useRef(false);
+  useEffect(() => {
+    if (state === "open" && wasLost.current) again();
+    wasLost.current = state === "lost";
+  }, [state, again]);
   return <ViewerContext value={loaded.data?.viewer ?? null}>{children}</ViewerContext>;
 }
 

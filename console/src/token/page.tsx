@@ -26,6 +26,7 @@ export function TokenPage() {
   const all = loaded.data?.tokens.nodes ?? [];
   const tokens = all.filter(({ isValid }) => isValid || isAll).reverse();
   const mayIssue = viewer?.canIssueTokens ?? false;
+  const refusal = viewer && !mayIssue ? "This needs a role, and you have none." : undefined;
   useCommands(() =>
     mayIssue ? [{ label: "New token …", group: "Tokens", key: "n", run: () => setCreating(true) }] : [],
   );
@@ -43,7 +44,7 @@ export function TokenPage() {
             />
             also revoked and expired ones
           </label>
-          <button className="primary" disabled={!mayIssue} onClick={() => setCreating(true)}>
+          <button className="primary" disabled={!mayIssue} title={refusal} onClick={() => setCreating(true)}>
             New token
           </button>
         </header>

@@ -1,5 +1,7 @@
 import { useId } from "react";
 
+import { RoleButton } from "../parts/button";
+
 export interface Variable {
   name: string;
   value: string;
@@ -24,7 +26,9 @@ export function VariableList({ title, variables, note, add, edit, remove }: Prop
         <h2 id={heading}>
           <bdi>{title}</bdi>
         </h2>
-        <button onClick={add}>New variable</button>
+        <RoleButton needs="EDITOR" onClick={add}>
+          New variable
+        </RoleButton>
       </header>
       {variables.length === 0 && <p className="soft none">There are none.</p>}
       <ul>
@@ -36,12 +40,17 @@ export function VariableList({ title, variables, note, add, edit, remove }: Prop
             </span>
             {variable.value === "" ? <span className="soft">empty</span> : <code className="value">{variable.value}</code>}
             <span className="own">
-              <button aria-label={`Edit ${variable.name}`} onClick={() => edit(variable)}>
+              <RoleButton needs="EDITOR" aria-label={`Edit ${variable.name}`} onClick={() => edit(variable)}>
                 Edit
-              </button>
-              <button className="dangerous" aria-label={`Delete ${variable.name}`} onClick={() => remove(variable)}>
+              </RoleButton>
+              <RoleButton
+                needs="EDITOR"
+                className="dangerous"
+                aria-label={`Delete ${variable.name}`}
+                onClick={() => remove(variable)}
+              >
                 Delete
-              </button>
+              </RoleButton>
             </span>
           </li>
         ))}

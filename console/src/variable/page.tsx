@@ -4,6 +4,7 @@ import { useApi, useNewest } from "../api/context";
 import { newKey } from "../api/key";
 import { useCommands } from "../command/commands";
 import { Failed, Loading } from "../parts/states";
+import { PlaceProvider } from "../session/rights";
 import { DeleteDialog, SetDialog } from "./dialogs";
 import { DELETE_OWN, DELETE_SHARED, OWN, SET_OWN, SET_SHARED, SHARED } from "./documents";
 import { VariableList, type Variable } from "./list";
@@ -28,7 +29,13 @@ export function Variables({ environment, project }: Props) {
   const [since, setSince] = useState<number | null>(null); // what was changed after it is a conflict
   const version = own.data?.pipeline.version ?? null;
   useCommands(() => [
-    { label: "New variable …", group: "Variables", key: "n", run: () => begin({ dialog: "set", owner: "environment", variable: null }) },
+    {
+      label: "New variable …",
+      group: "Variables",
+      key: "n",
+      needs: "EDITOR",
+      run: () => begin({ dialog: "set", owner: "environment", variable: null }),
+    },
   ]);
 
   function begin(next: Open) {
@@ -72,15 +79,16 @@ export function Variables({ environment, project }: Props) {
         the values.
       </p>
       {lists.map(({ owner, title, variables, others, word }) => (
-        <VariableList
-          key={owner}
-          title={title}
-          variables={variables}
-          note={(name) => (others.some((each) => each.name === name) ? word : null)}
-          add={() => begin({ dialog: "set", owner, variable: null })}
-          edit={(variable) => begin({ dialog: "set", owner, variable })}
-          remove={(variable) => begin({ dialog: "delete", owner, variable })}
-        />
+        <PlaceProvider key={owner} project={project.id} environment={owner === "environment" ? environment : undefined}>
+          <VariableList
+            title={title}
+            variables={variables}
+            note={(name) => (others.some((each) => each.name === name) ? word : null)}
+            add={() => begin({ dialog: "set", owner, variable: null })}
+            edit={(variable) => begin({ dialog: "set", owner, variable })}
+            remove={(variable) => begin({ dialog: "delete", owner, variable })}
+          />
+        </PlaceProvider>
       ))}
       {open?.dialog === "set" && (
         <SetDialog
