@@ -89,8 +89,10 @@ class World:
 
 
 def token_of(server: Serving, actor: str, role: str | None, *place: str) -> str:
-    """Return a new token for *actor* with *role* at a place; without a place for everything, without a role that
-    follows the roles of the actor."""
+    """Return a new token for *actor* with *role* at a place, or for everything.
+
+    Without a role it follows the roles of the actor.
+    """
     options = () if role is None else ("--role", role, *(place or ("--everything",)))
     made = json.loads(server.stageline("token", "create", actor, "--actor", actor, *options, "--json").stdout)
     token: str = made["token"]

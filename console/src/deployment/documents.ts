@@ -7,6 +7,7 @@ const step = graphql(`
     attempt
     finishedAt
     retryAt
+    image { digest isReused }
     attempts { attempt status startedAt finishedAt }
   }
 `);

@@ -119,6 +119,7 @@ const ServiceRow = memo(function ServiceRow({ service, deployment }: { service: 
             phase(service)
           )}
         </small>
+        <Image service={service} />
       </span>
       <small>
         <Took from={begun} to={ended} />
@@ -126,6 +127,23 @@ const ServiceRow = memo(function ServiceRow({ service, deployment }: { service: 
     </li>
   );
 });
+
+/** The image that a service runs or has built. */
+function Image({ service: { build, deploy } }: { service: Service }) {
+  const image = deploy.image ?? build.image;
+  if (!image) return null;
+  return (
+    <small title={image.digest}>
+      image {short(image.digest)}
+      {build.image?.isReused && ", reused"}
+    </small>
+  );
+}
+
+/** Return the first 12 digits of a digest, without its repository and its algorithm. */
+function short(digest: string): string {
+  return digest.slice(digest.lastIndexOf(":") + 1).slice(0, 12);
+}
 
 /** Return where a service stands, in words. */
 function phase({ build, deploy, status, ports }: Service): string {
