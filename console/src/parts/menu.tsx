@@ -80,7 +80,7 @@ function List({ id, label, items, button, close }: ListProps) {
     popover.style.left = `${Math.max(8, Math.min(place.right - width, innerWidth - width - 8))}px`;
     popover.style.top = `${below + height > innerHeight ? Math.max(8, place.top - height - 4) : below}px`;
     popover.addEventListener("toggle", ends);
-    enabled()[0]?.focus();
+    (enabled()[0] ?? popover).focus();
     return () => popover.removeEventListener("toggle", ends);
   }, []);
 
@@ -108,7 +108,7 @@ function List({ id, label, items, button, close }: ListProps) {
   }
 
   return (
-    <div ref={list} id={id} popover="auto" role="menu" aria-label={label} className="menu" onKeyDown={onKeyDown}>
+    <div ref={list} id={id} popover="auto" role="menu" tabIndex={-1} aria-label={label} className="menu" onKeyDown={onKeyDown}>
       {choices.map((item, index) => [
         item.group && (
           <div key={`group-${index}`} className="group" role="presentation">
