@@ -123,7 +123,7 @@ async def test_a_container_has_its_program_folder_labels_requests_and_mounts(
     executor: DockerExecutor, engine: Engine, tmp_path: Path
 ) -> None:
     (tmp_path / "greeting").write_text("hello\n")
-    printing = "pwd; cat /greeting; echo no > /greeting || grep /dev/shm /proc/mounts"
+    printing = "exec 2>&1; pwd; cat /greeting; echo no > /greeting || grep /dev/shm /proc/mounts"  # one order of lines
     container = Container(
         entrypoint=("/bin/sh", "-c"),
         command=(f"{printing}; exec sleep 60",),
