@@ -127,12 +127,13 @@ async def act(
     *,
     targets: Targets = ALL_TARGETS,
     selection: Selection = WHOLE,
+    with_volumes: bool = False,
 ) -> DeploymentId:
     """Queue *deployment*, which restarts, starts, stops or deletes what runs of the *selection*.
 
-    *expected* is the expected version of the pipeline. Return the deployment that carries out the request. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`, `LimitReached`, and the refusals of
-    `domain.deployment.action.plan`.
+    A deletion *with_volumes* deletes the data, too. *expected* is the expected version of the pipeline. Return the
+    deployment that carries out the request. Raises `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`,
+    `LimitReached`, and the refusals of `domain.deployment.action.plan`.
     """
     pipeline, project = await _pinned(transaction, environment, expected)
     check_target(targets, pipeline.state.target)
@@ -142,7 +143,16 @@ async def act(
         instances = {each.service.int: each for each in await present_instances(transaction, queue)}
         if effect.is_start:
             last_runs = {each.service.int: each for each in await _last_runs(transaction, instances.values())}
-    plan = actions.plan(pipeline.state, pipeline.version, project, effect, selection, instances, last_runs)
+    plan = actions.plan(
+        pipeline.state,
+        pipeline.version,
+        project,
+        effect,
+        selection,
+        instances,
+        last_runs,
+        with_volumes=with_volumes,
+    )
     action, policy = Action(effect), pipeline.state.policy
     return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version, policy)
 
@@ -240,6 +250,7 @@ async def _enqueue(
         project_version=project_version,
         services=tuple(sorted(each.id for each in plan.services if each.is_due)) if plan.is_partial else (),
         undoes=plan.undoes,
+        deletes_volumes=any(each.volumes for each in plan.services),
         on_request=policy.on_request,
         frozen=None if frozen is None else frozen.until,
         ignores_freeze=ignores_freeze,

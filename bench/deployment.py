@@ -81,6 +81,9 @@ class Nothing:
 
     async def delete(self, environment: UUID, service: UUID) -> None: ...
 
+    async def delete_volume(self, environment: UUID, name: str) -> str | None:
+        return None
+
     async def sweep(self, keep: Collection[UUID]) -> None: ...
 
 

@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+import typer
+
 from cli import pipeline, run, watch
 from cli.change import VersionedChangeOptions
 from cli.chosen import Chosen
@@ -16,12 +18,17 @@ ServiceNames = Annotated[
 ]
 
 
-def _mutation(field: str) -> Document:
-    return run.mutation(field, environment="ID!", services="[ID!]", stages="[ID!]")
+Volumes = Annotated[
+    bool, typer.Option("--volumes", help="Delete the volumes of the services, too, with all their data.")
+]
+
+
+def _mutation(field: str, **more: str) -> Document:
+    return run.mutation(field, environment="ID!", services="[ID!]", stages="[ID!]", **more)
 
 
 RESTART, STOP, START = (_mutation(f"{action}Services") for action in ("restart", "stop", "start"))
-DELETE = _mutation("deleteInstances")
+DELETE = _mutation("deleteInstances", volumes="Boolean")
 
 
 def restart(
@@ -55,13 +62,15 @@ def delete_instances(
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    volumes: Volumes = False,
     yes: Yes = False,
 ) -> None:
     """Stop what runs, in the reverse order of the stages, and forget it. This asks first, unless --yes is given.
 
-    The services stay in the pipeline, with their data. The next deployment builds and deploys them.
+    The services stay in the pipeline, and their data is kept, unless --volumes is given. The next deployment builds and
+    deploys them.
     """
-    _delete(scope, chosen, change, watching, output, yes)
+    _delete(scope, chosen, change, watching, output, volumes, yes)
 
 
 def restart_service(
@@ -107,13 +116,15 @@ def delete_instance(
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    volumes: Volumes = False,
     yes: Yes = False,
 ) -> None:
     """Stop what runs of a service, and forget it. This asks first, unless --yes is given.
 
-    The service stays in the pipeline, with its data. The next deployment builds and deploys it.
+    The service stays in the pipeline, and its data is kept, unless --volumes is given. The next deployment builds and
+    deploys it.
     """
-    _delete(scope, Chosen(service=names), change, watching, output, yes)
+    _delete(scope, Chosen(service=names), change, watching, output, volumes, yes)
 
 
 def _delete(
@@ -122,11 +133,13 @@ def _delete(
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    volumes: bool,
     yes: bool,
 ) -> None:
     of = [*(chosen.service or ()), *(f"stage {each}" for each in chosen.stage or ())]
-    confirm(f"Stop and forget what runs of {', '.join(of) or 'all services'}?", yes or change.dry_run)
-    _act(DELETE, scope, chosen, change, watching, output)
+    data = ", and delete the data in all volumes" if volumes else ""
+    confirm(f"Stop and forget what runs of {', '.join(of) or 'all services'}{data}?", yes or change.dry_run)
+    _act(DELETE, scope, chosen, change, watching, output, volumes=volumes)
 
 
 def _act(
@@ -136,7 +149,8 @@ def _act(
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    **more: object,
 ) -> None:
     with Client.known() as client:
-        variables = {"environment": scope.find(client).id, **chosen.variables, **change.variables}
+        variables = {"environment": scope.find(client).id, **chosen.variables, **change.variables, **more}
         watch.requested(client, run.read(client.change(document, variables)), change, watching, output)

@@ -314,6 +314,7 @@ class DeploymentExecution:
             attempt=step.attempt,
             known=None if known is None else known.deployment,
             effect=deployment.plan.effect,
+            volumes=run.service.volumes,
             built=(before.built or before.deployment) if before and deployment.plan.effect.is_start else None,
         )
         executor = self._runner.executors.get(deployment.plan.target)

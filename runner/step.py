@@ -125,15 +125,18 @@ class StepExecution:
             await _unbroken(self._executor.build(self._request, output))
             return ()
         if self._request.phase is Phase.STOP:
-            await _unbroken(self._end(self._executor))
+            await _unbroken(self._end(self._executor, output))
             return ()
         return await _unbroken(self._executor.deploy(self._request, output))
 
-    async def _end(self, executor: Executor) -> None:
-        """Stop the service, or delete its instance."""
+    async def _end(self, executor: Executor, output: StepOutput) -> None:
+        """Stop the service, or delete its instance and the volumes that go with it."""
         request = self._request
         if request.effect is Effect.DELETE:
             await executor.delete(request.environment, request.service)
+            for name in request.volumes:
+                why = await executor.delete_volume(request.environment, name)
+                await output.note(f"volume {name} is deleted" if why is None else f"volume {name} stays: {why}")
         else:
             await executor.stop(request)
 

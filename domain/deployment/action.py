@@ -4,7 +4,7 @@ Actions on what runs: restart, start, stop and delete.
 Which services have something to do is decided when their stage runs, because deployments before it change what runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
@@ -16,8 +16,10 @@ from domain.deployment.selection import Selection
 from domain.deployment.state import Deployment
 from domain.deployment.step import Omission, ServiceRun, Status
 from domain.deployment.value import Value
-from domain.errors import NothingToDo, UnmetReference
+from domain.errors import InvalidArgument, NothingToDo, UnmetReference
 from domain.pipeline import need as needs
+from domain.pipeline.environment import Target
+from domain.pipeline.service import Service
 from domain.pipeline.state import Pipeline
 from domain.project import Project
 from domain.reference import ServiceReference
@@ -52,7 +54,7 @@ def omission(effect: Effect, service: PlannedService, instance: Instance | None)
         case Effect.DEPLOY:
             return None
         case Effect.DELETE:
-            return Omission.NOT_RUNNING if instance is None else None
+            return Omission.NOT_RUNNING if instance is None and not service.volumes else None
         case _ if service.type is ServiceType.JOB:
             return Omission.JOB
         case Effect.STOP:
@@ -124,19 +126,25 @@ def plan(
     selection: Selection,
     instances: Mapping[int, Instance] | None,
     last_runs: Mapping[int, LastRun],
+    *,
+    with_volumes: bool = False,
 ) -> Plan:
     """Return the plan that carries out *effect* on the *selection* of *pipeline*, which is of *project*, at *version*.
 
     *instances* are those of the services, by their ids as integers; None while another deployment may change them.
-    *last_runs* are those of the services that are started. Raises `NothingToDo`, `UnmetReference`, `ServiceNotFound` or
-    `StageNotFound`.
+    *last_runs* are those of the services that are started. A deletion *with_volumes* deletes theirs, too.
+    Raises `NothingToDo`, `InvalidArgument`, `UnmetReference`, `ServiceNotFound` or `StageNotFound`.
     """
     due = selection.of(pipeline, skipped=effect.is_end)
+    if with_volumes:
+        _check_volumes(pipeline, due)
     stages = make_stages(pipeline, due, whole=selection.is_whole)
     made = Plan(
         pipeline_version=version,
         target=pipeline.target,
-        stages=tuple([_for(effect, stage, last_runs) for stage in (reversed(stages) if effect.is_end else stages)]),
+        stages=tuple(
+            [_for(effect, stage, last_runs, with_volumes) for stage in (reversed(stages) if effect.is_end else stages)]
+        ),
         environment=pipeline.name,
         project=project.name or "",
         variables=merged(project.variables, pipeline.variables),
@@ -149,12 +157,32 @@ def plan(
     return made
 
 
-def _for(effect: Effect, stage: PlannedStage, last_runs: Mapping[int, LastRun]) -> PlannedStage:
+def _check_volumes(pipeline: Pipeline, due: Collection[Service]) -> None:
+    """Raise `InvalidArgument` if the volumes of the services that are *due* can't be deleted."""
+    if pipeline.target is Target.PROCESS:
+        raise InvalidArgument(
+            argument="volumes", why=f"an environment of target {pipeline.target.value} has no volumes"
+        )
+    chosen, owners = {service.id.int for service in due}, {name: each.name for each in due for name in _volumes(each)}
+    for service in pipeline.services:
+        if service.id.int not in chosen and (shared := owners.keys() & _volumes(service)):
+            name = min(shared)
+            why = f"volume {name!r} of {owners[name]!r} is one of {service.name!r}, too: choose that service as well"
+            raise InvalidArgument(argument="volumes", why=why)
+
+
+def _volumes(service: Service | PlannedService) -> set[str]:
+    return {volume.name for volume in service.spec.container.volumes}
+
+
+def _for(effect: Effect, stage: PlannedStage, last_runs: Mapping[int, LastRun], with_volumes: bool) -> PlannedStage:
     """Return *stage* for *effect*: an end may not fail and waits for nobody, a start has last time's specification."""
     if effect.is_end:
         due = [each for each in reversed(stage.services) if each.is_due]
-        ended = tuple([replace(each, spec=replace(each.spec, allow_failure=False)) for each in due])
-        return replace(stage, services=ended, approval=None, wait=None, check=None)
+        ended = [replace(each, spec=replace(each.spec, allow_failure=False)) for each in due]
+        if with_volumes:
+            ended = [replace(each, volumes=tuple(sorted(_volumes(each)))) for each in ended]
+        return replace(stage, services=tuple(ended), approval=None, wait=None, check=None)
     started = [
         replace(each, spec=last.spec) if (last := last_runs.get(each.id.int)) else each for each in stage.services
     ]

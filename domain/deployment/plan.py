@@ -51,7 +51,8 @@ class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
     """A service with its specification.
 
     With *is_done* an earlier deployment, which this one retries or undoes, left it as it is, and *endpoint* is what it
-    offers. *source* is the number of the deployment whose specification it has, if this one undoes another.
+    offers. *source* is the number of the deployment whose specification it has, if this one undoes another. *volumes*
+    are the names of those that go with its instance, if it is deleted.
     """
 
     id: ServiceId
@@ -62,6 +63,7 @@ class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
     is_done: bool = False
     endpoint: Endpoint | None = None
     source: int | None = None
+    volumes: tuple[str, ...] = ()
 
     @property
     def is_due(self) -> bool:

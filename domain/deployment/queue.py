@@ -63,7 +63,8 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
 
     *source* is the number of the deployment that it retries or rolls back to, and *revision* that of its plan.
     *project_version* counts the changes of the project's name and variables. *services* are the chosen ones; none for
-    the whole environment. A deployment that *undoes* a failed one, by its number, goes before those that wait.
+    the whole environment. A deployment that *undoes* a failed one, by its number, goes before those that wait. One that
+    *deletes_volumes* deletes data.
     """
 
     deployment: DeploymentId
@@ -76,6 +77,7 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     project_version: int = 0
     services: tuple[ServiceId, ...] = ()
     undoes: int | None = None
+    deletes_volumes: bool = False
 
 
 class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
@@ -155,6 +157,7 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     project_version: int = 0
     services: tuple[ServiceId, ...] = ()
     undoes: int | None = None
+    deletes_volumes: bool = False
     on_request: OnRequest = OnRequest.MERGE
     frozen: datetime | None = None
     ignores_freeze: bool = False
@@ -196,6 +199,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     project_version: int = 0
     services: tuple[ServiceId, ...] = ()
     undoes: int | None = None
+    deletes_volumes: bool = False
     frozen_until: datetime | None = None
     ignores_freeze: bool = False
 
@@ -237,6 +241,7 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 project_version=command.project_version,
                 services=command.services,
                 undoes=command.undoes,
+                deletes_volumes=command.deletes_volumes,
             )
             ignored = command.frozen if command.ignores_freeze else None
             ignoring = [] if ignored is None else [FreezeIgnored(deployment=deployment, until=ignored)]
@@ -313,7 +318,7 @@ def _what(request: Request | RequestDeployment) -> tuple[object, ...]:
     """Return all that must be the same for two requests to merge."""
     versions = request.pipeline_version, request.project_version
     wish = request.action, request.actor, versions, request.source, request.revision
-    return *wish, request.services, request.undoes
+    return *wish, request.services, request.undoes, request.deletes_volumes
 
 
 def evolve(queue: Queue, event: QueueEvent) -> Queue:
@@ -330,6 +335,7 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
                 project_version=event.project_version,
                 services=event.services,
                 undoes=event.undoes,
+                deletes_volumes=event.deletes_volumes,
             )
             waiting = (*queue.waiting, request) if event.undoes is None else (request, *queue.waiting)
             return replace(queue, count=event.number, waiting=waiting)

@@ -159,20 +159,27 @@ def _action(name: str, effect: Effect, description: str) -> Any:
         services: ChosenServices = None,
         stages: ChosenStages = None,
     ) -> DeploymentResult:
-        use_case = partial(
-            use_cases.act,
-            environment=await known_environment(write.context, environment),
-            deployment=DeploymentId(ids.new()),
-            actor=write.context.author(write.reason).actor,
-            effect=effect,
-            expected=write.expected_version,
-            targets=write.context.application.targets,
-            selection=_selection(services, stages),
-        )
-        return await _transact(write, use_case)
+        return await _act(write, environment, effect, _selection(services, stages))
 
     act.__name__ = name
     return mutation(description, of="pipeline")(act)
+
+
+async def _act(
+    write: Write, environment: str, effect: Effect, selection: Selection, with_volumes: bool = False
+) -> DeploymentPayload:
+    use_case = partial(
+        use_cases.act,
+        environment=await known_environment(write.context, environment),
+        deployment=DeploymentId(ids.new()),
+        actor=write.context.author(write.reason).actor,
+        effect=effect,
+        expected=write.expected_version,
+        targets=write.context.application.targets,
+        selection=selection,
+        with_volumes=with_volumes,
+    )
+    return await _transact(write, use_case)
 
 
 restart_services = _action(
@@ -192,12 +199,27 @@ stop_services = _action(
     Effect.STOP,
     "Stop services, in the reverse order of the stages. They stay stopped until they are started or deployed.",
 )
-delete_instances = _action(
-    "delete_instances",
-    Effect.DELETE,
+
+
+@mutation(
     "Stop services, in the reverse order of the stages, and forget what ran of them. The services stay in the pipeline,"
-    " and their data is kept.",
+    " and their data is kept, unless its deletion is requested.",
+    of="pipeline",
 )
+async def delete_instances(
+    write: Write,
+    environment: EnvironmentArgument,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+    volumes: Annotated[
+        bool,
+        strawberry.argument(
+            description="Delete the volumes of the services, too, with all their data. Services that use the same"
+            " volume must all be chosen."
+        ),
+    ] = False,
+) -> DeploymentResult:
+    return await _act(write, environment, Effect.DELETE, _selection(services, stages), volumes)
 
 
 @mutation(

@@ -21,6 +21,8 @@ def queue_event_words(number: int, event: QueueEvent) -> EventWords:
     match event:
         case DeploymentRequested(undoes=int()):
             return EventWords(f"deployment {number} put into the queue, before those that wait")
+        case DeploymentRequested(deletes_volumes=True):
+            return EventWords(f"deployment {number} put into the queue; it deletes volumes, too")
         case DeploymentRequested():
             return EventWords(f"deployment {number} put into the queue")
         case DeploymentMerged():

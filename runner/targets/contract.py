@@ -36,7 +36,8 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
 
     The specification has the values of *secrets*, which must appear in no output, message, file or argument of a
     process; *shown* is the same with masks in their places. A request that was read from a file *needs_secrets* again.
-    *logins* are credentials for registries of images; they are in no file.
+    *logins* are credentials for registries of images; they are in no file. *volumes* are the names of those that a
+    deletion deletes.
     """
 
     environment: UUID
@@ -55,6 +56,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     shown: ServiceSpec | None = None
     needs_secrets: bool = False
     logins: tuple[RegistryLogin, ...] = ()
+    volumes: tuple[str, ...] = ()
 
     @property
     def shown_spec(self) -> ServiceSpec:
@@ -173,9 +175,16 @@ class Executor(Protocol):
     async def delete(self, environment: UUID, service: UUID) -> None:
         """Stop everything that runs for *service* as `stop` does, and forget it, with all that deployments made of it.
 
-        That is instances, containers and what was built, but no data: volumes stay. The service is to be deleted by a
-        deployment, or was removed from the pipeline. A later call does the rest after a crash at any point. Raise
-        `StepFailed`, with the reason, if something of it still runs.
+        That is instances, containers and what was built, but no data: `delete_volume` does that. The service is to be
+        deleted by a deployment, or was removed from the pipeline. A later call does the rest after a crash at any
+        point. Raise `StepFailed`, with the reason, if something of it still runs.
+        """
+        ...
+
+    async def delete_volume(self, environment: UUID, name: str) -> str | None:
+        """Delete the volume of *environment* of that name with its data, if it exists.
+
+        Return why it stays, as when something else uses it; None if it is gone.
         """
         ...
 

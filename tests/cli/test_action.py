@@ -50,5 +50,7 @@ def test_a_service_is_stopped_started_restarted_and_deleted(deployed: Shell) -> 
     assert deployed("service", "delete-instance", "-n", "Backend", "--yes", "--watch").code == 0
     never = deployed("service", "start", "-n", "Backend", "-n", "Migrate")
     assert (never.code, "'Backend': it has never run, or was deleted since" in never.err) == (1, True)
+    data = deployed("environment", "delete-instances", "--volumes", "--yes")
+    assert (data.code, "an environment of target PROCESS has no volumes" in data.err) == (1, True)
     assert deployed("environment", "delete-instances", "--yes", "--watch").code == 0
     assert deployed("service", "restart", "-n", "Nobody").code == 1

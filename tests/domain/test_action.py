@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import deployment, pipeline
+from domain.container import Container, Volume
 from domain.deployment import action as actions
 from domain.deployment import converge
 from domain.deployment import plan as plans
@@ -54,10 +55,11 @@ from domain.deployment.step import (
     SucceedStep,
 )
 from domain.deployment.value import Value
-from domain.errors import NothingToDo, NothingToRetry, NothingToRollBackTo, StepNotDue, UnmetReference
+from domain.errors import InvalidArgument, NothingToDo, NothingToRetry, NothingToRollBackTo, StepNotDue, UnmetReference
+from domain.pipeline.environment import Target, TargetChanged
 from domain.pipeline.gate import Approval
 from domain.pipeline.ref import ServiceId
-from domain.pipeline.service import ServiceRenamed, ServiceSkipped
+from domain.pipeline.service import ServiceConfigured, ServiceRenamed, ServiceSkipped
 from domain.pipeline.stage import OnFailure, StagePolicy, StagePolicyChanged
 from domain.pipeline.state import PipelineEvent
 from domain.project import Project
@@ -99,10 +101,11 @@ def planned(
     selection: Selection = WHOLE,
     instances: tuple[Instance, ...] | None = None,
     last_runs: Mapping[int, LastRun] = {},
+    with_volumes: bool = False,
 ) -> Plan:
     state = pipeline.decider.replay((*HISTORY, *events))
     known = None if instances is None else {each.service.int: each for each in instances}
-    return actions.plan(state, 9, SHOP, effect, selection, known, last_runs)
+    return actions.plan(state, 9, SHOP, effect, selection, known, last_runs, with_volumes=with_volumes)
 
 
 def pinned(plan: Plan, number: int = 3) -> DeploymentPlanned:
@@ -165,6 +168,47 @@ def test_services_are_stopped_in_the_reverse_order_of_the_stages_and_jobs_are_le
         now = stopped[id_]
         assert (now.status, now.stopped_by, now.stopped_number, now.ports) == (DeployedStatus.STOPPED, THIRD, 3, ())
         assert (now.deployment, now.number) == (FIRST, 1)
+
+
+def keeping(service: ServiceId, was: ServiceSpec, *volumes: str) -> ServiceConfigured:
+    mounted = tuple([Volume(name=name, path=f"/{name}") for name in volumes])
+    return ServiceConfigured(service=service, spec=replace(was, container=Container(volumes=mounted)))
+
+
+ON_DOCKER = TargetChanged(target=Target.DOCKER)
+DATA = keeping(WEB, DATABASE, "data", "backup")
+
+
+def test_volumes_are_deleted_with_their_service_only_when_that_is_requested() -> None:
+    for with_volumes, expected in ((True, ("backup", "data")), (False, ())):
+        plan = planned(Effect.DELETE, ON_DOCKER, DATA, instances=RUNNING, with_volumes=with_volumes)
+        assert {each.name: each.volumes for each in plan.services} == {"api": (), "migrate": (), "DB": expected}
+
+
+def test_volumes_are_deleted_also_when_nothing_runs_of_their_service() -> None:
+    plan = planned(Effect.DELETE, ON_DOCKER, DATA, instances=(), with_volumes=True)
+    over = carried_out(given(pinned(plan)).state)
+    assert {run.service.name: run.status for stage in over.stages for run in stage.services} == {
+        "api": Status.SKIPPED,
+        "migrate": Status.SKIPPED,
+        "DB": Status.SUCCEEDED,
+    }
+    with pytest.raises(NothingToDo):
+        planned(Effect.DELETE, ON_DOCKER, DATA, instances=())
+
+
+def test_a_volume_is_not_deleted_while_it_is_one_of_a_service_that_is_not_chosen() -> None:
+    database, both = Selection(services=("DB",)), (ON_DOCKER, DATA, keeping(API, READING, "data"))
+    why = "volume 'data' of 'DB' is one of 'api', too: choose that service as well"
+    with pytest.raises(InvalidArgument, match=why):
+        planned(Effect.DELETE, *both, selection=database, instances=RUNNING, with_volumes=True)
+    plan = planned(Effect.DELETE, *both, selection=Selection(services=("DB", "api")), with_volumes=True)
+    assert [each.volumes for each in plan.services] == [("data",), ("backup", "data")]
+
+
+def test_a_process_has_no_volumes_to_delete() -> None:
+    with pytest.raises(InvalidArgument, match="an environment of target PROCESS has no volumes"):
+        planned(Effect.DELETE, instances=RUNNING, with_volumes=True)
 
 
 def test_a_deleted_instance_is_forgotten_also_that_of_a_job() -> None:

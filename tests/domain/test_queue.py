@@ -114,6 +114,15 @@ def test_the_same_request_by_the_same_actor_merges_into_the_one_that_waits() -> 
     assert state.count == 3
 
 
+def test_a_deletion_with_volumes_does_not_merge_into_one_without_them() -> None:
+    deletion = replace(request(SECOND, actor="bob"), action=Action.DELETE)
+    waits = replace(requested(SECOND, 2, actor="bob"), action=Action.DELETE)
+    again = replace(deletion, deployment=THIRD, deletes_volumes=True)
+    also = replace(waits, deployment=THIRD, number=3, deletes_volumes=True)
+    given(*first_runs, waits).when(again).then(also)
+    given(*first_runs, waits, also).when(replace(again, deployment=FOURTH)).then(DeploymentMerged(deployment=THIRD))
+
+
 def test_another_actors_request_waits_for_itself() -> None:
     given(*first_runs, second_waits).when(request(THIRD, actor="eve")).then(third_waits)
 

@@ -8,11 +8,14 @@ import pytest
 from application import deployment as writing
 from application.handler import Transaction
 from domain import deployment as deployments
+from domain.container import Container, Volume
 from domain.deployment.effect import Effect
 from domain.deployment.queue import DeploymentId
 from domain.deployment.selection import WHOLE, Selection
 from domain.deployment.step import Status
+from domain.pipeline.environment import Target
 from domain.project import EnvironmentId
+from domain.spec import ServiceSpec
 from store.ids import new
 from store.memory import MemoryLog
 from store.sqlite.output import MemoryOutput
@@ -26,11 +29,19 @@ async def world() -> AsyncIterator[World]:
         yield world
 
 
-async def act(world: World, environment: EnvironmentId, effect: Effect, selection: Selection = WHOLE) -> DeploymentId:
+async def act(
+    world: World,
+    environment: EnvironmentId,
+    effect: Effect,
+    selection: Selection = WHOLE,
+    with_volumes: bool = False,
+) -> DeploymentId:
     id_ = DeploymentId(new())
 
     async def work(transaction: Transaction) -> DeploymentId:
-        return await writing.act(transaction, environment, id_, "ann", effect, selection=selection)
+        return await writing.act(
+            transaction, environment, id_, "ann", effect, selection=selection, with_volumes=with_volumes
+        )
 
     return DeploymentId((await world.handler.transact(work, deployments.decider, ANN)).subject.stream)
 
@@ -68,6 +79,18 @@ async def test_deleted_services_are_deleted_on_their_target(world: World) -> Non
     assert (await world.runner().drive(delete)).status is Status.SUCCEEDED
     assert world.target.stopped == [await world.service(environment, "api")]
     assert world.target.up == {await world.service(environment, "db")}
+
+
+async def test_volumes_are_deleted_after_their_services(world: World) -> None:
+    mounted = Container(volumes=(Volume(name="data", path="/data"),))
+    spec = ServiceSpec(image="postgres:17", container=mounted)
+    environment = await world.environment(["db"], spec=spec, target=Target.DOCKER)
+    runner = world.runner(Target.DOCKER)
+    for with_volumes, expected in ((False, []), (True, ["data"])):
+        await runner.drive(await world.request(environment))
+        delete = await act(world, environment, Effect.DELETE, with_volumes=with_volumes)
+        assert (await runner.drive(delete)).status is Status.SUCCEEDED
+        assert world.target.volumes == expected
 
 
 async def test_a_forced_cancellation_lets_a_stop_come_to_its_end(world: World) -> None:

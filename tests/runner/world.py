@@ -54,6 +54,7 @@ class Functions:
         self.running: dict[str, asyncio.Task[None]] = {}
         self.up: set[UUID] = set()
         self.stopped: list[UUID] = []
+        self.volumes: list[str] = []  # that were deleted
         self._stop = asyncio.Condition()
         self.watched: Counter[str] = Counter()  # how often a step was asked for
         self.most = 0
@@ -100,6 +101,10 @@ class Functions:
         async with self._stop:
             self.stopped.append(service)
             self._stop.notify_all()
+
+    async def delete_volume(self, environment: UUID, name: str) -> str | None:
+        self.volumes.append(name)
+        return None
 
     async def has_stopped(self, service: UUID) -> None:
         """Returns when *service* was deleted."""

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.container import Container, Volume
+from domain.deployment.step import Phase
 from domain.spec import Health, HttpCheck, ServiceSpec, ServiceType, Variable
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.kubernetes import label, workload
@@ -106,11 +107,32 @@ async def test_a_broken_database_does_not_block_the_next_specification(cluster: 
     serve = "cp /data/file /www/index.html; exec httpd -f -p $PORT -h /www"
     ports = await cluster.executor.deploy(step(3, serve), Printed())
     assert await cluster.ask(ports) == "kept"
+    await cluster.executor.stop(replace(step(4, ""), phase=Phase.STOP))
+    assert (await cluster.executor.delete_volume(ENVIRONMENT, "data") or "").endswith(" still uses it")
     await cluster.executor.delete(ENVIRONMENT, SERVICE)
     claims = workload.CLAIMS.format(NAMESPACE)
     found, _ = await cluster.cluster.list(claims, Named)
     assert [each.metadata.name for each in found] == ["data"]
-    await cluster.cluster.delete(f"{claims}/data")
+    assert await cluster.executor.delete_volume(UUID(int=77), "data") is None  # another environment has none
+    for _ in range(2):  # as after a crash
+        assert await cluster.executor.delete_volume(ENVIRONMENT, "data") is None
+    for each in (await cluster.cluster.list(claims, Named))[0]:
+        assert each.metadata.deletion_timestamp is not None
+
+
+async def test_a_claim_that_somebody_else_created_is_not_deleted(cluster: KubernetesPlace) -> None:
+    await cluster.executor.deploy(deploy(cluster, cluster.server, ports=(0,)), Printed())  # creates the namespace
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "theirs"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    claims = workload.CLAIMS.format(NAMESPACE)
+    await cluster.cluster.create(claims, claim)
+    why = "claim theirs was not created for this environment by Stageline"
+    assert await cluster.executor.delete_volume(ENVIRONMENT, "theirs") == why
+    await cluster.cluster.delete(f"{claims}/theirs")
 
 
 async def test_a_secret_is_in_a_secret_and_masked_in_output_and_reason(cluster: KubernetesPlace) -> None:

@@ -101,3 +101,20 @@ async def test_a_private_image_is_deployed_observed_and_read_and_its_password_is
         server.start("--docker", os.environ[HOST])
         until(lambda: instance()["status"] == "LOST")
     await engine.close()
+
+
+async def test_volumes_are_deleted_only_when_that_is_requested(server: Serving) -> None:
+    engine = Engine(address.parse(os.environ[HOST]))
+    await engine.load(IMAGE, base())
+    environment = environment_of(server)
+    mounted = [{"name": "data", "path": "/data"}]
+    container = {"command": ["sh", "-c", "echo kept >> /data/file; cat /data/file; exec sleep 60"], "volumes": mounted}
+    server.execute(ADD, environment=environment, spec={"image": IMAGE, "container": container, "ports": []})
+    for options, printed in (([], ["kept"]), (["--volumes"], ["kept", "kept"]), ([], ["kept"])):
+        server.stageline("environment", "deploy", "--watch")
+        assert server.stageline("logs", "web").stdout.splitlines() == printed
+        server.stageline("environment", "delete-instances", *options, "--yes", "--watch")
+        noted = "volume data is deleted" in server.stageline("deployment", "logs").stdout
+        assert noted == bool(options)
+    server.stageline("environment", "delete-instances", "--volumes", "--yes", "--watch")
+    await engine.close()

@@ -151,6 +151,18 @@ class DockerExecutor:
         await builds.prune(self.engine, service, 0)
         await network.remove_if_empty(self.engine, environment)
 
+    async def delete_volume(self, environment: UUID, name: str) -> str | None:
+        return await self._persist(lambda: self._delete_volume(label.volume(environment, name)))
+
+    async def _delete_volume(self, volume: str) -> str | None:
+        try:
+            await self.engine.delete(f"/volumes/{volume}")
+        except EngineError as error:
+            if error.status == 409:
+                return "another container still uses it"
+            raise
+        return None
+
     async def sweep(self, keep: Collection[UUID]) -> None:
         found = {
             (labels[label.ENVIRONMENT], labels[label.SERVICE])

@@ -26,7 +26,7 @@ from runner.targets.kubernetes import label, verdict, workload
 from runner.targets.kubernetes import record as records
 from runner.targets.kubernetes.attempt import Attempt, Place
 from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
-from runner.targets.kubernetes.model import Named, Pod
+from runner.targets.kubernetes.model import Named, Pod, Workload
 from runner.targets.kubernetes.rollout import is_settled
 from runner.targets.kubernetes.view import Views
 from runner.targets.kubernetes.workload import CONTAINER, MAX_OUTPUT
@@ -229,6 +229,30 @@ class KubernetesExecutor:
             raise StepFailed(f"Pods of the service still run ({', '.join(left)})")
         if self._builder is not None:
             await self._builder.delete(environment, service)
+
+    async def delete_volume(self, environment: UUID, name: str) -> str | None:
+        return await self._persist(lambda: self._delete_volume(environment, label.claim(name)))
+
+    async def _delete_volume(self, environment: UUID, claim: str) -> str | None:
+        """Delete the claim of that name: the cluster deletes the volume then, if its class says so."""
+        namespace = self._namespace(environment)
+        path = f"{workload.CLAIMS.format(namespace)}/{claim}"
+        found = await self._cluster.find(path, Named)
+        if found is None:
+            return None
+        if found.labels.get(label.VOLUME) is None or found.labels.get(label.ENVIRONMENT) != str(environment):
+            return f"claim {claim} was not created for this environment by Stageline"
+        pods, _ = await self._cluster.list(workload.PODS.format(namespace), Pod)
+        if any(claim in pod.spec.claims and not pod.has_ended for pod in pods):
+            return "another Pod still uses it"
+        for kind in (workload.DEPLOYMENTS, workload.STATEFUL_SETS):
+            selector = label.selector(environment=environment)
+            for each in (await self._cluster.list(kind.format(namespace), Workload, labelSelector=selector))[0]:
+                record = records.of_workload(each.metadata.annotations)
+                if record is not None and claim in workload.claim_names(record.request):
+                    return f"{each.metadata.name} still uses it"
+        await self._cluster.delete(path)
+        return None
 
     async def sweep(self, keep: Collection[UUID]) -> None:
         found: set[tuple[UUID, UUID]] = set()

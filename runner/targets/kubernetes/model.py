@@ -77,8 +77,25 @@ class PodStatus(Struct, rename="camel", frozen=True):
     container_statuses: list[ContainerStatus] | None = None
 
 
+class ClaimSource(Struct, rename="camel", frozen=True):
+    claim_name: str
+
+
+class PodVolume(Struct, rename="camel", frozen=True):
+    """A volume of a Pod; *persistent_volume_claim* is its claim, if it has one."""
+
+    persistent_volume_claim: ClaimSource | None = None
+
+
 class PodSpec(Struct, rename="camel", frozen=True):
     termination_grace_period_seconds: int = 30
+    volumes: list[PodVolume] | None = None
+
+    @property
+    def claims(self) -> set[str]:
+        """The names of the claims whose volumes it mounts."""
+        claims = (each.persistent_volume_claim for each in self.volumes or ())
+        return {claim.claim_name for claim in claims if claim is not None}
 
 
 class Pod(Struct, frozen=True):

@@ -172,6 +172,11 @@ def secret(request: StepRequest, record: Record, owner: UUID) -> Object | None:
     }
 
 
+def claim_names(request: StepRequest) -> set[str]:
+    """Return the names of the claims for the service's volumes."""
+    return {label.claim(volume.name) for volume in request.spec.container.volumes}
+
+
 def claims(request: StepRequest, owner: UUID) -> list[Object]:
     """Return the claims for the service's volumes, which are of the environment."""
     labels = {label.MANAGED: "stageline", label.OWNER: str(owner), label.ENVIRONMENT: str(request.environment)}
@@ -212,8 +217,7 @@ def _template(record: Record, owner: UUID) -> Object:
 def _volumes(record: Record) -> list[Object]:
     container = record.request.spec.container
     volumes: list[Object] = [
-        {"name": label.claim(name), "persistentVolumeClaim": {"claimName": label.claim(name)}}
-        for name in sorted({volume.name for volume in container.volumes})
+        {"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in sorted(claim_names(record.request))
     ]
     if container.shared_memory is not None:
         memory = {"medium": "Memory", "sizeLimit": f"{container.shared_memory}Mi"}

@@ -167,6 +167,9 @@ class ProcessExecutor:
     async def delete(self, environment: UUID, service: UUID) -> None:
         await self._remove(self._service(environment, service))
 
+    async def delete_volume(self, environment: UUID, name: str) -> str | None:
+        return "processes have no volumes"  # the plan was refused
+
     async def sweep(self, keep: Collection[UUID]) -> None:
         for service in {each.folder.parent for each in await self._without_folder(self._root)}:
             if UUID(service.name) not in keep:
