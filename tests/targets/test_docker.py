@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cli.sandbox import free_ports
 from domain.container import Bind, Container, Label, Publication, Pull, Volume
 from domain.deployment.step import Phase
-from domain.spec import CommandCheck, Health, ServiceType, Variable
+from domain.spec import CommandCheck, Health, ServiceType, StopSignal, Variable
 from runner.targets.contract import RegistryLogin, StepFailed, StepRequest
 from runner.targets.docker import address, label
 from runner.targets.docker import build as builds
@@ -121,6 +121,22 @@ async def test_a_container_has_its_limits_and_user(executor: DockerExecutor, eng
     found = await inspected(engine)
     assert found["HostConfig"]["Memory"] == 16 * 1024 * 1024
     assert (found["HostConfig"]["NanoCpus"], found["Config"]["StopTimeout"]) == (500_000_000, 3)
+
+
+@pytest.mark.parametrize("is_of_image", [False, True])
+async def test_a_container_is_stopped_by_its_signal_or_else_by_that_of_its_image(
+    executor: DockerExecutor, engine: Engine, tmp_path: Path, is_of_image: bool
+) -> None:
+    waiting = step("trap 'exit 7' INT; while :; do sleep 0.1; done")
+    spec = replace(waiting.spec, stop_signal=StopSignal.INT)
+    if is_of_image:
+        (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nSTOPSIGNAL SIGINT\n")
+        spec = replace(waiting.spec, image=None, context=str(tmp_path))
+        await executor.build(replace(waiting, phase=Phase.BUILD, spec=spec), Printed())
+    await executor.deploy(replace(waiting, spec=spec), Printed())
+    id_ = (await inspected(engine))["Id"]
+    await executor.stop(replace(step("true", 2), phase=Phase.STOP))
+    assert (await engine.get(f"/containers/{id_}/json", dict[str, Any]))["State"]["ExitCode"] == 7
 
 
 async def test_a_container_has_its_program_folder_labels_requests_and_mounts(
