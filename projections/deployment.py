@@ -191,7 +191,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 26, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 27, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:

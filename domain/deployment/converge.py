@@ -114,6 +114,7 @@ def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Ins
         else digest(deployment.filled_with(run, run.deploy.values)),
         outputs=() if run.endpoint is None else run.endpoint.outputs,
         built=None if started is None else started.built or started.deployment,
+        image=run.image,
     )
 
 

@@ -26,7 +26,7 @@ class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     *digest* is that of its specification with the values of references and variables; without a *revision* it is
     missing, since no deployment compares it. *built* is the deployment that built it, if that is another one. The
-    deployment *stopped_by*, with *stopped_number*, stopped it.
+    deployment *stopped_by*, with *stopped_number*, stopped it. *image* is the digest of what it runs, if it is known.
     """
 
     service: ServiceId
@@ -40,6 +40,7 @@ class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     built: DeploymentId | None = None
     stopped_by: DeploymentId | None = None
     stopped_number: int | None = None
+    image: str | None = None
 
     @property
     def is_running(self) -> bool:

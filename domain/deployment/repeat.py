@@ -15,7 +15,7 @@ from domain.deployment.instance import Instance
 from domain.deployment.plan import Endpoint, Plan, PlannedService, check
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
-from domain.deployment.step import DEPLOYED
+from domain.deployment.step import DEPLOYED, Status
 from domain.errors import (
     EnvironmentBusy,
     InvalidArgument,
@@ -53,12 +53,16 @@ def retry(deployment: Deployment, pipeline: Pipeline, newest: int) -> Plan:
 
 
 def roll_back(deployment: Deployment, pipeline: Pipeline) -> Plan:
-    """Return the plan that deploys what *deployment* pinned.
+    """Return the plan that deploys what *deployment* pinned, with the images that it ran.
 
     It has no revision: nobody says that the directories of the services were brought back to that one. Raises
     `EnvironmentBusy`, `InvalidArgument`, `NothingToRollBackTo`, `NothingToDeploy` or `UnmetReference`.
     """
-    plan = _repeated(deployment, pipeline, lambda service: replace(service, is_done=False, endpoint=None))
+
+    def again(service: PlannedService) -> PlannedService:
+        return _pinned(replace(service, is_done=False, endpoint=None), _image(deployment, service))
+
+    plan = _repeated(deployment, pipeline, again)
     if plan.effect is not Effect.DEPLOY:
         raise NothingToRollBackTo(number=deployment.number, action=plan.effect.value)
     plan = replace(plan, revision=None)
@@ -110,7 +114,23 @@ def _earlier(source: Deployment, instance: Instance, base: Plan) -> PlannedServi
     variables = source.plan.variables if run.last is None else run.last.variables
     if variables != base.variables:
         spec = replace(spec, env=merged(variables, spec.env))
-    return replace(found, spec=spec, is_done=False, endpoint=None, source=instance.number)
+    return _pinned(replace(found, spec=spec, is_done=False, endpoint=None, source=instance.number), instance.image)
+
+
+def _image(deployment: Deployment, service: PlannedService) -> str | None:
+    """Return the digest of the image that *service* ran after *deployment*, if it ran as planned."""
+    run, before = deployment.run_of(service.id), deployment.inherited.get(service.id.int)
+    if run is not None and run.status is Status.SUCCEEDED:
+        return run.image
+    is_kept = service.is_done or (run is not None and run.status is Status.UNCHANGED)
+    return before.image if before is not None and is_kept else None
+
+
+def _pinned(service: PlannedService, image: str | None) -> PlannedService:
+    """Return *service* with that *image* in place of the tag of its specification, which may have moved."""
+    if image is None or service.spec.image is None:
+        return service
+    return replace(service, spec=replace(service.spec, image=image))
 
 
 def _left(failed: Deployment, service: PlannedService) -> PlannedService:

@@ -324,7 +324,7 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
 
     With *is_lost* nothing healthy runs of it any more: an attempt stopped the old instance. *ports* are those of a new
     one. `endpoint` is what it offers to later stages, None until it is deployed. Somebody cancelled it if it
-    `is_cancelled`, by force if it `is_stopped`.
+    `is_cancelled`, by force if it `is_stopped`. *image* is the digest of what runs, on a target of containers.
     """
 
     service: PlannedService
@@ -339,6 +339,7 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     phase: Phase = Phase.DEPLOY
     last: LastRun | None = None
     omission: Omission | None = None
+    image: str | None = None
 
     def step(self, phase: Phase) -> StepRun:
         return self.build if phase is Phase.BUILD else self.deploy
@@ -378,11 +379,11 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
         case ServiceDeployStarted(attempt=attempt, values=values):
             deploy = StepRun(status=Status.RUNNING, attempt=attempt, values=values)
             return replace(run, status=Status.RUNNING, deploy=deploy)
-        case ServiceDeployed(attempt=attempt, ports=ports, outputs=outputs):
+        case ServiceDeployed(attempt=attempt, ports=ports, outputs=outputs, image=image):
             deploy = StepRun(status=Status.SUCCEEDED, attempt=attempt, values=run.deploy.values)
             endpoint = Endpoint(ports=ports, outputs=outputs)
             over = replace(run, status=Status.SUCCEEDED, deploy=deploy, is_lost=False, ports=ports)
-            return replace(over, endpoint=endpoint)
+            return replace(over, endpoint=endpoint, image=None if image is None else image.digest)
         case ServiceDeployFailed(attempt=attempt):
             deploy = StepRun(status=Status.FAILED, attempt=attempt, values=run.deploy.values)
             return replace(run, status=Status.FAILED, deploy=deploy)

@@ -10,18 +10,18 @@ from msgspec.structs import replace
 
 from domain.deployment import converge
 from domain.deployment import repeat as repeats
-from domain.deployment.instance import Instance
+from domain.deployment.instance import Instance, digest
 from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import CancelDeployment, Deployment, DeploymentFailed
-from domain.deployment.step import FailStep, OldInstance, Status
+from domain.deployment.step import FailStep, KeepStep, OldInstance, Status, SucceedStep, UsedImage
 from domain.errors import EnvironmentBusy, InvalidArgument, NothingToDeploy, NothingToRetry, RetryOutdated
 from domain.pipeline.environment import Target
 from domain.pipeline.gate import Approval
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage
 from domain.pipeline.state import Pipeline
-from domain.spec import ServiceType, Variable
+from domain.spec import ServiceSpec, ServiceType, Variable
 from tests.domain.run import WORKER, Run, build, deploy, service, service_id, stage
 from tests.domain.test_deployment_property import PlanDraw, Story, fates, planned, plans
 from tests.examples import examples
@@ -80,6 +80,42 @@ def test_a_rollback_deploys_all_that_the_plan_pinned_also_that_of_a_retry() -> N
     plan = repeats.roll_back(replace(retried, number=2), pipeline(ship, later))
     assert marks(plan) == {name: (False, name == "old") for name in ("api", "web", "old", "orders")}
     assert plan.source == 2
+
+
+def tagged(name: str) -> PlannedService:
+    return replace(service(name, built=False), spec=ServiceSpec(image=f"{name}:1"))
+
+
+def test_a_rollback_has_the_images_that_ran_and_not_their_tags() -> None:
+    unbuilt = replace(service("site"), spec=ServiceSpec(context="site"))
+    shipped = stage(
+        "Ship", tagged("api"), tagged("web"), replace(tagged("done"), is_done=True), tagged("late"), unbuilt
+    )
+    same = {"revision": "abc", "digest": digest(tagged("web").spec)}
+    known = tuple(
+        [replace(each, image=f"{each.service}@sha256:old", **same) for each in instances("web", "done", "late")]
+    )
+    run = (
+        Run(shipped, revision="abc")
+        .take_up(instances=known)
+        .start(deploy("api"), deploy("web"), deploy("late"), build("site"))
+    )
+    run.tell(SucceedStep(worker=WORKER, step=deploy("api"), image=UsedImage(digest="api@sha256:new")))
+    run.tell(KeepStep(worker=WORKER, step=deploy("web")))
+    run.succeed(build("site"))
+    run.start(deploy("site"))
+    run.tell(SucceedStep(worker=WORKER, step=deploy("site"), image=UsedImage(digest="sha256:built")))
+    run.fail(deploy("late"))
+    plan = repeats.roll_back(run.state, pipeline(shipped))
+    assert {each.name: each.spec.image for each in plan.services} == {
+        "api": "api@sha256:new",
+        "web": f"{service_id('web')}@sha256:old",
+        "done": f"{service_id('done')}@sha256:old",
+        "late": "late:1",
+        "site": None,
+    }
+    (found,) = [each for each in converge.instances(run.state, FIRST) if each.service == service_id("api")]
+    assert found.image == "api@sha256:new"
 
 
 def test_a_retry_has_the_revision_of_its_source_and_a_rollback_has_none() -> None:
@@ -196,6 +232,16 @@ def test_a_rollback_deploys_what_was_replaced_as_it_was_and_leaves_the_rest() ->
     assert not migrate.is_due, "what a job did is not taken back by running an earlier one"
     run = Run(*plan.stages, action=Action.ROLLBACK).take_up().carry_out()
     assert (run.of("api"), run.of("web"), run.state.status) == (Status.SUCCEEDED, Status.SKIPPED, Status.SUCCEEDED)
+
+
+def test_the_rollback_of_a_failure_has_the_image_that_was_replaced() -> None:
+    image_before = replace(before, services=(tagged("api"), *before.services[1:]))
+    run = Run(replace(fragile, concurrency=1))
+    run.take_up(instances=tuple([replace(each, image="api@sha256:old") for each in instances("api", "web")]))
+    run.carry_out(lambda step: step.service == service_id("web"))
+    plan = repeats.undo(run.state, pipeline(fragile), {FIRST: ran(image_before)})
+    assert plan is not None
+    assert plan.services[0].spec.image == "api@sha256:old"
 
 
 def test_the_rollback_of_a_failure_waits_for_nobody() -> None:

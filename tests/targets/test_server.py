@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from runner.targets.docker import address
+from runner.targets.docker.container import ListedContainer
 from runner.targets.docker.engine import Engine
 from tests.serving import PATIENCE, Serving, serving
 from tests.targets.engine import HOST, IMAGE, base
@@ -100,6 +101,35 @@ async def test_a_private_image_is_deployed_observed_and_read_and_its_password_is
         await engine.delete(f"/containers/{own}", force=True)
         server.start("--docker", os.environ[HOST])
         until(lambda: instance()["status"] == "LOST")
+    await engine.close()
+
+
+async def test_a_rollback_runs_the_image_of_then_although_its_tag_has_moved(server: Serving, tmp_path: Path) -> None:
+    engine = Engine(address.parse(os.environ[HOST]))
+    await engine.load(IMAGE, base())
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    with registry(folder) as host:
+        name = f"{host}/app:1"
+        await push(engine, IMAGE, name)
+        container = {"command": ["sh", "-c", "echo ${MOVED:-first}; exec sleep 60"], "pull": "ALWAYS"}
+        spec = {"image": name, "container": container, "ports": []}
+        server.execute(ADD, environment=environment_of(server), spec=spec)
+
+        def output() -> list[str]:
+            return server.stageline("logs", "web").stdout.splitlines()
+
+        server.stageline("environment", "deploy", "--watch")
+        assert output() == ["first"]
+        (own,) = await engine.get("/containers/json", list[ListedContainer], filters={"label": ["stageline.service"]})
+        await engine.post("/commit", container=own.id, repo="moved", tag="1", changes="ENV MOVED=second")
+        await push(engine, "moved:1", name)
+        server.stageline("environment", "deploy", "--watch")
+        assert output() == ["second"]
+        server.stageline("rollback", "1", "--watch")
+        assert output() == ["first"]
+        server.stageline("environment", "deploy", "--watch")
+        assert output() == ["second"]
     await engine.close()
 
 
