@@ -311,8 +311,12 @@ async def test_an_engine_that_is_away_fails_a_step_with_the_reason(
 ) -> None:
     monkeypatch.setattr("runner.targets.docker.executor.OUTAGE", 0.2)
     absent = Engine(address.parse(f"unix://{tmp_path}/docker.sock"))
+    executor = DockerExecutor(absent, UUID(int=1000))
     with pytest.raises(StepFailed, match=r"the Docker engine at unix://.*/docker.sock can't be reached"):
-        await DockerExecutor(absent, UUID(int=1000)).deploy(step("true"), Printed())
+        await executor.deploy(step("true"), Printed())
+    for deleting in (executor.delete(ENVIRONMENT, SERVICE), executor.delete_volume(ENVIRONMENT, "data")):
+        with pytest.raises(StepFailed, match=r"can't be reached"):
+            await deleting
     await absent.close()
 
 

@@ -144,6 +144,9 @@ class DockerExecutor:
             raise StepFailed(f"containers of the service still run ({', '.join(left)})")
 
     async def delete(self, environment: UUID, service: UUID) -> None:
+        await self._persist(lambda: self._delete(environment, service))
+
+    async def _delete(self, environment: UUID, service: UUID) -> None:
         filters = label.filters(environment=environment, service=service)
         await asyncio.gather(*(self._remove(each) for each in await self._list(filters)))
         for verdict in await self._verdicts.list(filters):
