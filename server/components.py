@@ -43,6 +43,7 @@ from projections.project import Projects
 from projections.queue import Queues
 from projections.service import Services
 from projections.standing import RowList
+from runner.cluster_log import ClusterLogs
 from runner.container_log import ContainerLogs
 from runner.deployed import DeployedInstances
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
@@ -149,6 +150,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         }
         if containers is not None:
             logs_of[Target.DOCKER] = ContainerLogs(containers.engine, roster.elsewhere, open_secrets)
+        if settings.kubernetes is not None:
+            logs_of[Target.KUBERNETES] = ClusterLogs(settings.namespace)
 
         async def target_of(environment: EnvironmentId) -> Target:
             return (await application.handler.states.load(pipelines.decider, environment)).state.target
