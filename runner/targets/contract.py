@@ -105,6 +105,10 @@ class StepFailed(Exception):
         self.reason = reason
 
 
+class TargetUnavailable(Exception):
+    """The target can't be reached, or is overloaded."""
+
+
 class Executor(Protocol):
     """A target: where steps run.
 

@@ -14,8 +14,8 @@ from domain.deployment.step import Status
 from domain.pipeline.environment import DeleteEnvironment, EnvironmentCreated
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from runner.engine import LocalEngine, OpenDeployments
-from runner.targets.contract import StepOutput, StepRequest
+from runner.engine import LocalEngine, OpenDeployments, clean_up
+from runner.targets.contract import StepFailed, StepOutput, StepRequest, TargetUnavailable
 from store.memory import MemoryLog
 from store.sqlite.output import MemoryOutput
 from tests.runner.world import ANN, Gate, World
@@ -247,3 +247,16 @@ async def test_a_start_stops_nothing_that_an_open_deployment_is_deploying(world:
         gate.opened.set()
         await world.over(id_)
         await world.target.has_stopped(service)
+
+
+@pytest.mark.parametrize("error", [TargetUnavailable("the engine can't be reached"), StepFailed("it still runs")])
+async def test_a_service_that_cannot_be_stopped_now_is_logged_in_one_line(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stop() -> None:
+        raise error
+
+    await clean_up(stop())
+    (record,) = caplog.records
+    message = f"Stopping unneeded services failed; the next start stops them: {error}"
+    assert (record.getMessage(), record.exc_info) == (message, None)

@@ -14,6 +14,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from runner.targets.contract import TargetUnavailable
 from runner.targets.docker.address import EngineAddress
 from runner.targets.docker.tunnel import Tunnel
 
@@ -31,7 +32,7 @@ T = TypeVar("T")
 Json = Mapping[str, object]
 
 
-class EngineUnavailable(Exception):
+class EngineUnavailable(TargetUnavailable):
     """The engine can't be reached, or went away within an answer."""
 
 

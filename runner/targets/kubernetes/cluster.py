@@ -13,6 +13,7 @@ import httpx
 import msgspec
 from msgspec import Raw, Struct
 
+from runner.targets.contract import TargetUnavailable
 from runner.targets.kubernetes.access import Access
 from runner.targets.kubernetes.credential import CredentialError
 
@@ -27,7 +28,7 @@ T = TypeVar("T")
 Json = Mapping[str, object]
 
 
-class ClusterUnavailable(Exception):
+class ClusterUnavailable(TargetUnavailable):
     """The cluster can't be reached, or is overloaded."""
 
 

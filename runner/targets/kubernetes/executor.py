@@ -255,6 +255,12 @@ class KubernetesExecutor:
         return None
 
     async def sweep(self, keep: Collection[UUID]) -> None:
+        try:
+            await self._sweep(keep)
+        except ClusterError as error:
+            raise StepFailed(f"the Kubernetes cluster refused: {error.message}") from error
+
+    async def _sweep(self, keep: Collection[UUID]) -> None:
         found: set[tuple[UUID, UUID]] = set()
         for kind in (
             workload.DEPLOYMENTS,
