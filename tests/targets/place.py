@@ -37,6 +37,9 @@ from tests.targets.cluster import CONTEXT, RESTRICTED, image
 from tests.targets.engine import HOST, IMAGE, ROOT
 from tests.targets.notary import Notary
 
+COLLECTING = 30.0
+"""Maximum time after which a cluster has removed what belonged to a deleted object, in seconds."""
+
 
 class Place(Protocol):
     """A target with its executor, which `another` server's executor knows nothing of."""
@@ -319,6 +322,14 @@ class KubernetesPlace:
         return [pod.metadata.labels[kube.NUMBER] for pod in pods if not pod.has_ended]
 
     async def left(self) -> list[str]:
+        """Return what is left, once the cluster has had time to remove the Pods of deleted Jobs."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COLLECTING):
+                while await self._left():
+                    await asyncio.sleep(0.1)
+        return await self._left()
+
+    async def _left(self) -> list[str]:
         kinds = (workload.PODS, workload.DEPLOYMENTS, workload.STATEFUL_SETS, workload.JOBS, workload.SERVICES)
         names = []
         for kind in (*kinds, workload.SECRETS, workload.CONFIG_MAPS):
