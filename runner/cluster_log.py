@@ -30,5 +30,5 @@ class ClusterLogs:
         namespace = self._namespace or label.namespace(environment)
         command = f"kubectl logs --namespace {namespace} --selector {label.selector(service=service)}"
         return InvalidArgument(
-            argument="service", why=f"it runs in a Kubernetes cluster, which has its output: {command}"
+            argument="service", why=f"it runs in a Kubernetes cluster, where `{command}` prints its output"
         )
