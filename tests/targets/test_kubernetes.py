@@ -17,7 +17,7 @@ from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.kubernetes import label, workload
 from runner.targets.kubernetes.cluster import ClusterError
 from runner.targets.kubernetes.model import Named, Workload
-from tests.runner.target import ENVIRONMENT, SERVICE, Printed, fixed_port
+from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, fixed_port
 from tests.targets.cluster import CONTEXT, image
 from tests.targets.notary import Notary
 from tests.targets.place import KubernetesPlace, deploy, job
@@ -151,6 +151,24 @@ async def test_what_somebody_has_changed_is_set_back_and_said(cluster: Kubernete
     await cluster.executor.deploy(deploy(cluster, cluster.server, 2, ports=(0,)), printed)
     assert any("somebody has changed it" in note and ".spec.replicas" in note for note in printed.notes)
     assert (await cluster.cluster.get(path, Workload)).spec.replicas == 1
+
+
+async def test_a_check_and_a_secret_that_are_removed_leave_nothing(cluster: KubernetesPlace) -> None:
+    health, env = Health(check=HttpCheck(path="/")), (Variable(name="KEY", value="s3cret-value"),)
+    checked = deploy(cluster, cluster.server, ports=(0,), health=health, env=env)
+    shown = replace(checked.spec, env=(Variable(name="KEY", value="***"),))
+    await cluster.executor.deploy(replace(checked, shown=shown, secrets=("s3cret-value",)), Printed())
+    plain = (Variable(name="KEY", value="plain"),)
+    await cluster.executor.deploy(deploy(cluster, "exec sleep 60", 2, env=plain), Printed())
+    assert await cluster.running() == ["2"]
+
+
+async def test_a_name_that_another_service_still_has_is_refused(cluster: KubernetesPlace) -> None:
+    ports = await cluster.executor.deploy(deploy(cluster, cluster.server, ports=(0,)), Printed())
+    other = replace(deploy(cluster, cluster.server, 2, ports=(0,), service=OTHER), name="api")
+    said, _ = await reason(cluster, other)
+    assert said.startswith(f"another service still runs as api in namespace {NAMESPACE}: ")
+    assert await cluster.ask(ports) == "1"
 
 
 async def test_a_service_has_all_its_replicas(cluster: KubernetesPlace) -> None:

@@ -1,6 +1,7 @@
 """The objects that the Kubernetes target builds, and how it judges what a cluster says: all without a cluster."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -62,6 +63,11 @@ def test_a_published_port_lets_the_old_instance_stop_first() -> None:
     assert container(given)["ports"] == [
         {"containerPort": 8080, "protocol": "TCP", "hostPort": 80, "hostIP": "127.0.0.1"}
     ]
+
+
+def test_each_attempt_has_a_container_of_its_own_name() -> None:
+    names = [container(replace(step(), attempt=attempt))["name"] for attempt in (1, 2)]
+    assert len(set(names)) == 2
 
 
 def test_a_health_check_becomes_probes() -> None:
@@ -140,11 +146,28 @@ def pod(given: StepRequest, ready: bool = False, **state: Any) -> Pod:
             "status": {
                 "phase": "Running",
                 "conditions": [{"type": "Ready", "status": str(ready)}],
-                "containerStatuses": [{"name": "service", **state}],
+                "containerStatuses": [{"name": label.container(label.digest(given)), **state}],
             },
         },
         type=Pod,
     )
+
+
+@pytest.mark.parametrize(
+    ("is_going", "state", "has_ended"),
+    [
+        (False, {"terminated": {"exitCode": 1}}, False),
+        (True, {"terminated": {"exitCode": 143}}, True),
+        (True, {"running": {}}, False),
+    ],
+    ids=["restarted", "stopped", "stopping"],
+)
+def test_a_pod_that_is_deleted_has_ended_with_its_container(
+    is_going: bool, state: dict[str, Any], has_ended: bool
+) -> None:
+    found = pod(step(), state=state)
+    moment = datetime.now(UTC) if is_going else None
+    assert replace(found, metadata=replace(found.metadata, deletion_timestamp=moment)).has_ended is has_ended
 
 
 def found(given: StepRequest, *conditions: dict[str, str], **status: int) -> Workload:

@@ -6,8 +6,8 @@ Each call finds in the view what an earlier one, of whichever server, has done, 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +27,6 @@ from runner.targets.kubernetes.model import Event, Job, Pod, Workload, seconds_s
 from runner.targets.kubernetes.record import Record
 from runner.targets.kubernetes.rollout import GRACE, Overdue, Rollout, Up, is_settled
 from runner.targets.kubernetes.view import View
-from runner.targets.kubernetes.workload import CONTAINER
 from runner.targets.log import ContainerLog
 
 MARGIN = 30.0
@@ -35,6 +34,12 @@ MARGIN = 30.0
 
 FIRST_PROBE = 3.0
 """Time that the first probe of a started container may take to be seen, beyond its own period, in seconds."""
+
+LAG = 0.2
+"""Time within which a node writes what a container printed last, after it has said that it ended, in seconds."""
+
+STARTING = 2.0
+"""Time within which a node says that a container has started, in seconds."""
 
 LAST_WORDS = 200
 """Maximum length of the last line of output in a reason, in characters."""
@@ -110,10 +115,10 @@ class Place(Struct, frozen=True):
             return left()
         return []
 
-    async def events(self, name: str) -> list[Event]:
-        """Return the events of the object *name*, oldest first."""
+    async def events(self, uid: str) -> list[Event]:
+        """Return the events of the object *uid*, oldest first: an earlier one may have had its name."""
         path = workload.EVENTS.format(self.namespace)
-        found, _ = await self.cluster.list(path, Event, fieldSelector=f"involvedObject.name={name}")
+        found, _ = await self.cluster.list(path, Event, fieldSelector=f"involvedObject.uid={uid}")
         return sorted(found, key=lambda event: int(event.metadata.resource_version or 0))
 
 
@@ -165,6 +170,7 @@ class Attempt:
         """Create what the attempt needs, the workload or Job last; raise `StepFailed`."""
         request, place = self._request, self._place
         workload.check(request)
+        self._check_name()
         record = records.of(request, image)
         await self._forget_earlier()
         if (secret := workload.secret(request, record, place.owner)) is not None:
@@ -178,6 +184,17 @@ class Attempt:
             return
         await place.apply_service(request, self._output)
         await place.apply_workload(replace(record, previous=await self._make_way()), self._output)
+
+    def _check_name(self) -> None:
+        """Raise `StepFailed` if another service of the environment still has the name: it was renamed or removed."""
+        name = names.host(self._request.name)
+        for known in (self._view.deployments, self._view.stateful_sets):
+            found = None if self._is_job else known.get(name)
+            if found is not None and found.metadata.labels.get(label.SERVICE) != str(self._request.service):
+                raise StepFailed(
+                    f"another service still runs as {name} in namespace {self._place.namespace}: deploy that one by "
+                    "its new name first, or delete its instances"
+                )
 
     async def _make_way(self) -> Record | None:
         """Return the record to which a failure leads back. Stop its instance, if that must be done first."""
@@ -215,22 +232,25 @@ class Attempt:
 
     async def follow(self, image: str) -> None:
         """Follow the attempt, which runs *image*, to its good end; raise `StepFailed`."""
+        waits: list[Coroutine[Any, Any, None]]
         if self._is_job:
-            await self._log.follow(self._until_done(image), self._until_refused(label.attempt(self._request)))
-            try:
-                await self._log.copy()
-            except ClusterError as error:
-                await self._output.note(f"the end of its output can't be read: {error.message}")
+            job = self._view.jobs.get(label.attempt(self._request))
+            waits = [self._until_done(image)]
+            if job is not None:
+                waits.append(self._until_refused(job.metadata.uid))
+            await self._log.follow(*waits)
+            await self._copy_rest()
             return
         found = self.workload
         record = None if found is None else records.of_workload(found.metadata.annotations)
-        if record is None:
+        if found is None or record is None:
             raise StepFailed("somebody deleted its workload")
         if self.is_settled:
             return
-        waits: list[Coroutine[Any, Any, None]] = [self._until_up(record)]
+        waits = [self._until_up(record)]
         if workload.is_stateful(self._request):
-            waits += [self.unblock(record), self._until_refused(names.host(self._request.name))]
+            old = {event.metadata.resource_version for event in await self._place.events(found.metadata.uid)}
+            waits += [self.unblock(record), self._until_refused(found.metadata.uid, old)]
         await self._log.follow(*waits)
 
     async def until_up_again(self, record: Record) -> None:
@@ -285,8 +305,9 @@ class Attempt:
 
     async def _why(self, overdue: Overdue, request: StepRequest, *, is_last: bool) -> str | None:
         """Return why the time is up; None if its check was not tried yet, unless this *is_last*."""
-        name = names.host(request.name) if overdue.pod is None else overdue.pod.metadata.name
-        events = await self._place.events(name)
+        own = [each.metadata.uid for _, each in self._place.workloads(request.service)]
+        uid = overdue.pod.metadata.uid if overdue.pod is not None else "".join(own[:1])
+        events = await self._place.events(uid) if uid else []
         if not overdue.is_running:
             return f"timeout after {overdue.within:g} s: {reason.of_pending(overdue.pod, events)}"
         why = reason.of_probe(request, events)
@@ -302,7 +323,9 @@ class Attempt:
             await self._view.until(lambda: self._look_at_job(rollout))
         except Overdue as overdue:
             pod = overdue.pod
-            events = await self._place.events(label.attempt(self._request) if pod is None else pod.metadata.name)
+            job = self._view.jobs.get(label.attempt(self._request))
+            about = pod or job
+            events = [] if about is None else await self._place.events(about.metadata.uid)
             raise StepFailed(f"timeout after {seconds:g} s: {reason.of_pending(pod, events)}") from None
 
     def _look_at_job(self, rollout: Rollout) -> bool | None:
@@ -312,7 +335,7 @@ class Attempt:
         job = self._view.jobs.get(label.attempt(self._request))
         if job is None:
             raise StepFailed("somebody deleted the job")
-        container = None if pod is None else pod.container(CONTAINER)
+        container = None if pod is None else pod.container
         if container is not None and (ended := container.state.terminated) is not None:
             if ended.exit_code == 0:
                 return True
@@ -329,15 +352,18 @@ class Attempt:
             raise Overdue(seconds, pod, is_running=False)
         return None
 
-    async def _until_refused(self, name: str) -> None:
-        """Raise `StepFailed` if the cluster refuses to create Pods of the object *name*; else wait for ever."""
+    async def _until_refused(self, uid: str, old: Collection[str] = ()) -> None:
+        """Raise `StepFailed` if the cluster refuses to create Pods of the object *uid*; else wait for ever.
+
+        Events of the versions *old* are of earlier attempts: the cluster counts a repeated refusal as a new version.
+        """
         while True:
             await asyncio.sleep(GRACE)
             if self.pod is not None:
                 await asyncio.Event().wait()
-            refused = [event for event in await self._place.events(name) if event.reason == "FailedCreate"]
-            if refused:
-                raise StepFailed(f"Pods can't be created: {refused[-1].message}")
+            for event in reversed(await self._place.events(uid)):
+                if event.reason == "FailedCreate" and event.metadata.resource_version not in old:
+                    raise StepFailed(f"Pods can't be created: {event.message}")
 
     async def unblock(self, record: Record) -> None:
         """Delete broken Pods of other attempts, for which a StatefulSet would wait for ever."""
@@ -442,23 +468,46 @@ class Attempt:
 
         def started() -> Pod | None:
             pod = self.pod
-            status = None if pod is None else pod.container(CONTAINER)
+            status = None if pod is None else pod.container
             return pod if status is not None and status.has_started else None
 
         pod = await self._view.until(started) if follow else started()
         if pod is None:
             yield _nothing()
             return
-        status = pod.container(CONTAINER)
+        status = pod.container
         is_first_run = status is None or status.restart_count == 0
         path = f"{workload.PODS.format(self._place.namespace)}/{pod.metadata.name}/log"
-        query = {"container": CONTAINER, "follow": "true" if follow and is_first_run else None}
+        query = {"container": label.container(self._digest), "follow": "true" if follow and is_first_run else None}
         async with self._place.cluster.read(path, **query, previous=None if is_first_run else "true") as pieces:
             yield pieces
+
+    async def _copy_rest(self) -> None:
+        """Copy the rest of an ended container's output, until no more of it comes."""
+        try:
+            await asyncio.sleep(LAG)
+            while await self._log.copy():
+                await asyncio.sleep(LAG)
+        except ClusterError as error:
+            await self._output.note(f"the end of its output can't be read: {error.message}")
+
+    def _may_print(self) -> bool | None:
+        """Return True if the cluster knows whether the container has started; None if the node may not have said so."""
+        pod = self.pod
+        if pod is None or pod.unscheduled is not None:
+            return True
+        status = pod.container
+        waiting = None if status is None else status.state.waiting
+        is_open = status is None or (waiting is not None and waiting.reason == "ContainerCreating")
+        return None if is_open else True
 
     async def _read_log(self) -> bytes:
         """Return the output of the attempt, if the cluster still has it."""
         written = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STARTING):
+                await self._view.until(self._may_print)
+        await asyncio.sleep(LAG)
         try:
             async with self._source(follow=False) as pieces:
                 async for piece in pieces:

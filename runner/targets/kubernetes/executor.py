@@ -29,7 +29,7 @@ from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnav
 from runner.targets.kubernetes.model import Named, Pod, Workload
 from runner.targets.kubernetes.rollout import is_settled
 from runner.targets.kubernetes.view import Views
-from runner.targets.kubernetes.workload import CONTAINER, MAX_OUTPUT
+from runner.targets.kubernetes.workload import MAX_OUTPUT
 from runner.targets.port import ports
 
 OUTAGE = 30.0
@@ -138,7 +138,7 @@ class KubernetesExecutor:
         path = workload.PODS.format(self._namespace(request.environment))
         selector = label.selector(attempt=label.digest(request))
         found, _ = await self._cluster.list(path, Pod, labelSelector=selector)
-        status = found[0].container(CONTAINER) if found else None
+        status = found[0].container if found else None
         if status is None or (ended := status.state.terminated) is None:
             raise StepFailed("the Pod of the job is gone, and its outputs with it")
         content = ended.message.encode()

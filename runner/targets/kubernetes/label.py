@@ -68,6 +68,15 @@ def attempt(request: StepRequest) -> str:
     return f"{names.host(request.name)[:40].rstrip('-')}-{request.number}-{digest(request)}"
 
 
+def container(attempt: str) -> str:
+    """Return the name of the container of an *attempt*, a digest.
+
+    Each attempt has its own. A server-side apply that removes a probe or a reference from a container of the same name
+    would leave an empty one, which the cluster refuses.
+    """
+    return f"service-{attempt}"
+
+
 def namespace(environment: UUID) -> str:
     """Return the namespace of an environment that has one of its own."""
     return f"stageline-{environment}"

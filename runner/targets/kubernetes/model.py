@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from runner.targets.kubernetes import label
+
 
 class Metadata(Struct, rename="camel", frozen=True):
     name: str
@@ -111,7 +113,9 @@ class Pod(Struct, frozen=True):
 
     @property
     def has_ended(self) -> bool:
-        return self.status.phase in ("Succeeded", "Failed")
+        """Whether its containers have ended for good. A node may keep it for 10 s more, with its phase Running."""
+        ended = [each.state.terminated is not None for each in self.status.container_statuses or ()]
+        return self.status.phase in ("Succeeded", "Failed") or (self.is_going and bool(ended) and all(ended))
 
     @property
     def is_ready(self) -> bool:
@@ -125,7 +129,10 @@ class Pod(Struct, frozen=True):
                 return each.message or each.reason
         return None
 
-    def container(self, name: str) -> ContainerStatus | None:
+    @property
+    def container(self) -> ContainerStatus | None:
+        """The status of the service's container."""
+        name = label.container(self.metadata.labels.get(label.ATTEMPT, ""))
         return next((each for each in self.status.container_statuses or () if each.name == name), None)
 
 

@@ -7,7 +7,6 @@ from domain.spec import Check, CommandCheck, HttpCheck, TcpCheck
 from runner.targets.contract import StepRequest
 from runner.targets.health import health_of
 from runner.targets.kubernetes.model import Event, Pod, Waiting
-from runner.targets.kubernetes.workload import CONTAINER
 from runner.targets.port import ports
 
 PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ErrImageInspect"})
@@ -62,7 +61,7 @@ def of_pending(pod: Pod | None, events: Sequence[Event]) -> str:
         return f"no node takes it: {pod.unscheduled}"
     if warnings:
         return warnings[-1]
-    container = None if pod is None else pod.container(CONTAINER)
+    container = None if pod is None else pod.container
     if container is not None and container.state.waiting is not None:
         return f"its container waits: {container.state.waiting.reason} {container.state.waiting.message}".strip()
     return "the cluster created no Pod" if pod is None else "its Pod does not run"

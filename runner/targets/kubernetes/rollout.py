@@ -13,7 +13,7 @@ from runner.targets.health import STEADY_TIME, health_of
 from runner.targets.kubernetes import label, reason
 from runner.targets.kubernetes.model import Pod, Workload, seconds_since
 from runner.targets.kubernetes.record import Record
-from runner.targets.kubernetes.workload import CONTAINER, is_stateful
+from runner.targets.kubernetes.workload import is_stateful
 
 GRACE = 5.0
 """Time for which a container may wait for its image, or a Pod for its quota, before that is a failure, in seconds."""
@@ -66,7 +66,7 @@ class Rollout:
             self._note(f"no node takes it yet: {why}")
         if pod.status.phase == "Failed" and not pod.status.container_statuses:
             raise StepFailed(f"its Pod failed: {pod.status.message or pod.status.reason}")
-        status = pod.container(CONTAINER)
+        status = pod.container
         if status is None or pod.is_going:
             return
         ended = status.state.terminated or (status.last_state.terminated if status.restart_count else None)
@@ -100,7 +100,7 @@ class Rollout:
         return min(status.updated_replicas, status.available_replicas) >= count and status.replicas == count
 
     def _is_steady(self, pod: Pod) -> bool:
-        status = pod.container(CONTAINER)
+        status = pod.container
         running = None if status is None else status.state.running
         if not pod.is_ready or pod.is_going or running is None:
             return False
@@ -110,7 +110,7 @@ class Rollout:
         spec = self._record.request.spec
         health = health_of(spec)
         for pod in own:
-            status = pod.container(CONTAINER)
+            status = pod.container
             running = None if status is None else status.state.running
             if running is not None and health is not None and not pod.is_ready:
                 within = min(health.start_period, spec.deploy_timeout)

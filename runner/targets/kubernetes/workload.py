@@ -15,9 +15,6 @@ from runner.targets.kubernetes import record as records
 from runner.targets.kubernetes.record import Record
 from runner.targets.port import ports, variables
 
-CONTAINER = "service"
-"""The name of the container in each Pod."""
-
 OUTPUT = "/dev/termination-log"
 """Path of the file to which a JOB writes outputs: the cluster reads it when the container ends."""
 
@@ -241,7 +238,7 @@ def _container(record: Record) -> Object:
     container, listening = spec.container, ports(request)
     published = {publication.port: publication for publication in container.publish}
     built: Object = {
-        "name": CONTAINER,
+        "name": label.container(record.attempt),
         "image": record.image,
         "imagePullPolicy": PULLS[container.pull],
         "env": _variables(record, listening),
