@@ -37,7 +37,7 @@ from tests.targets.cluster import CONTEXT, RESTRICTED, image
 from tests.targets.engine import HOST, IMAGE, ROOT
 from tests.targets.notary import Notary
 
-COLLECTING = 60.0
+COLLECTING = 120.0
 """Maximum time after which a cluster has removed what belonged to a deleted object, in seconds."""
 
 

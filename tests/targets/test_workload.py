@@ -159,8 +159,9 @@ def pod(given: StepRequest, ready: bool = False, **state: Any) -> Pod:
         (False, {"terminated": {"exitCode": 1}}, False),
         (True, {"terminated": {"exitCode": 143}}, True),
         (True, {"running": {}}, False),
+        (True, {"waiting": {"reason": "ContainerCreating"}}, False),
     ],
-    ids=["restarted", "stopped", "stopping"],
+    ids=["restarted", "stopped", "stopping", "starting"],
 )
 def test_a_pod_that_is_deleted_has_ended_with_its_container(
     is_going: bool, state: dict[str, Any], has_ended: bool
@@ -168,6 +169,12 @@ def test_a_pod_that_is_deleted_has_ended_with_its_container(
     found = pod(step(), state=state)
     moment = datetime.now(UTC) if is_going else None
     assert replace(found, metadata=replace(found.metadata, deletion_timestamp=moment)).has_ended is has_ended
+
+
+def test_a_deleted_pod_whose_container_the_node_does_not_find_has_ended() -> None:
+    lost = {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": None}
+    found = pod(step(), state={"waiting": {"reason": "ContainerCreating"}}, lastState={"terminated": lost})
+    assert replace(found, metadata=replace(found.metadata, deletion_timestamp=datetime.now(UTC))).has_ended
 
 
 def found(given: StepRequest, *conditions: dict[str, str], **status: int) -> Workload:

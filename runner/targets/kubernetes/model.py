@@ -66,6 +66,12 @@ class ContainerStatus(Struct, rename="camel", frozen=True):
     last_state: State = State()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it does not run and did; a kubelet that can't find it any more says so in its last state only."""
+        was = self.state.terminated or self.last_state.terminated
+        return self.state.running is None and was is not None
+
+    @property
     def has_started(self) -> bool:
         states = (self.state.running, self.state.terminated, self.last_state.terminated)
         return any(each is not None for each in states)
@@ -113,8 +119,8 @@ class Pod(Struct, frozen=True):
 
     @property
     def has_ended(self) -> bool:
-        """Whether its containers have ended for good. A node may keep it for 10 s more, with its phase Running."""
-        ended = [each.state.terminated is not None for each in self.status.container_statuses or ()]
+        """Whether its containers have ended for good. A node may keep it for a minute, with its phase Running."""
+        ended = [each.has_ended for each in self.status.container_statuses or ()]
         return self.status.phase in ("Succeeded", "Failed") or (self.is_going and bool(ended) and all(ended))
 
     @property
