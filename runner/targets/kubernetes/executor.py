@@ -24,9 +24,10 @@ from runner.targets import outputs
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
 from runner.targets.kubernetes import label, verdict, workload
 from runner.targets.kubernetes import record as records
-from runner.targets.kubernetes.attempt import Attempt, Place
+from runner.targets.kubernetes.attempt import Attempt
 from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
 from runner.targets.kubernetes.model import Named, Pod, Workload
+from runner.targets.kubernetes.place import Place
 from runner.targets.kubernetes.rollout import is_settled
 from runner.targets.kubernetes.view import Views
 from runner.targets.kubernetes.workload import MAX_OUTPUT
