@@ -45,12 +45,10 @@ class ContainerLog:
             if not task.cancelled():
                 task.result()
 
-    async def copy(self) -> bool:
-        """Copy the rest of the log, as far as it has come; return whether there was more."""
-        before = self._position
+    async def copy(self) -> None:
+        """Copy the rest of the log, as far as it has come."""
         async with asyncio.timeout(ENDING):
             await self._copy(follows=False)
-        return self._position != before
 
     async def _copy(self, *, follows: bool) -> None:
         if self._position is None:

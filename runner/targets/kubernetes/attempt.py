@@ -29,9 +29,6 @@ from runner.targets.log import ContainerLog
 FIRST_PROBE = 3.0
 """Time that the first probe of a started container may take to be seen, beyond its own period, in seconds."""
 
-LAG = 0.2
-"""Time within which a node writes what a container printed last, after it has said that it ended, in seconds."""
-
 STARTING = 2.0
 """Time within which a node says that a container has started, in seconds."""
 
@@ -156,7 +153,10 @@ class Attempt:
             if job is not None:
                 waits.append(self._until_refused(job.metadata.uid))
             await self._log.follow(*waits)
-            await self._copy_rest()
+            try:
+                await self._log.copy()
+            except ClusterError as error:
+                await self._output.note(f"the end of its output can't be read: {error.message}")
             return
         found = self.workload
         record = None if found is None else records.of_workload(found.metadata.annotations)
@@ -399,15 +399,6 @@ class Attempt:
         async with self._place.cluster.read(path, **query, previous=None if is_first_run else "true") as pieces:
             yield pieces
 
-    async def _copy_rest(self) -> None:
-        """Copy the rest of an ended container's output, until no more of it comes."""
-        try:
-            await asyncio.sleep(LAG)
-            while await self._log.copy():
-                await asyncio.sleep(LAG)
-        except ClusterError as error:
-            await self._output.note(f"the end of its output can't be read: {error.message}")
-
     def _may_print(self) -> bool | None:
         """Return True if the cluster knows whether the container has started; None if the node may not have said so."""
         pod = self.pod
@@ -424,7 +415,6 @@ class Attempt:
         with suppress(TimeoutError):
             async with asyncio.timeout(STARTING):
                 await self._view.until(self._may_print)
-        await asyncio.sleep(LAG)
         try:
             async with self._source(follow=False) as pieces:
                 async for piece in pieces:
