@@ -80,6 +80,7 @@ class Runner:
         self.handler, self.executors, self.outputs, self.worker = handler, executors, outputs, worker
         self.secrets = secrets
         self._drives: dict[DeploymentId, DeploymentExecution] = {}
+        self._counts: set[asyncio.Task[None]] = set()
         handler.log.watch(self._on_events, CONCERNING)
 
     async def drive(self, deployment: DeploymentId) -> Deployment:
@@ -93,13 +94,19 @@ class Runner:
             await bind_deployment(self.handler.log, deployment)
             with RUNNING.track_inprogress():
                 over = await drive.carry_out()
-            await count_deployment(self.handler.log, deployment, over)
+            self._count(deployment, over)
             if over.status is Status.FAILED:
                 logger.warning("A deployment failed", {"deployment": deployment, "environment": over.environment})
             return over
         finally:
             if self._drives.get(deployment) is drive:
                 del self._drives[deployment]
+
+    def _count(self, deployment: DeploymentId, over: Deployment) -> None:
+        """Count a deployment that is *over*, aside: its job must be done before another one of its environment runs."""
+        counting = asyncio.create_task(count_deployment(self.handler.log, deployment, over))
+        self._counts.add(counting)
+        counting.add_done_callback(self._counts.discard)
 
     def _on_events(self, events: Sequence[RecordedEvent]) -> None:
         self.handler.states.learn(events)

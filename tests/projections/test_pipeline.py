@@ -105,7 +105,6 @@ async def test_a_stream_that_is_no_pipelines_has_none(log: EventLog) -> None:
 def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache that has room for some of four views: those that were used last."""
     monkeypatch.setattr(replay, "MAX_CACHE", 10_000)
-    monkeypatch.setattr(lru, "PART", 1)
     monkeypatch.setattr(lru, "LAST", 1)
 
 
