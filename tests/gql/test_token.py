@@ -30,7 +30,7 @@ def issued(stageline: Stageline, name: str, token: str, **arguments: object) -> 
 
 
 def listed(stageline: Stageline) -> dict[str, Data]:
-    return {edge["node"]["id"]: edge["node"] for edge in stageline.query("tokens")["edges"]}
+    return {each["id"]: each for each in stageline.everything("tokens")}
 
 
 def lets_in(stageline: Stageline, token: str) -> bool:
