@@ -32,6 +32,7 @@ from domain.pipeline.freeze import Freeze, OnFreeze
 from domain.pipeline.gate import Approval, StageCheck
 from domain.pipeline.stage import EditStage, StagePolicy
 from domain.project import EnvironmentId
+from domain.role import Role
 from domain.spec import Backoff, ServiceSpec
 from server.components import running
 from server.settings import Settings
@@ -93,7 +94,15 @@ async def people(here: World, id_: DeploymentId, folder: Path, *, holds: bool) -
         await here.handler.transact(work, deployments.decider, ANN)
 
     async def approve(actor: str) -> None:
-        work = partial(writing.review, deployment=id_, stage=GATED, actor=actor, at=datetime.now(UTC), approves=True)
+        work = partial(
+            writing.review,
+            deployment=id_,
+            stage=GATED,
+            actor=actor,
+            role=Role.ADMIN,
+            at=datetime.now(UTC),
+            approves=True,
+        )
         await here.handler.transact(work, deployments.decider, ANN)
 
     while not (deployment := await here.deployment(id_)).status.is_final:
