@@ -39,6 +39,9 @@ PARENT = "history"
 WORD = re.compile(r"[^\W_]+")
 """A word of a text."""
 
+NO_ROW = "x"
+"""A tag that no row has."""
+
 
 class HistoryView(Struct, frozen=True, kw_only=True):
     """An event in its stored form, with the pipeline *before* it, cut down to the subjects of the event."""
@@ -277,7 +280,7 @@ def _groups(query: HistoryQuery) -> tuple[tuple[str, ...], ...]:
     )
     groups = [tuple(_tag(facet, value) for value in values) for facet, values in facets if values]
     if query.seen is not None:
-        groups.append(tuple(_seen(place) for place in query.seen))
+        groups.append(tuple(_seen(place) for place in query.seen) or (NO_ROW,))
     *whole, last = words(query.text) or ("",)
     return (*groups, *((word,) for word in whole), *([(f"{last}*",)] if last else []))
 

@@ -246,6 +246,8 @@ def test_a_token_issues_none_with_more_roles(world: World) -> None:
 def test_roles_of_an_actor_hold_for_its_tokens_at_once(world: World) -> None:
     stageline, actor = world.stageline, f"user {world.here.number}"
     text = token(world.here, HERE, None)  # it follows its actor
+    stage = world.here.pipeline["stages"][0]["id"]
+    assert world.as_(text, "query ($id: ID!) { node(id: $id) { id } }", id=stage)["node"] is None
     message = world.refused(text, "deploy", environment=world.here.id)
     assert message == f"This needs the role deployer on environment '{world.here.id}', and you have no role there."
     made = stageline.do("grantRole", actor=actor, role="DEPLOYER", environment=world.here.id)

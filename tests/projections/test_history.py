@@ -11,6 +11,7 @@ from domain import pipeline as pipelines
 from domain.access import ACCESS, TokenId, TokenIssued, TokenRevoked
 from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId
+from domain.role import Place
 from projections import history, pipeline
 from projections.engine.projector import Projector
 from projections.engine.views import Slice, Views
@@ -111,6 +112,10 @@ async def test_a_query_finds_the_matching_events(log: EventLog, views: Views) ->
     project = world.projects[0]
     owned = {stream for stream in world.environments if await _project(log, views, stream) == project}
     await check(HistoryQuery(project=project), lambda each: each.stream in owned)
+    here = Place(project=project, environment=world.environments[0])
+    await check(HistoryQuery(seen=(here,)), lambda each: each.stream == world.environments[0])
+    await check(HistoryQuery(seen=(Place(project=project),)), lambda each: each.stream in owned)
+    await check(HistoryQuery(seen=()), lambda _: False)
 
 
 async def _project(log: EventLog, views: Views, stream: UUID) -> object:
