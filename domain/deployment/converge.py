@@ -4,7 +4,6 @@ from msgspec.structs import replace
 
 from domain.deployment.effect import Effect
 from domain.deployment.instance import DeployedStatus, Instance, digest
-from domain.deployment.plan import Plan
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import Phase, ServiceRun, Status, Step
@@ -20,7 +19,8 @@ COMPARING = frozenset({Target.DOCKER})
 def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
     """Return the instance that is as *run* plans it, with the same revision and specification, if any.
 
-    Of a JOB there is one only if it runs once. If services are to be started, any instance that runs is as planned.
+    Of a JOB there is one only if it runs once and has a revision. If services are to be started, any instance that runs
+    is as planned.
     """
     service, plan = run.service, deployment.plan
     inherited = deployment.inherited.get(service.id.int)
@@ -28,9 +28,9 @@ def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
         return None
     if plan.effect is Effect.START:
         return inherited
-    if plan.renew or plan.effect is not Effect.DEPLOY or not _is_compared(plan, service.type):
+    if plan.renew or plan.effect is not Effect.DEPLOY or not _is_compared(plan.revision, plan.target):
         return None
-    if service.type is ServiceType.JOB and not service.spec.once:
+    if service.type is ServiceType.JOB and (not service.spec.once or plan.revision is None):
         return None
     try:
         spec = deployment.filled_with(run, deployment.values(run))
@@ -40,21 +40,15 @@ def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
     return inherited if same else None
 
 
-def _is_compared(plan: Plan, type: ServiceType) -> bool:
-    """Return whether it can be known that a service is unchanged.
-
-    It needs a revision of its sources, but on a target that compares the content of images itself. A JOB is never
-    looked at there.
-    """
-    return plan.revision is not None or (plan.target in COMPARING and type is not ServiceType.JOB)
+def _is_compared(revision: str | None, target: Target) -> bool:
+    """Return whether an unchanged service can be recognized: by the revision of its sources, or by its image."""
+    return revision is not None or target in COMPARING
 
 
 def known_before(deployment: Deployment, step: Step) -> Instance | None:
     """Return the known instance before *step*, if that is the first step of a service that stays up."""
     plan = deployment.plan
-    if plan is None:
-        return None
-    if plan.revision is None and plan.effect is not Effect.START and plan.target not in COMPARING:  # most often
+    if plan is None or not (plan.effect is Effect.START or _is_compared(plan.revision, plan.target)):
         return None
     run = deployment.run_of(step.service)
     if run is None or step.attempt > 1 or run.service.type is ServiceType.JOB:
@@ -103,15 +97,14 @@ def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Ins
         return _stopped(deployment, own, before) if is_kept and before is not None else None
     started = before if run.last is not None else None
     revision = None if plan is None else plan.revision if started is None else started.revision
+    is_compared = plan is not None and _is_compared(revision, plan.target)
     return Instance(
         service=run.service.id,
         deployment=own,
         number=deployment.number,
         ports=run.ports,
         revision=revision,
-        digest=""
-        if revision is None and (plan is None or plan.target not in COMPARING)
-        else digest(deployment.filled_with(run, run.deploy.values)),
+        digest=digest(deployment.filled_with(run, run.deploy.values)) if is_compared else "",
         outputs=() if run.endpoint is None else run.endpoint.outputs,
         built=None if started is None else started.built or started.deployment,
         image=run.image,

@@ -24,9 +24,10 @@ class DeployedStatus(StrEnum):
 class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The instance that *deployment*, with *number*, brought; it listens on *ports*, and a JOB wrote *outputs*.
 
-    *digest* is that of its specification with the values of references and variables; without a *revision* it is
-    missing, since no deployment compares it. *built* is the deployment that built it, if that is another one. The
-    deployment *stopped_by*, with *stopped_number*, stopped it. *image* is the digest of what it runs, if it is known.
+    *digest* is that of its specification with the values of references and variables; it is missing if no deployment
+    compares it, since there is neither a *revision* nor a target that compares images. *built* is the deployment that
+    built it, if that is another one. The deployment *stopped_by*, with *stopped_number*, stopped it. *image* is the
+    digest of what it runs, if it is known.
     """
 
     service: ServiceId
