@@ -1,7 +1,7 @@
 """How a service runs as a container: the part of a specification that targets of processes don't have."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from ipaddress import ip_address
 
@@ -178,24 +178,26 @@ def _numbers(container: Container) -> tuple[str, str] | None:
 
 def _lists(container: Container) -> tuple[str, str] | None:
     for field in ("entrypoint", "command", "labels", "build_args"):
-        count = len(getattr(container, field))
+        count, noun = len(getattr(container, field)), "labels" if field == "labels" else "arguments"
         if count > MAX_ARGUMENTS:
-            return (
-                field,
-                f"{count:,} {'labels' if field == 'labels' else 'arguments'}; at most {MAX_ARGUMENTS} are allowed",
-            )
-    names: set[str] = set()
-    for argument in container.build_args:
-        if not ARGUMENT_NAME.fullmatch(argument.name) or argument.name in names:
-            return "build_args", f"{argument.name[:80]!r} is not a valid name of an argument, or is given twice"
-        names.add(argument.name)
-    names.clear()
+            return field, f"{count:,} {noun}; at most {MAX_ARGUMENTS} are allowed"
+    if (name := _invalid_name(container.build_args, ARGUMENT_NAME)) is not None:
+        return "build_args", f"{name[:80]!r} is not a valid name of an argument, or is given twice"
+    if (name := _invalid_name(container.labels, LABEL_NAME)) is not None:
+        return "labels", f"{name[:80]!r} is not a valid name of a label, or is given twice"
     for label in container.labels:
-        if not LABEL_NAME.fullmatch(label.name) or label.name in names:
-            return "labels", f"{label.name[:80]!r} is not a valid name of a label, or is given twice"
         if label.name.startswith(RESERVED):
             return "labels", f"{label.name[:80]!r} is one of Stageline's own: names may not begin with {RESERVED!r}"
-        names.add(label.name)
+    return None
+
+
+def _invalid_name(named: Iterable[BuildArgument | Label], pattern: re.Pattern[str]) -> str | None:
+    """Return the first name that is not of the form *pattern* or repeats another one, if any."""
+    names: set[str] = set()
+    for each in named:
+        if not pattern.fullmatch(each.name) or each.name in names:
+            return each.name
+        names.add(each.name)
     return None
 
 

@@ -17,9 +17,6 @@ from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
 from runner.targets.contract import StepRequest
 
-PREFIX = "stageline."
-"""Beginning of the labels."""
-
 OWNER = "stageline.owner"
 """Label with the id of the data folder whose server or worker created the thing."""
 

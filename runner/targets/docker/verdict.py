@@ -12,6 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.container import RESERVED
 from domain.spec import Restart
 from runner.mask import Mask
 from runner.targets.contract import StepRequest
@@ -62,7 +63,7 @@ class Verdicts:
     async def settle(self, container: Container) -> None:
         """Record that *container* was found healthy."""
         labels = {**container.labels, label.VERDICT: ""}
-        kept = {name: text for name, text in labels.items() if name.startswith(label.PREFIX)}
+        kept = {name: text for name, text in labels.items() if name.startswith(RESERVED)}
         await self._engine.post("/volumes/create", {"Name": label.healthy(container.id), "Labels": kept})
 
     async def is_settled(self, container: Container) -> bool:
