@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from cache.lru import ENTRY, Cache
+from cache.lru import Cache
 from domain.deployment.state import DeploymentPlanned
 from domain.pipeline.environment import EnvironmentCreated
 from domain.project import EnvironmentId, ProjectCreated, ProjectId
@@ -29,7 +29,7 @@ class Places:
         if known is None:
             known = await self._read(stream)
             if known is not None:
-                self._known.put(stream, known, PLACE + ENTRY)
+                self._known.put(stream, known, PLACE)
         return known
 
     async def of_event(self, recorded: RecordedEvent) -> Place | None:
