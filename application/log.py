@@ -38,6 +38,7 @@ class ServiceLogs(Protocol):
     async def after(self, environment: EnvironmentId, service: ServiceId, cursor: str) -> ServiceOutput:
         """Return the next lines after *cursor*; raises `OutputElsewhere`, and `InvalidArgument` if it is no cursor.
 
-        After the output of an instance comes that of the next one. A cursor of an instance that is gone begins anew.
+        After the output of an instance comes that of the next one. After a cursor of an instance that is gone comes the
+        output of the present one from its start, with a gap.
         """
         ...

@@ -107,9 +107,8 @@ def forbidden(needed: Role, place: str, found: Role | None) -> Forbidden:
 
 def merged(grants: Iterable[Grant]) -> Roles:
     """Return the roles that *grants* give together: the highest one for each place, none that another includes."""
-    given = tuple(grants)
     highest: dict[Place, Role] = {}
-    for grant in given:
+    for grant in grants:
         known = highest.get(grant.place)
         if known is None or grant.role.includes(known):
             highest[grant.place] = grant.role

@@ -85,7 +85,7 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
         """Whether a failure or a rejection stops the stage, and with it the later ones."""
         if self.gate.problem is not None:
             return True
-        if self.status is not Status.FAILED and self.status is not Status.RUNNING:  # as most of many stages
+        if self.status is not Status.FAILED and self.status is not Status.RUNNING:  # most often
             return False
         if self.stage.on_failure is OnFailure.CONTINUE:
             return False

@@ -226,9 +226,8 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
             return "build started" + _again(attempt), subject(Phase.BUILD, attempt)
         case BuildSucceeded(attempt=attempt, image=image):
             is_reused = image is not None and image.is_reused
-            return "nothing to build: the image is unchanged" if is_reused else "build succeeded", subject(
-                Phase.BUILD, attempt
-            )
+            text = "nothing to build: the image is unchanged" if is_reused else "build succeeded"
+            return text, subject(Phase.BUILD, attempt)
         case BuildFailed(attempt=attempt, reason=reason, is_allowed=is_allowed):
             return f"build failed{_allowed(is_allowed)}: {reason}", subject(Phase.BUILD, attempt, reason)
         case BuildSkipped():
