@@ -1,28 +1,25 @@
 """
-Use cases of deployments: request, take up, report, review, hold, cancel.
+Use cases of deployments: queue, take up, report, review, hold, cancel. `application.request` makes their plans.
 
 The stream of a deployment and its environment's queue change together: the append that ends a deployment also closes it
 in the queue and admits the next one. Each function returns its subject's stream, so that it can be the work of
 `Handler.transact`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from application.handler import StreamState, Transaction, mismatch
-from application.instance import present_instances
-from application.pipeline import ALL_TARGETS, Targets, check_target, existing
+from application.instance import latest_runs, present_instances
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain.access import ENGINE
-from domain.deployment import action as actions
 from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
-from domain.deployment.effect import Effect
 from domain.deployment.gate import ApproveStage, RejectStage, Review
 from domain.deployment.hold import HoldCommand
 from domain.deployment.instance import Instance, LastRun
@@ -35,10 +32,10 @@ from domain.deployment.queue import (
     DeploymentId,
     DeploymentMerged,
     MoveDeployment,
+    Request,
     RequestDeployment,
     ThawDeployments,
 )
-from domain.deployment.selection import WHOLE, Selection
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -51,177 +48,19 @@ from domain.deployment.state import (
 from domain.deployment.step import Status, StepCommand
 from domain.deployment.value import SecretVersion
 from domain.deployment.wait import RecordWait, WaitCause, WaitReason
-from domain.errors import (
-    DeploymentNotAdmitted,
-    DeploymentNotFound,
-    DeploymentOver,
-    EnvironmentFrozen,
-)
+from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, EnvironmentFrozen
 from domain.pipeline import freeze as freezes
-from domain.pipeline import need as needs
 from domain.pipeline.environment import EnvironmentPolicy
 from domain.pipeline.freeze import OnFreeze
 from domain.pipeline.ref import ServiceRef, StageRef
-from domain.pipeline.state import Pipeline
-from domain.project import EnvironmentId, Project
+from domain.project import EnvironmentId
 from domain.role import Role
-from domain.spec import ServiceType
 
 DEFAULT_POLICY = EnvironmentPolicy()
 """The policy of a request that the server makes itself."""
 
 
-async def request(
-    transaction: Transaction,
-    environment: EnvironmentId,
-    deployment: DeploymentId,
-    actor: str,
-    expected: int | None = None,
-    *,
-    action: Action = Action.DEPLOY,
-    revision: str | None = None,
-    targets: Targets = ALL_TARGETS,
-    selection: Selection = WHOLE,
-    ignores_freeze: bool = False,
-) -> DeploymentId:
-    """Pin the current pipeline and queue *deployment*; *expected* is the expected version of the pipeline.
-
-    *revision* is that of the services' sources. The action DEPLOY leaves unchanged services as they are, REDEPLOY none.
-    With *ignores_freeze* it is neither refused nor held by a freeze.
-    Return the deployment that carries out the request, a waiting one if the request merged. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`, `LimitReached`, and the refusals of
-    `domain.deployment.plan.make`.
-    """
-    pipeline, project = await _pinned(transaction, environment, expected)
-    check_target(targets, pipeline.state.target)
-    plan = plans.make(
-        pipeline.state,
-        pipeline.version,
-        project,
-        revision,
-        renew=action is Action.REDEPLOY,
-        selection=selection,
-        running=None if selection.is_whole else await _running(transaction, environment),
-    )
-    needs.check_secrets(plans.secrets_of(plan), (*pipeline.state.secrets.names, *project.secrets.names))
-    return await _enqueue(
-        transaction,
-        environment,
-        deployment,
-        actor,
-        action,
-        plan,
-        project.version,
-        pipeline.state.policy,
-        ignores_freeze,
-    )
-
-
-async def act(
-    transaction: Transaction,
-    environment: EnvironmentId,
-    deployment: DeploymentId,
-    actor: str,
-    effect: Effect,
-    expected: int | None = None,
-    *,
-    targets: Targets = ALL_TARGETS,
-    selection: Selection = WHOLE,
-    with_volumes: bool = False,
-) -> DeploymentId:
-    """Queue *deployment*, which restarts, starts, stops or deletes what runs of the *selection*.
-
-    A deletion *with_volumes* deletes the data, too. *expected* is the expected version of the pipeline. Return the
-    deployment that carries out the request. Raises `EnvironmentNotFound`, `VersionMismatch`, `TargetUnavailable`,
-    `LimitReached`, and the refusals of `domain.deployment.action.plan`.
-    """
-    pipeline, project = await _pinned(transaction, environment, expected)
-    check_target(targets, pipeline.state.target)
-    queue = (await transaction.load(queues.decider, queues.stream(environment))).state
-    instances, last_runs = None, dict[int, LastRun]()
-    if not queue.open:
-        instances = {each.service.int: each for each in await present_instances(transaction, queue)}
-        if effect.is_start:
-            last_runs = {each.service.int: each for each in await _last_runs(transaction, instances.values())}
-    plan = actions.plan(
-        pipeline.state,
-        pipeline.version,
-        project,
-        effect,
-        selection,
-        instances,
-        last_runs,
-        with_volumes=with_volumes,
-    )
-    action, policy = Action(effect), pipeline.state.policy
-    return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version, policy)
-
-
-async def _pinned(
-    transaction: Transaction, environment: EnvironmentId, expected: int | None
-) -> tuple[StreamState[Pipeline], Project]:
-    """Return the present pipeline of *environment* and its project; raises as `request` does."""
-    await existing(transaction, environment)
-    pipeline = await transaction.load(pipelines.decider, environment)
-    if expected is not None and expected != pipeline.version:
-        raise mismatch(environment, expected, pipeline.version)
-    assert pipeline.state.project is not None, "an environment that exists has a project"
-    return pipeline, (await transaction.load(projects.decider, pipeline.state.project)).state
-
-
-async def _last_runs(transaction: Transaction, instances: Iterable[Instance]) -> tuple[LastRun, ...]:
-    """Return how the services of *instances* ran last, but of jobs, which do not stay up."""
-    found = []
-    for each in instances:
-        source = (await transaction.load(deployments.decider, each.deployment)).state
-        run = source.run_of(each.service)
-        if run is not None and run.service.type is not ServiceType.JOB:
-            found.append(actions.last_run(source, each))
-    return tuple([each for each in found if each is not None])
-
-
-async def _running(transaction: Transaction, environment: EnvironmentId) -> set[int] | None:
-    """Return the ids of the services that run, as integers; None while a deployment of the environment is open."""
-    queue = (await transaction.load(queues.decider, queues.stream(environment))).state
-    if queue.open:
-        return None
-    return {each.service.int for each in await present_instances(transaction, queue) if each.is_running}
-
-
-async def repeat(
-    transaction: Transaction,
-    source: DeploymentId,
-    deployment: DeploymentId,
-    actor: str,
-    action: Action,
-    expected: int | None = None,
-    targets: Targets = ALL_TARGETS,
-    ignores_freeze: bool = False,
-) -> DeploymentId:
-    """Queue *deployment*, which retries the ended deployment *source* or rolls back to it.
-
-    *expected* is the expected version of *source*. Return the deployment that carries out the request. Raises
-    `DeploymentNotFound`, `VersionMismatch`, `EnvironmentNotFound`, `TargetUnavailable`, `LimitReached`, and the
-    refusals of `domain.deployment.repeat`.
-    """
-    loaded = await _load(transaction, source, expected)
-    environment = loaded.state.environment
-    assert environment is not None
-    pipeline = await existing(transaction, environment)
-    if action is Action.RETRY:
-        newest = (await transaction.load(queues.decider, queues.stream(environment))).state.count
-        plan = repeats.retry(loaded.state, pipeline, newest)
-    else:
-        plan = repeats.roll_back(loaded.state, pipeline)
-    check_target(targets, plan.target)
-    if wanted := plans.secrets_of(plan):
-        assert pipeline.project is not None, "an environment that exists has a project"
-        project = (await transaction.load(projects.decider, pipeline.project)).state
-        needs.check_secrets(wanted, (*pipeline.secrets.names, *project.secrets.names))
-    return await _enqueue(transaction, environment, deployment, actor, action, plan, 0, pipeline.policy, ignores_freeze)
-
-
-async def _enqueue(
+async def enqueue(
     transaction: Transaction,
     environment: EnvironmentId,
     deployment: DeploymentId,
@@ -236,10 +75,6 @@ async def _enqueue(
 
     Raises `EnvironmentFrozen` or `LimitReached`.
     """
-    frozen = freezes.frozen(policy.freezes, datetime.now(UTC)) if policy.freezes else None
-    is_refused = frozen is not None and frozen.freeze.action is OnFreeze.REFUSE
-    if frozen is not None and is_refused and action in FREEZABLE and not ignores_freeze:
-        raise EnvironmentFrozen(until=frozen.words, cron=frozen.freeze.cron)
     wish = RequestDeployment(
         deployment=deployment,
         action=action,
@@ -252,7 +87,7 @@ async def _enqueue(
         undoes=plan.undoes,
         deletes_volumes=any(each.volumes for each in plan.services),
         on_request=policy.on_request,
-        frozen=None if frozen is None else frozen.until,
+        frozen=_frozen_until(policy, action, ignores_freeze),
         ignores_freeze=ignores_freeze,
     )
     stream = queues.stream(environment)
@@ -264,16 +99,32 @@ async def _enqueue(
         if isinstance(event, DeploymentMerged):
             return event.deployment
     open_ = queue.state.open
-    place, number = next((at, known.number) for at, known in enumerate(open_) if known.deployment == deployment)
-    command = PlanDeployment(environment=environment, number=number, action=action, plan=plan)
+    place = next(place for place, known in enumerate(open_) if known.deployment == deployment)
+    command = PlanDeployment(environment=environment, number=open_[place].number, action=action, plan=plan)
     await transaction.do(deployments.decider, deployment, command)
-    held = open_[place].frozen_until
-    if held is not None:
-        await transaction.do(deployments.decider, deployment, RecordWait(cause=_freeze(held)))
-    elif place > 0 and plan.undoes is None:  # otherwise it is admitted next
-        cause = WaitCause(reason=WaitReason.DEPLOYMENT, number=open_[0].number, more=place - 1)
+    if cause := _cause(open_, place, plan):
         await transaction.do(deployments.decider, deployment, RecordWait(cause=cause))
     return deployment
+
+
+def _frozen_until(policy: EnvironmentPolicy, action: Action, ignores_freeze: bool) -> datetime | None:
+    """Return the end of the present freeze, if there is one; raises `EnvironmentFrozen` if it refuses *action*."""
+    frozen = freezes.frozen(policy.freezes, datetime.now(UTC))
+    if frozen is None:
+        return None
+    if frozen.freeze.action is OnFreeze.REFUSE and action in FREEZABLE and not ignores_freeze:
+        raise EnvironmentFrozen(until=frozen.words, cron=frozen.freeze.cron)
+    return frozen.until
+
+
+def _cause(open_: Sequence[Request], place: int, plan: Plan) -> WaitCause | None:
+    """Return the cause for which the deployment at *place* in the queue waits, if it does."""
+    held = open_[place].frozen_until
+    if held is not None:
+        return _freeze(held)
+    if place == 0 or plan.undoes is not None:  # it is admitted next
+        return None
+    return WaitCause(reason=WaitReason.DEPLOYMENT, number=open_[0].number, more=place - 1)
 
 
 async def take_up(
@@ -283,7 +134,7 @@ async def take_up(
 
     Raises `DeploymentNotFound`, `DeploymentOver` or `DeploymentNotAdmitted`.
     """
-    loaded = await _load(transaction, deployment)
+    loaded = await load(transaction, deployment)
     if loaded.state.status.is_final:
         raise DeploymentOver(status=loaded.state.status.value.lower())
     assert loaded.state.environment is not None
@@ -292,14 +143,12 @@ async def take_up(
         raise DeploymentNotAdmitted()
     instances, last_runs, secrets = tuple[Instance, ...](), tuple[LastRun, ...](), tuple[SecretVersion, ...]()
     if loaded.state.status is Status.QUEUED:
-        instances, secrets = (
-            await present_instances(transaction, queue.state),
-            await _secrets(transaction, loaded.state),
-        )
+        instances = await present_instances(transaction, queue.state)
+        secrets = await _secrets(transaction, loaded.state)
         plan = loaded.state.plan
         if plan is not None and plan.effect.is_start:
             due = {service.id.int for service in plan.services if service.is_due}
-            last_runs = await _last_runs(transaction, [each for each in instances if each.service.int in due])
+            last_runs = await latest_runs(transaction, [each for each in instances if each.service.int in due])
     command = TakeUpDeployment(worker=worker, instances=instances, last_runs=last_runs, secrets=secrets, at=at)
     await _do(transaction, deployment, command)
     return deployment
@@ -343,7 +192,7 @@ async def cancel(
 
     Raises `DeploymentNotFound`, `VersionMismatch`, `DeploymentOver` or `ServiceNotFound`.
     """
-    await _load(transaction, deployment, expected)
+    await load(transaction, deployment, expected)
     command = CancelServices(services=services, forced=forced) if services else CancelDeployment(forced=forced)
     await _do(transaction, deployment, command)
     return deployment
@@ -367,7 +216,7 @@ async def review(
 
     Raises `DeploymentNotFound`, `VersionMismatch`, and the refusals of `domain.deployment.review`.
     """
-    loaded = await _load(transaction, deployment, expected)
+    loaded = await load(transaction, deployment, expected)
     command: Review = RejectStage(stage=stage, actor=actor, at=at, comment=comment)
     if approves:
         assert loaded.state.environment is not None
@@ -385,7 +234,7 @@ async def hold(
 
     Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
     """
-    await _load(transaction, deployment, expected)
+    await load(transaction, deployment, expected)
     await _do(transaction, deployment, command)
     return deployment
 
@@ -397,7 +246,7 @@ async def move(
 
     Raises `DeploymentNotFound`, `VersionMismatch`, `DeploymentNotWaiting` or `InvalidPosition`.
     """
-    loaded = await _load(transaction, deployment, expected)
+    loaded = await load(transaction, deployment, expected)
     assert loaded.state.environment is not None
     command = MoveDeployment(deployment=deployment, position=position)
     await transaction.do(queues.decider, queues.stream(loaded.state.environment), command)
@@ -416,10 +265,10 @@ async def _undo(
     loaded = {each: (await transaction.load(deployments.decider, each)).state for each in sources}
     plan = repeats.undo(failed, pipeline, loaded)
     if plan is not None:
-        await _enqueue(transaction, environment, repeats.undo_id(id_), ENGINE, Action.ROLLBACK, plan)
+        await enqueue(transaction, environment, repeats.undo_id(id_), ENGINE, Action.ROLLBACK, plan)
 
 
-async def _load(
+async def load(
     transaction: Transaction, deployment: DeploymentId, expected: int | None = None
 ) -> StreamState[deployments.Deployment]:
     """Return *deployment*; raises `DeploymentNotFound`, or `VersionMismatch` if its version is not *expected*."""
@@ -433,7 +282,7 @@ async def _load(
 
 async def _do(transaction: Transaction, deployment: DeploymentId, command: DeploymentCommand) -> None:
     """Decide *command*; if it ends the deployment, admit the next one."""
-    await _load(transaction, deployment)
+    await load(transaction, deployment)
     after = (await transaction.do(deployments.decider, deployment, command)).state
     if after.status.is_final:
         assert after.environment is not None
@@ -459,7 +308,7 @@ async def _frozen(transaction: Transaction, environment: EnvironmentId, now: dat
     if not (await transaction.load(queues.decider, queues.stream(environment))).state.waiting:
         return None
     policy = (await transaction.load(pipelines.decider, environment)).state.policy
-    frozen = freezes.frozen(policy.freezes, datetime.now(UTC) if now is None else now) if policy.freezes else None
+    frozen = freezes.frozen(policy.freezes, datetime.now(UTC) if now is None else now)
     return None if frozen is None else frozen.until
 
 

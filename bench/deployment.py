@@ -25,7 +25,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application import deployment as writing
+from application import request as requests
 from application.handler import Handler, Transaction
 from application.secret import Vault
 from domain import deployment as deployments
@@ -144,7 +144,7 @@ async def deploy(handler: Handler, environment: EnvironmentId) -> float:
     id_ = DeploymentId(ids.new())
 
     async def request(transaction: Transaction) -> DeploymentId:
-        return await writing.request(transaction, environment, id_, BY.actor)
+        return await requests.request(transaction, environment, id_, BY.actor)
 
     begun = time.perf_counter()
     requested = await handler.transact(request, deployments.decider, BY)

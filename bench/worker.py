@@ -33,7 +33,7 @@ import uvloop
 from msgspec import Struct
 from procrastinate import App, PsycopgConnector
 
-from application import deployment as writing
+from application import request as requests
 from application.handler import Handler, Transaction
 from application.secret import Vault
 from bench.deployment import DEPLOYED, STAGES, Case, Nothing, environment
@@ -136,7 +136,7 @@ async def request(handler: Handler, where: EnvironmentId) -> None:
     id_ = DeploymentId(ids.new())
 
     async def work(transaction: Transaction) -> DeploymentId:
-        return await writing.request(transaction, where, id_, BY.actor)
+        return await requests.request(transaction, where, id_, BY.actor)
 
     await handler.transact(work, deployments.decider, BY)
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from strawberry import ID
 
 from application import deployment as use_cases
+from application import request as requests
 from application.handler import Transaction
 from domain import deployment as deployments
 from domain.deployment.effect import Effect
@@ -136,7 +137,7 @@ async def _deploy(
     write: Write, environment: str, action: Action, revision: str | None, selection: Selection, ignore_freeze: bool
 ) -> DeploymentPayload:
     use_case = partial(
-        use_cases.request,
+        requests.request,
         environment=await known_environment(write.context, environment),
         deployment=DeploymentId(ids.new()),
         actor=write.context.author(write.reason).actor,
@@ -169,7 +170,7 @@ async def _act(
     write: Write, environment: str, effect: Effect, selection: Selection, with_volumes: bool = False
 ) -> DeploymentPayload:
     use_case = partial(
-        use_cases.act,
+        requests.act,
         environment=await known_environment(write.context, environment),
         deployment=DeploymentId(ids.new()),
         actor=write.context.author(write.reason).actor,
@@ -246,7 +247,7 @@ async def roll_back_to(
 
 async def _repeat(write: Write, source: str, action: Action, ignore_freeze: bool) -> DeploymentPayload:
     use_case = partial(
-        use_cases.repeat,
+        requests.repeat,
         source=await _existing(write, source),
         deployment=DeploymentId(ids.new()),
         actor=write.context.author(write.reason).actor,

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 import application.environment
 import application.pipeline
 from application import deployment as writing
+from application import request as requests
 from application.handler import Handler, Outcome, Transaction
 from application.pipeline import ALL_TARGETS, Targets
 from domain import deployment as deployments
@@ -85,7 +86,7 @@ async def request(
 ) -> DeploymentId:
     async def work(transaction: Transaction) -> DeploymentId:
         id_ = DeploymentId(new())
-        return await writing.request(
+        return await requests.request(
             transaction, environment, id_, actor, expected=expected, revision=revision, action=action
         )
 
@@ -330,17 +331,17 @@ async def test_a_request_for_a_target_that_the_server_lacks_is_refused(
 
     async def deploy(transaction: Transaction) -> DeploymentId:
         targets = frozenset({Target.DOCKER})
-        return await writing.request(transaction, environment, DeploymentId(new()), "ann", targets=targets)
+        return await requests.request(transaction, environment, DeploymentId(new()), "ann", targets=targets)
 
     async def roll_back(transaction: Transaction) -> DeploymentId:
         targets = frozenset({Target.DOCKER})
         new_id = DeploymentId(new())
-        return await writing.repeat(transaction, over, new_id, "ann", Action.ROLLBACK, targets=targets)
+        return await requests.repeat(transaction, over, new_id, "ann", Action.ROLLBACK, targets=targets)
 
     with pytest.raises(TargetUnavailable, match="does not offer target PROCESS; it offers DOCKER"):
         await transact(handler, deploy)
     for effect in (Effect.START, Effect.RESTART, Effect.STOP, Effect.DELETE):
-        acting = partial(writing.act, environment=environment, deployment=DeploymentId(new()), actor="ann")
+        acting = partial(requests.act, environment=environment, deployment=DeploymentId(new()), actor="ann")
         with pytest.raises(TargetUnavailable):
             await transact(handler, partial(acting, effect=effect, targets=frozenset({Target.DOCKER})))
     await cancel(handler, over)
@@ -374,7 +375,7 @@ async def test_a_target_is_changed_only_when_nothing_is_left_on_the_old_one(
         with pytest.raises(InvalidArgument, match=r"'api' would be left on PROCESS: delete .* delete-instances"):
             await rehearse()
         assert await rehearse(Targets({Target.DOCKER})) is Target.DOCKER
-        acting = partial(writing.act, environment=environment, deployment=DeploymentId(new()), actor="ann")
+        acting = partial(requests.act, environment=environment, deployment=DeploymentId(new()), actor="ann")
         acted = await transact(handler, partial(acting, effect=effect))
         await succeed(handler, DeploymentId(acted.subject.stream))
     assert await rehearse() is Target.DOCKER

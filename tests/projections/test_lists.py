@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from application import deployment as requests
+from application import request as requests
 from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines

@@ -7,7 +7,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from application import deployment as requests
+from application import deployment as writing
+from application import request as requests
 from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
@@ -180,7 +181,7 @@ class RandomWorld:
         id_, forced = self.chance.choice(self.deployments[-3:]), self.chance.random() < 0.5
 
         async def work(transaction: Transaction) -> UUID:
-            return await requests.cancel(transaction, id_, forced)
+            return await writing.cancel(transaction, id_, forced)
 
         if self.chance.random() < 0.3:
             await self.transact(deployments.decider, work)
@@ -193,7 +194,7 @@ class RandomWorld:
         worker = f"w{self.chance.randint(1, 2)}"
 
         async def work(transaction: Transaction) -> UUID:
-            return await requests.take_up(transaction, id_, worker)
+            return await writing.take_up(transaction, id_, worker)
 
         return work
 
@@ -219,7 +220,7 @@ class RandomWorld:
         command = self.chance.choice(ends) if step in state.running else StartStep(worker=worker, step=step)
 
         async def work(transaction: Transaction) -> UUID:
-            return await requests.report(transaction, id_, command)
+            return await writing.report(transaction, id_, command)
 
         await self.try_to(work)
         return True

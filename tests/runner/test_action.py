@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from application import deployment as writing
+from application import request as requests
 from application.handler import Transaction
 from domain import deployment as deployments
 from domain.container import Container, Volume
@@ -39,7 +39,7 @@ async def act(
     id_ = DeploymentId(new())
 
     async def work(transaction: Transaction) -> DeploymentId:
-        return await writing.act(
+        return await requests.act(
             transaction, environment, id_, "ann", effect, selection=selection, with_volumes=with_volumes
         )
 

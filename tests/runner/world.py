@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from application import deployment as writing
+from application import request as requests
 from application.handler import Handler, Transaction
 from application.secret import Vault
 from domain import deployment as deployments
@@ -226,7 +227,7 @@ class World:
         id_ = DeploymentId(new())
 
         async def work(transaction: Transaction) -> DeploymentId:
-            return await writing.request(transaction, environment, id_, actor, revision=revision)
+            return await requests.request(transaction, environment, id_, actor, revision=revision)
 
         return DeploymentId((await self.handler.transact(work, deployments.decider, ANN)).subject.stream)
 
