@@ -19,7 +19,7 @@ from domain.pipeline.environment import checked_policy
 from domain.pipeline.service import MAX_SERVICES, Service
 from domain.pipeline.stage import MAX_STAGES, Stage
 from domain.pipeline.state import Pipeline, PipelineEvent, Thing
-from domain.spec import checked
+from domain.validation import checked
 
 
 class ApplyPipeline(Struct, frozen=True, kw_only=True):

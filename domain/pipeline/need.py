@@ -25,7 +25,8 @@ from domain.reference import (
     references,
     renamed,
 )
-from domain.spec import ServiceSpec, ServiceType, checked, referring, refers, rewritten
+from domain.spec import ServiceSpec, ServiceType, referring, refers, rewritten
+from domain.validation import checked
 
 
 class AnyService(Protocol):

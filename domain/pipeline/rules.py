@@ -88,7 +88,8 @@ from domain.pipeline.stage import (
 )
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent, Thing, find
 from domain.secret import DeleteSecrets, RotateKey, SetSecret
-from domain.spec import ServiceType, checked
+from domain.spec import ServiceType
+from domain.validation import checked
 
 DEFAULT_STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, ServiceType.APPLICATION)
 """The home type of each default stage, in order."""

@@ -23,7 +23,6 @@ from msgspec.structs import replace
 
 from domain import name as names
 from domain import pipeline as pipelines
-from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
 from domain.pipeline.environment import EnvironmentPolicy, OnRequest, checked_policy
 from domain.pipeline.freeze import Freeze, OnFreeze
@@ -34,6 +33,7 @@ from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
 from domain.role import Role
 from domain.spec import ServiceType
+from domain.validation import checked
 from endpoint.execution.aside import SWITCH
 from gql.contract.node import global_id, uuid_of
 from gql.document import spec as spec_documents
@@ -235,7 +235,7 @@ def read(text: str) -> PipelineDocument:
         for index, service in enumerate(stage.services):
             _check_unique(seen, source, "service", f"{place}.services[{index}]", service)
             with source.explaining(f"{place}.services[{index}].spec"):
-                specs.checked(spec_documents.to_domain(service.spec), service.type)
+                checked(spec_documents.to_domain(service.spec), service.type)
     return document
 
 

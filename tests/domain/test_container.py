@@ -6,7 +6,8 @@ import pytest
 
 from domain.container import Bind, BuildArgument, Container, Label, Publication, Pull, Volume
 from domain.errors import InvalidSpec
-from domain.spec import ServiceSpec, ServiceType, checked, referring, refers, rewritten
+from domain.spec import ServiceSpec, ServiceType, referring, refers, rewritten
+from domain.validation import checked
 
 DATA = Volume(name="data", path="/data")
 

@@ -14,8 +14,8 @@ from domain.spec import (
     ServiceType,
     TcpCheck,
     Variable,
-    checked,
 )
+from domain.validation import checked
 
 
 def variables(*names: str) -> tuple[Variable, ...]:
