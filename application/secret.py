@@ -21,11 +21,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.handler import States, StreamState, Transaction, mismatch
+from application.pipeline import existing
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain import webhook as webhooks
 from domain.deployment import queue as queues
-from domain.errors import EnvironmentBusy, EnvironmentNotFound, InvalidSecret, ProjectNotFound, SecretInUse
+from domain.errors import EnvironmentBusy, InvalidSecret, ProjectNotFound, SecretInUse
 from domain.pipeline import need as needs
 from domain.pipeline.state import Pipeline
 from domain.project import EnvironmentId, Project
@@ -253,10 +254,9 @@ async def _existing(transaction: Transaction, owner: Owner, expected: int | None
     loaded = await _load(transaction, owner)
     state = loaded.state
     if isinstance(state, Pipeline):
-        if not state.exists:
-            raise EnvironmentNotFound(environment=state.name)
+        await existing(transaction, EnvironmentId(owner.id))
     elif state.name is None or state.is_deleted:
-        raise ProjectNotFound(project=state.name or "")
+        raise ProjectNotFound(project=state.name or str(owner.id))
     if expected is not None and expected != loaded.version:
         raise mismatch(owner.id, expected, loaded.version)
     return state

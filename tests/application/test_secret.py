@@ -13,6 +13,7 @@ from application import secret as use_cases
 from application.handler import Handler
 from application.secret import Owner, OwnerKind, Vault, seal, unseal
 from domain import project as projects
+from domain.errors import NotFound
 from domain.project import CreateProject, DeleteProject
 from store.keys import Keys
 from store.log import EventLog
@@ -80,6 +81,14 @@ async def test_the_log_has_a_secret_that_only_its_key_opens(handler: Handler, ke
     assert VALUE.encode() not in b64decode(secret.sealed)
     await keys.destroy([SHOP.key(1)])
     assert await opened(vault) == {}
+
+
+@pytest.mark.parametrize("kind", [OwnerKind.PROJECT, OwnerKind.ENVIRONMENT])
+async def test_an_owner_that_does_not_exist_is_named_by_its_id(handler: Handler, keys: Keys, kind: OwnerKind) -> None:
+    owner = Owner(kind, OTHER.id)
+    work = partial(use_cases.rotate_key, owner=owner, vault=Vault(handler.states, keys), is_kept=True)
+    with pytest.raises(NotFound, match=str(OTHER.id)):
+        await handler.transact(work, projects.decider, BY)
 
 
 async def test_a_rotation_seals_all_values_again_and_destroys_the_old_key(handler: Handler, keys: Keys) -> None:
