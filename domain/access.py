@@ -54,8 +54,8 @@ class TokenIssued(Struct, frozen=True, kw_only=True):
 class TokenRestricted(Struct, frozen=True, kw_only=True):
     """The token that was just issued has only these *roles*; if it *follows_actor*, only those its actor holds, too.
 
-    It is recorded together with `TokenIssued`. An event of its own makes a server without roles refuse all tokens: it
-    would take a new field for nothing, and the token for an admin's.
+    It is recorded together with `TokenIssued`. A server without roles does not know this event and refuses all tokens.
+    It would ignore a new field of `TokenIssued`, and treat the token as an admin's.
     """
 
     token: TokenId

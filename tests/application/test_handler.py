@@ -286,7 +286,7 @@ async def test_a_key_of_a_refused_command_is_still_good(handler: Handler) -> Non
 
 
 async def test_a_request_that_comes_many_times_at_once_is_carried_out_once(handler: Handler) -> None:
-    """Each time it is decided anew, and all but the first find the name taken: by themselves."""
+    """Each one is decided again, and all but the first find that their own name is taken."""
     handled = await asyncio.gather(
         *(handler.transact(on(A, stage("new")), pipeline.decider, ANN, "k", "r") for _ in range(20))
     )

@@ -76,7 +76,7 @@ def test_a_changed_field_leads_to_events_that_change_it(kind: type, field: str) 
 
 
 @pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind, values in CHANGED.items() for field in values])
-def test_a_field_survives_when_its_thing_is_created_anew(kind: type, field: str) -> None:
+def test_a_field_survives_when_its_thing_is_created_again(kind: type, field: str) -> None:
     after = changed(kind, field)
     assert pipeline.decider.replay(diff(Pipeline(), after)) == after
 

@@ -110,7 +110,7 @@ def test_an_instance_that_somebody_removed_is_lost() -> None:
     given(ended, lost).when(report(InstanceStatus.LOST, 1, problem="somebody removed it")).then()
 
 
-def test_the_instance_of_the_next_deployment_begins_anew() -> None:
+def test_the_instance_of_the_next_deployment_has_a_history_of_its_own() -> None:
     history = given(ended, restarted, given_up)
     history.when(report(InstanceStatus.RUNNING, instance=NEXT)).then()
     state = history.when(report(InstanceStatus.RESTARTING, 1, instance=NEXT)).then(
@@ -141,5 +141,5 @@ def test_an_instance_is_given_up_after_so_many_restarts_within_the_window() -> N
 
 
 def test_restarts_before_a_restart_of_the_machine_do_not_count() -> None:
-    """The monotonic clock began anew."""
+    """The monotonic clock was reset."""
     assert counted(ServiceSpec(), (5000.0, 99.0), 100.0) == (99.0,)

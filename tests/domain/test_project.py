@@ -60,7 +60,7 @@ def test_a_project_that_is_listed_already_is_not_listed_twice() -> None:
     given_catalog(shop).when(NameProject(project=SHOP, name="Shop")).then()
 
 
-def test_a_project_that_is_named_anew_is_listed_once() -> None:
+def test_a_project_that_is_renamed_is_listed_once() -> None:
     state = (
         given_catalog(shop).when(NameProject(project=SHOP, name="SHOP")).then(ProjectNamed(project=SHOP, name="SHOP"))
     )

@@ -200,7 +200,7 @@ def test_the_case_of_a_services_name_can_be_changed() -> None:
     )
 
 
-def test_a_service_is_configured_anew() -> None:
+def test_a_service_is_configured_again() -> None:
     spec = ServiceSpec(image="api:2")
     state = (
         given(created, build, *api_in_build)

@@ -351,7 +351,7 @@ def test_what_was_running_is_due_for_the_next_worker_at_the_same_attempt() -> No
     assert state.due() == (build("api"), build("web"))
 
 
-# What is next
+# The steps that are next
 
 
 @pytest.mark.parametrize(

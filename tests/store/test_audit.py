@@ -201,7 +201,7 @@ def test_a_line_of_something_else_is_found(at: int, text: bytes) -> None:
 
 
 @given(places)
-def test_an_event_that_was_written_anew_with_a_hash_of_its_own_breaks_its_stream(index: int) -> None:
+def test_an_event_that_was_rewritten_with_a_hash_of_its_own_breaks_its_stream(index: int) -> None:
     lines = [*LINES]
     lines[index] = forged(index)
     findings = verified(lines)

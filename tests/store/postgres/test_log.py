@@ -312,7 +312,7 @@ async def test_streams_that_several_nodes_write_to_are_chained_and_their_times_i
 async def test_a_node_whose_clock_is_behind_dates_no_event_before_the_one_that_it_follows(
     database: str, kinds: list[type[Event]] | None
 ) -> None:
-    """Whatever it wants to be told of."""
+    """This does not depend on the kinds of events that it watches."""
     async with opened(database) as [one]:
         behind = await PostgresLog.open(database, lambda: now() - timedelta(hours=1))
         behind.watch(lambda _: None, kinds)

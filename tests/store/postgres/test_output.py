@@ -89,7 +89,7 @@ async def test_lines_from_several_nodes_are_numbered_through(nodes: Nodes) -> No
     assert [line.number for line in await nodes[0].read(A)] == list(range(1, 41))
 
 
-async def test_an_attempt_that_begins_anew_is_kept_from_its_beginning(nodes: Nodes) -> None:
+async def test_an_attempt_that_begins_again_is_stored_from_its_beginning(nodes: Nodes) -> None:
     first, second = nodes
     await first.append(A, API, Phase.BUILD, 1, ["there"], offset=6)
     await second.reset_offset(A, API, Phase.BUILD, 1)
