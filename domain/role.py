@@ -116,7 +116,8 @@ def merged(grants: Iterable[Grant]) -> Roles:
         Grant(role=role, place=place)
         for place, role in highest.items()
         if not any(
-            other != place and other.contains(place) and wider.includes(role) for other, wider in highest.items()
+            other != place and other in highest and highest[other].includes(role)
+            for other in (EVERYTHING, Place(project=place.project))  # the places that contain it
         )
     ]
     return tuple(sorted(kept, key=_order))
