@@ -1,9 +1,11 @@
-"""The places that roles are for, of projects, environments, deployments and events."""
+"""The places that roles are for, of streams and their events."""
 
 from uuid import UUID
 
 from cache.lru import Cache
+from domain.deployment.queue import DeploymentRequested
 from domain.deployment.state import DeploymentPlanned
+from domain.instance import InstanceEvent
 from domain.pipeline.environment import EnvironmentCreated
 from domain.project import EnvironmentId, ProjectCreated, ProjectId
 from domain.role import Place
@@ -24,7 +26,7 @@ class Places:
         self._known: Cache[UUID, Place] = Cache(CACHED_PLACES)
 
     async def find(self, stream: UUID) -> Place | None:
-        """Return the place of a project, an environment or a deployment, also of a deleted one; None if unknown."""
+        """Return the place of a stream, also of a deleted project or environment; None if it belongs to no project."""
         known = self._known.get(stream)
         if known is None:
             known = await self._read(stream)
@@ -34,9 +36,7 @@ class Places:
 
     async def of_event(self, recorded: RecordedEvent) -> Place | None:
         """Return the place of an event; None if it belongs to no project."""
-        event = recorded.event
-        found = getattr(event, "deployment", None) or getattr(getattr(event, "instance", None), "deployment", None)
-        return await self.find(found if isinstance(found, UUID) else recorded.stream)
+        return await self.find(recorded.stream)
 
     async def _read(self, stream: UUID) -> Place | None:
         for recorded in await self._log.read(stream, until=1):
@@ -47,4 +47,8 @@ class Places:
                     return Place(project=project, environment=EnvironmentId(stream))
                 case DeploymentPlanned(environment=environment):
                     return await self.find(environment)
+                case DeploymentRequested(deployment=deployment):  # the stream of a queue
+                    return await self.find(deployment)
+                case event if isinstance(event, InstanceEvent):
+                    return await self.find(event.instance.deployment)
         return None
