@@ -7,9 +7,9 @@ in the queue and admits the next one. Each function returns its subject's stream
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from uuid import UUID
+from datetime import datetime
 
+from application.freeze import frozen_until, hold_cause, present_end, record_holds
 from application.handler import StreamState, Transaction, mismatch
 from application.instance import latest_runs, present_instances
 from domain import deployment as deployments
@@ -25,16 +25,13 @@ from domain.deployment.hold import HoldCommand
 from domain.deployment.instance import Instance, LastRun
 from domain.deployment.plan import Plan
 from domain.deployment.queue import (
-    FREEZABLE,
     Action,
     CloseDeployment,
-    DeploymentFrozen,
     DeploymentId,
     DeploymentMerged,
     MoveDeployment,
     Request,
     RequestDeployment,
-    ThawDeployments,
 )
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -48,10 +45,8 @@ from domain.deployment.state import (
 from domain.deployment.step import Status, StepCommand
 from domain.deployment.value import SecretVersion
 from domain.deployment.wait import RecordWait, WaitCause, WaitReason
-from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, EnvironmentFrozen
-from domain.pipeline import freeze as freezes
+from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver
 from domain.pipeline.environment import EnvironmentPolicy
-from domain.pipeline.freeze import OnFreeze
 from domain.pipeline.ref import ServiceRef, StageRef
 from domain.project import EnvironmentId
 from domain.role import Role
@@ -87,7 +82,7 @@ async def enqueue(
         undoes=plan.undoes,
         deletes_volumes=any(each.volumes for each in plan.services),
         on_request=policy.on_request,
-        frozen=_frozen_until(policy, action, ignores_freeze),
+        frozen=frozen_until(policy, action, ignores_freeze),
         ignores_freeze=ignores_freeze,
     )
     stream = queues.stream(environment)
@@ -107,21 +102,11 @@ async def enqueue(
     return deployment
 
 
-def _frozen_until(policy: EnvironmentPolicy, action: Action, ignores_freeze: bool) -> datetime | None:
-    """Return the end of the present freeze, if there is one; raises `EnvironmentFrozen` if it refuses *action*."""
-    frozen = freezes.frozen(policy.freezes, datetime.now(UTC))
-    if frozen is None:
-        return None
-    if frozen.freeze.action is OnFreeze.REFUSE and action in FREEZABLE and not ignores_freeze:
-        raise EnvironmentFrozen(until=frozen.words, cron=frozen.freeze.cron)
-    return frozen.until
-
-
 def _cause(open_: Sequence[Request], place: int, plan: Plan) -> WaitCause | None:
     """Return the cause for which the deployment at *place* in the queue waits, if it does."""
     held = open_[place].frozen_until
     if held is not None:
-        return _freeze(held)
+        return hold_cause(held)
     if place == 0 or plan.undoes is not None:  # it is admitted next
         return None
     return WaitCause(reason=WaitReason.DEPLOYMENT, number=open_[0].number, more=place - 1)
@@ -288,36 +273,7 @@ async def _do(transaction: Transaction, deployment: DeploymentId, command: Deplo
         assert after.environment is not None
         if after.rolls_back:
             await _undo(transaction, deployment, after, after.environment)
-        frozen = await _frozen(transaction, after.environment)
+        frozen = await present_end(transaction, after.environment)
         close = CloseDeployment(deployment=deployment, has_run=after.worker is not None, frozen=frozen)
         await transaction.do(queues.decider, queues.stream(after.environment), close)
-        await _record_holds(transaction, after.environment)
-
-
-async def release(transaction: Transaction, environment: EnvironmentId, now: datetime) -> UUID:
-    """Let the deployments of *environment* go on that were held until *now*, unless it is frozen again."""
-    stream = queues.stream(environment)
-    frozen = await _frozen(transaction, environment, now)
-    await transaction.do(queues.decider, stream, ThawDeployments(now=now, frozen=frozen))
-    await _record_holds(transaction, environment)
-    return stream
-
-
-async def _frozen(transaction: Transaction, environment: EnvironmentId, now: datetime | None = None) -> datetime | None:
-    """Return the end of the freeze of *environment*, if deployments wait in it and it is frozen."""
-    if not (await transaction.load(queues.decider, queues.stream(environment))).state.waiting:
-        return None
-    policy = (await transaction.load(pipelines.decider, environment)).state.policy
-    frozen = freezes.frozen(policy.freezes, datetime.now(UTC) if now is None else now)
-    return None if frozen is None else frozen.until
-
-
-async def _record_holds(transaction: Transaction, environment: EnvironmentId) -> None:
-    """Record in the deployments that they wait for the end of a freeze, if that was decided for them now."""
-    for event in transaction.events(queues.stream(environment)):
-        if isinstance(event, DeploymentFrozen):
-            await transaction.do(deployments.decider, event.deployment, RecordWait(cause=_freeze(event.until)))
-
-
-def _freeze(until: datetime) -> WaitCause:
-    return WaitCause(reason=WaitReason.FREEZE, deadline=until)
+        await record_holds(transaction, after.environment)

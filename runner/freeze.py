@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from application import deployment as writing
+from application import freeze as use_cases
 from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain.access import ENGINE
@@ -69,7 +69,7 @@ class FreezeEnds:
             by = Author(actor=ENGINE, origin=Origin.ENGINE)
 
             async def work(transaction: Transaction) -> EnvironmentId:
-                return EnvironmentId(await writing.release(transaction, environment, now))
+                return EnvironmentId(await use_cases.release(transaction, environment, now))
 
             queue = (await self._handler.transact(work, queues.decider, by)).state
             longer = _held(queue)

@@ -34,7 +34,7 @@ class Clock(datetime):
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("application.deployment.datetime", Clock)
+    monkeypatch.setattr("application.freeze.datetime", Clock)
     monkeypatch.setattr("runner.freeze.datetime", Clock)
     monkeypatch.setattr("runner.freeze.POLL", 0.005)
     monkeypatch.setattr(Clock, "present", datetime(2026, 1, 1, 12, 30, tzinfo=UTC))
