@@ -27,7 +27,7 @@ from gql.contract.argument import check_list
 from gql.contract.node import parse
 from gql.mutation import Payload, Write, mutation
 from gql.types.environment import known_environment
-from gql.types.event import event_id
+from gql.types.event import find as find_event
 from gql.types.project import find as find_project
 from gql.types.ref import ProjectArgument
 from gql.types.refusal import Refusal
@@ -165,13 +165,12 @@ async def redeliver_event(
 
 async def _position(write: Write, config: WebhookConfig, event: str) -> int:
     """Return the position of an event that a webhook may have; raises `InvalidArgument`, also for others' events."""
-    application, found = write.context.application, parse(event)
-    if found is not None and found.part.isdecimal() and int(found.part) <= await application.log.position():
-        for recorded in await application.log.read_all(after=int(found.part) - 1, limit=1):
-            place = await application.places.of_event(recorded)
-            is_named = type(recorded.event).__name__ in webhooks.KINDS and event_id(recorded) == event
-            if is_named and place is not None and config.place.contains(place):
-                return recorded.position
+    parsed = parse(event)
+    recorded = None if parsed is None else await find_event(write.context, parsed)
+    if recorded is not None and type(recorded.event).__name__ in webhooks.KINDS:
+        place = await write.context.application.places.of_event(recorded)
+        if place is not None and config.place.contains(place):
+            return recorded.position
     raise InvalidArgument(argument="event", why="it is no id of an event that the webhook may have")
 
 

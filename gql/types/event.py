@@ -25,7 +25,7 @@ from endpoint.execution.edge import Selected, edge
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.enum import describe_values, value_name
-from gql.contract.node import Node, global_id
+from gql.contract.node import GlobalId, Node, global_id, parse
 from gql.contract.scalar import LogPosition
 from gql.types import change as changes
 from gql.types.actor import Actor, existing_actors
@@ -276,6 +276,17 @@ for each in (
 def event_id(recorded: RecordedEvent | HistoryView) -> ID:
     """Return the global id of an event; its position is the way to find it."""
     return global_id("event", recorded.id, recorded.position)
+
+
+async def find(context: Context, id_: GlobalId) -> RecordedEvent | None:
+    """Return the event with that id, of whatever place; None if there is none."""
+    log = context.application.log
+    if not id_.part.isdecimal() or int(id_.part) > await log.position():
+        return None
+    for recorded in await log.read_all(after=int(id_.part) - 1, limit=1):
+        if parse(event_id(recorded)) == id_:
+            return recorded
+    return None
 
 
 def deployment_event(view: EventView, epoch: str) -> DeploymentEvent:

@@ -84,16 +84,13 @@ async def _service(context: Context, service: ServiceId) -> Node | None:
 
 
 async def _event(context: Context, found: GlobalId) -> Node | None:
-    """Return an event, whose id has its position."""
-    log = context.application.log
-    if not found.part.isdecimal() or int(found.part) > await log.position():
+    """Return an event that the token may see."""
+    recorded = await events.find(context, found)
+    if recorded is None:
         return None
-    for recorded in await log.read_all(after=int(found.part) - 1, limit=1):
-        place = await context.application.places.of_event(recorded)
-        is_seen = context.seen is None or (place is not None and role_at(context.roles, place) is not None)
-        if is_seen and events.event_id(recorded) == _text(found):
-            return await _described(context, recorded)
-    return None
+    place = await context.application.places.of_event(recorded)
+    is_seen = context.seen is None or (place is not None and role_at(context.roles, place) is not None)
+    return await _described(context, recorded) if is_seen else None
 
 
 async def _described(context: Context, recorded: RecordedEvent) -> Node | None:
