@@ -13,15 +13,12 @@ from msgspec import Struct
 
 from application.handler import Transaction
 from application.secret import WEBHOOK_KEY, Owner, OwnerKind, Vault, seal, unseal
-from domain import webhook as webhooks
 from domain.webhook import (
     WEBHOOKS,
-    CreateWebhook,
     EditWebhook,
     ParkWebhook,
     Webhook,
     WebhookCommand,
-    WebhookConfig,
     WebhookId,
     check_secret,
     check_url,
@@ -31,7 +28,6 @@ from domain.webhook import (
 
 TARGET = "target"
 """Name of the sealed value of a webhook."""
-
 
 BY_HAND = "parked by hand"
 """The problem of a webhook that a user has parked."""
@@ -87,15 +83,6 @@ async def opened(vault: Vault, webhook: Webhook) -> WebhookTarget | None:
     return None if text is None else msgspec.json.decode(text, type=WebhookTarget)
 
 
-async def create(
-    transaction: Transaction, webhook: WebhookId, config: WebhookConfig, sealed_target: str, after: int
-) -> UUID:
-    """Create a webhook for the events after position *after*."""
-    command = CreateWebhook(webhook=webhook, config=config, sealed=sealed_target, after=after)
-    await transaction.do(decider, WEBHOOKS, command)
-    return WEBHOOKS
-
-
 async def edit(
     transaction: Transaction,
     webhook: WebhookId,
@@ -103,20 +90,23 @@ async def edit(
     url: str | None,
     secret: str | None,
     vault: Vault,
+    *,
+    is_kept: bool,
 ) -> UUID:
-    """Change fields of the configuration, the address or the secret; raises `WebhookNotFound` or `InvalidWebhook`."""
+    """Change fields of the configuration, the address or the secret; *is_kept* is false for a dry run.
+
+    A webhook whose key is lost needs both the address and the secret. Raises `WebhookNotFound` or `InvalidWebhook`.
+    """
     known = (await transaction.load(decider, WEBHOOKS)).state.get(webhook)
     new = None
     if url is not None or secret is not None:
         before = await opened(vault, known)
-        lost = WebhookTarget(url=url or "", secret=secret or "")  # the key is lost: both are needed then
-        target = before or lost
-        target = WebhookTarget(url=url or target.url, secret=secret or target.secret)
+        known_url, known_secret = ("", "") if before is None else (before.url, before.secret)
+        target = WebhookTarget(url=known_url if url is None else url, secret=known_secret if secret is None else secret)
         changes = changes | {"origin": origin(target.url)}
-        new = None if target == before else await sealed(vault, webhook, target, is_kept=True)
+        new = None if target == before else await sealed(vault, webhook, target, is_kept=is_kept)
     config = msgspec.structs.replace(known.config, **changes)
-    await transaction.do(decider, WEBHOOKS, EditWebhook(webhook=webhook, config=config, sealed=new))
-    return WEBHOOKS
+    return await do(transaction, EditWebhook(webhook=webhook, config=config, sealed=new))
 
 
 async def park(transaction: Transaction, webhook: WebhookId) -> UUID:
@@ -127,5 +117,5 @@ async def park(transaction: Transaction, webhook: WebhookId) -> UUID:
 
 async def do(transaction: Transaction, command: WebhookCommand) -> UUID:
     """Carry out a command that needs nothing but the webhooks."""
-    await transaction.do(webhooks.decider, WEBHOOKS, command)
+    await transaction.do(decider, WEBHOOKS, command)
     return WEBHOOKS

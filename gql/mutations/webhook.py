@@ -13,8 +13,9 @@ from application.secret import Owner, OwnerKind, digest
 from application.webhook import WebhookTarget
 from domain import webhook as webhooks
 from domain.errors import EnvironmentNotFound, InvalidArgument
-from domain.project import ProjectId
+from domain.project import EnvironmentId, ProjectId
 from domain.webhook import (
+    CreateWebhook,
     DeleteWebhook,
     RequestRedelivery,
     ResumeWebhook,
@@ -26,7 +27,7 @@ from domain.webhook import (
 from gql.contract.argument import check_list
 from gql.contract.node import parse
 from gql.mutation import Payload, Write, mutation
-from gql.types.environment import known_environment
+from gql.types.environment import pipeline_view
 from gql.types.event import find as find_event
 from gql.types.project import find as find_project
 from gql.types.ref import ProjectArgument
@@ -87,22 +88,17 @@ async def create_webhook(
         name=name,
         origin=webhooks.origin(url),
         project=of,
-        environment=None if environment is None else await known_environment(write.context, environment),
+        environment=None if environment is None else await _environment(write, of, environment),
         kinds=to_kinds(events),
         template=template,
     )
-    if config.environment is not None and environment is not None:
-        await _check_environment(write, of, config, environment)
-    application, is_kept = write.context.application, not write.dry_run
+    application = write.context.application
     target = WebhookTarget(url=url, secret=secret)
-    sealed = await use_cases.sealed(application.vault, webhook, target, is_kept=is_kept)
-    after = await application.log.position()
-    work = partial(use_cases.create, webhook=webhook, config=config, sealed_target=sealed, after=after)
+    sealed = await use_cases.sealed(application.vault, webhook, target, is_kept=not write.dry_run)
+    command = CreateWebhook(webhook=webhook, config=config, sealed=sealed, after=await application.log.position())
+    work = partial(use_cases.do, command=command)
     outcome = await (await _without_values(write, of)).transact(work, webhooks.decider)
-    if outcome.receipt.is_repeat:  # the webhook that the first request made
-        name_ = config.name.strip()
-        webhook = next((each.id for each in outcome.state.entries if each.config.name == name_), webhook)
-    return await _answer(write, outcome, webhook)
+    return await _answer(write, outcome, outcome.state.entries[-1].id)  # that of the first request, for a repeat
 
 
 @mutation("Change a webhook. What is left out stays.")
@@ -121,7 +117,9 @@ async def edit_webhook(
     changes["kinds"] = None if events is None else to_kinds(events)
     given = {field: value for field, value in changes.items() if value is not None}
     vault = write.context.application.vault
-    work = partial(use_cases.edit, webhook=own, changes=given, url=url, secret=secret, vault=vault)
+    work = partial(
+        use_cases.edit, webhook=own, changes=given, url=url, secret=secret, vault=vault, is_kept=not write.dry_run
+    )
     known = (await write.context.application.handler.states.load(webhooks.decider, webhooks.WEBHOOKS)).state.get(own)
     outcome = await (await _without_values(write, known.config.project)).transact(work, webhooks.decider)
     return await _answer(write, outcome, own)
@@ -174,12 +172,12 @@ async def _position(write: Write, config: WebhookConfig, event: str) -> int:
     raise InvalidArgument(argument="event", why="it is no id of an event that the webhook may have")
 
 
-async def _check_environment(write: Write, of: ProjectId, config: WebhookConfig, given: str) -> None:
-    """Raise `EnvironmentNotFound` unless the environment is in the project *of*."""
-    assert config.environment is not None
-    view = await write.context.application.pipelines.get(config.environment)
+async def _environment(write: Write, of: ProjectId, given: str) -> EnvironmentId:
+    """Return the environment with that id; raises `EnvironmentNotFound` unless it is in the project *of*."""
+    view = await pipeline_view(write.context, given)
     if view is None or view.project != of:
         raise EnvironmentNotFound(environment=given)
+    return view.environment
 
 
 async def _without_values(write: Write, project: ProjectId) -> Write:

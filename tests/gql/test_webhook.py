@@ -69,9 +69,9 @@ def test_a_webhook_is_changed_and_deleted(environment: Environment) -> None:
 def test_a_dry_run_creates_nothing_and_a_repeat_creates_one(environment: Environment) -> None:
     assert create(environment, dryRun=True)["__typename"] == "WebhookSnapshot"
     assert listed(environment) == []
-    key = f"hook {environment.id}"
-    first = create(environment, idempotencyKey=key)
-    assert create(environment, idempotencyKey=key)["id"] == first["id"]
+    request = {"name": f"Cafe\u0301 {environment.number}", "idempotencyKey": f"hook {environment.id}"}
+    first = create(environment, **request)
+    assert create(environment, **request)["id"] == first["id"]
 
 
 def test_an_event_that_a_webhook_may_not_have_is_not_redelivered(environment: Environment) -> None:

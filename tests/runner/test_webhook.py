@@ -16,15 +16,17 @@ import pytest
 from application import project as projects
 from application import webhook as use_cases
 from application.handler import Handler
-from application.secret import Vault
+from application.secret import WEBHOOK_KEY, Vault
 from application.webhook import DeliveryState, WebhookTarget
 from domain import pipeline as pipelines
 from domain import project as project_rules
 from domain import webhook as webhooks
+from domain.errors import InvalidWebhook
 from domain.pipeline.environment import CreateEnvironment, EditEnvironment
 from domain.pipeline.ref import StageId
 from domain.project import EnvironmentId, ProjectId
 from domain.webhook import (
+    CreateWebhook,
     DeleteWebhook,
     RequestRedelivery,
     ResumeWebhook,
@@ -97,7 +99,8 @@ class World:
 
     def __init__(self, cursors: SqliteCursors | PostgresCursors) -> None:
         self.handler = Handler(MemoryLog())
-        self.vault = Vault(self.handler.states, MemoryKeys())
+        self.keys = MemoryKeys()
+        self.vault = Vault(self.handler.states, self.keys)
         self.cursors = cursors
         self.project, self.environment = ProjectId(ids.new()), EnvironmentId(ids.new())
 
@@ -121,9 +124,13 @@ class World:
         given: dict[str, Any] = {"name": "chat", "kinds": ("EnvironmentRenamed",), "project": self.project} | config
         wanted = WebhookConfig(origin=webhooks.origin(url), **given)
         after = await self.handler.log.position()
-        work = partial(use_cases.create, webhook=id_, config=wanted, sealed_target=sealed, after=after)
-        await self.handler.transact(work, webhooks.decider, BY)
+        await self.do(CreateWebhook(webhook=id_, config=wanted, sealed=sealed, after=after))
         return id_
+
+    async def edit(self, id_: WebhookId, url: str, secret: str | None, *, dry_run: bool = False) -> None:
+        edit = partial(use_cases.edit, webhook=id_, changes={}, url=url, secret=secret, vault=self.vault)
+        work = partial(edit, is_kept=not dry_run)
+        await self.handler.transact(work, webhooks.decider, BY, dry_run=dry_run)
 
     async def do(self, command: webhooks.WebhookCommand) -> None:
         await self.handler.transact(partial(use_cases.do, command=command), webhooks.decider, BY)
@@ -235,8 +242,7 @@ async def test_a_dead_webhook_is_parked_and_misses_nothing_once_it_is_resumed(
         await world.rename("one")
         await world.wait(id_, lambda webhook: webhook.problem)
         assert "no answer" in str((await world.webhook(id_)).problem)
-        edit = partial(use_cases.edit, webhook=id_, changes={}, url=receiver.url, secret=None, vault=world.vault)
-        await world.handler.transact(edit, webhooks.decider, BY)
+        await world.edit(id_, receiver.url, None)
         await world.rename("two")
         assert receiver.requests == []
         await world.do(ResumeWebhook(webhook=id_))
@@ -283,6 +289,20 @@ async def test_a_deleted_webhook_gets_nothing_and_its_key_is_destroyed(world: Wo
         await receiver.wait(1)
         await asyncio.sleep(0.1)
     assert len(receiver.requests) == 1
+
+
+async def test_an_edit_replaces_a_lost_key_and_its_dry_run_does_not(world: World, receiver: Receiver) -> None:
+    id_ = await world.create("https://hooks.example/")
+    key = use_cases.owner(id_).key(WEBHOOK_KEY)
+    await world.keys.destroy([key])
+    with pytest.raises(InvalidWebhook, match="its secret must be"):
+        await world.edit(id_, receiver.url, None)
+    await world.edit(id_, receiver.url, SECRET, dry_run=True)
+    assert await world.keys.get([key]) == {}
+    await world.edit(id_, receiver.url, SECRET)
+    async with world.sending():
+        await world.rename("one")
+        await receiver.wait(1)
 
 
 @pytest.mark.long
