@@ -70,7 +70,9 @@ from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.targets.process.instance import InstanceWatch
 from runner.targets.process.supervisor import Supervisor
 from runner.wait import WaitRecorder
+from runner.webhook.allow_list import AllowList
 from runner.webhook.courier import Courier, CursorDeliveries
+from runner.webhook.message import Narrator
 from runner.webhook.sender import Sender
 from runner.worker import WorkerEngine
 from server import retention, signing
@@ -215,8 +217,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             pruning = retention.run(output, stores.log, settings.retention)
             stack.push_async_callback(_cancel, asyncio.create_task(pruning))
         if settings.webhooks is not None:
-            sender = Sender(settings.webhooks)
-            courier = Courier(application.handler, application.vault, stores.cursors, sender, worker, type_name)
+            courier = _courier(settings.webhooks, application, stores, worker)
             stack.push_async_callback(_cancel, asyncio.create_task(courier.run()))
         tokens = Tokens(application.handler)
         backend = _backend(settings, application, aside)
@@ -401,6 +402,12 @@ def _application(
         logs=logs,
         places=Places(log),
     )
+
+
+def _courier(allowed: AllowList, application: Application, stores: Stores, worker: str) -> Courier:
+    handler = application.handler
+    narrator = Narrator(stores.log, handler.states, application.places, type_name)
+    return Courier(handler, application.vault, stores.cursors, Sender(allowed), narrator, worker)
 
 
 def _engine(

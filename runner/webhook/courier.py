@@ -9,7 +9,7 @@ nodes, one sends; when it ends, another takes over, and may send the last messag
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -21,7 +21,7 @@ from application.handler import Handler
 from application.secret import Vault
 from application.webhook import DeliveryState
 from domain.access import ENGINE
-from domain.webhook import KINDS, WEBHOOKS, ParkWebhook, RecordRedelivery, Webhook, WebhookCommand, WebhookId, decider
+from domain.webhook import WEBHOOKS, ParkWebhook, RecordRedelivery, Webhook, WebhookCommand, WebhookId, decider
 from runner.retry import follow, log_once, retry
 from runner.webhook.message import Message, Narrator, kind
 from runner.webhook.sender import DeliveryFailed, Sender
@@ -44,7 +44,6 @@ SAVED_EVENTS = 1_000
 """Maximum number of events without a message after which the cursor is saved."""
 
 logger = logging.getLogger("stageline")
-
 
 Work = tuple[WebhookId, int | None]
 """A webhook, and the position of an event to send once more; None to follow the log."""
@@ -70,16 +69,16 @@ class Courier:
         vault: Vault,
         cursors: Cursors,
         sender: Sender,
+        narrator: Narrator,
         holder: str,
-        type_name: Callable[[str], str],
     ) -> None:
         self._handler = handler
         self._vault = vault
         self._cursors = cursors
         self._deliveries = CursorDeliveries(cursors)
         self._sender = sender
+        self._narrator = narrator
         self._holder = holder
-        self._narrator = Narrator(handler, type_name)
         self._changed = asyncio.Event()
         self._tasks: dict[Work, tuple[Webhook, asyncio.Task[None]]] = {}
         handler.log.watch(self._on_events, set(decider.events))
@@ -137,8 +136,7 @@ class Courier:
     async def _redeliver(self, webhook: Webhook, position: int) -> None:
         """Send an event once: an operator asked for it, and sees whether it arrives."""
         for recorded in await self._handler.log.read_all(after=position - 1, limit=1):
-            is_named = kind(recorded) in KINDS  # others have no message: those of tokens, projects and webhooks
-            message = await self._narrator.message(webhook.config, recorded) if is_named else None
+            message = await self._narrator.message(webhook.config, recorded)
             if message is not None:
                 try:
                     await self._send(webhook, message)

@@ -1,28 +1,23 @@
 """The messages of webhooks: an event of the log in words, as JSON or as a text for Slack."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, cast, get_args
+from typing import cast
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
-from application.handler import Handler
-from domain import deployment as deployments
+from application.handler import States
+from application.place import Places
 from domain import pipeline as pipelines
 from domain import project as projects
-from domain.deployment.state import DeploymentEvent, DeploymentPlanned
+from domain.deployment.state import DeploymentPlanned
 from domain.instance import InstanceEvent
 from domain.pipeline.state import PipelineEvent
-from domain.project import EnvironmentId
-from domain.webhook import Template, WebhookConfig
+from domain.webhook import KINDS, Template, WebhookConfig
 from projections.event import DeploymentStory, EventView, InstanceStory, PipelineStory
-from store.log import RecordedEvent
-
-DEPLOYMENT_EVENTS = frozenset(get_args(DeploymentEvent))
-INSTANCE_EVENTS = frozenset(get_args(InstanceEvent))
-PIPELINE_EVENTS = frozenset(get_args(PipelineEvent))
+from store.log import EventLog, RecordedEvent
 
 
 class NamedThing(Struct, frozen=True, kw_only=True):
@@ -76,21 +71,21 @@ def kind(recorded: RecordedEvent) -> str:
 class Narrator:
     """Describes events in words; *type_name* returns the name of a kind for users."""
 
-    def __init__(self, handler: Handler, type_name: Callable[[str], str]) -> None:
-        self._handler = handler
+    def __init__(self, log: EventLog, states: States, places: Places, type_name: Callable[[str], str]) -> None:
+        self._log = log
+        self._states = states
+        self._places = places
         self._type_name = type_name
 
     async def message(self, config: WebhookConfig, recorded: RecordedEvent) -> Message | None:
-        """Return the message about an event; None if it is of another project or environment."""
-        environment, describe = await self._about(recorded)
-        if environment is None or config.environment not in (None, environment):
+        """Return the message about an event; None if it is of another place, or of a kind that webhooks don't get."""
+        place = await self._places.of_event(recorded) if kind(recorded) in KINDS else None
+        if place is None or place.project is None or place.environment is None or not config.place.contains(place):
             return None
-        pipeline = (await self._handler.states.load(pipelines.decider, environment)).state
-        if pipeline.project != config.project:
-            return None
-        project = (await self._handler.states.load(projects.decider, config.project)).state
-        view, deployment = await describe()
-        subject = view.subject
+        pipeline = (await self._states.load(pipelines.decider, place.environment)).state
+        project = (await self._states.load(projects.decider, place.project)).state
+        view = await self._view(recorded)
+        stage, service = view.subject.stage, view.subject.service
         return Message(
             id=f"event_{recorded.id.hex}_{recorded.position}",
             type=self._type_name(kind(recorded)),
@@ -100,38 +95,32 @@ class Narrator:
                 actor=recorded.by.actor,
                 reason=recorded.by.reason,
                 log_position=recorded.position,
-                project=_named("project", config.project, project.name or ""),
-                environment=_named("environment", environment, pipeline.name),
-                deployment=deployment,
-                stage=None if subject.stage is None else _named("stage", subject.stage.id, subject.stage.name),
-                service=None
-                if subject.service is None
-                else _named("service", subject.service.id, subject.service.name),
-                failure_reason=subject.failure_reason,
+                project=_named("project", place.project, project.name or ""),
+                environment=_named("environment", place.environment, pipeline.name),
+                deployment=_deployment(view),
+                stage=None if stage is None else _named("stage", stage.id, stage.name),
+                service=None if service is None else _named("service", service.id, service.name),
+                failure_reason=view.subject.failure_reason,
             ),
         )
 
-    async def _about(
-        self, recorded: RecordedEvent
-    ) -> tuple[EnvironmentId | None, Callable[[], Awaitable[tuple[EventView, NumberedDeployment | None]]]]:
-        """Return the environment of an event, and what describes it."""
-        event: Any = recorded.event
-        is_instance = type(event) in INSTANCE_EVENTS
-        of = UUID(bytes=event.instance.deployment.bytes) if is_instance else recorded.stream
+    async def _view(self, recorded: RecordedEvent) -> EventView:
+        if isinstance(recorded.event, PipelineEvent):
+            before = await self._states.load_at(pipelines.decider, recorded.stream, recorded.version - 1)
+            return PipelineStory(before.state).describe(recorded)
+        if isinstance(recorded.event, InstanceEvent):
+            return InstanceStory().describe(recorded)
+        (planned,) = await self._log.events(recorded.stream, until=1)
+        return DeploymentStory(cast("DeploymentPlanned", planned)).describe(recorded)
 
-        async def of_pipeline() -> tuple[EventView, NumberedDeployment | None]:
-            before = await self._handler.log.events(recorded.stream, until=recorded.version - 1)
-            return PipelineStory(pipelines.decider.replay(cast("list[PipelineEvent]", before))).describe(recorded), None
 
-        async def of_deployment() -> tuple[EventView, NumberedDeployment | None]:
-            (planned,) = await self._handler.log.events(of, until=1)
-            story = InstanceStory() if is_instance else DeploymentStory(cast("DeploymentPlanned", planned))
-            view = story.describe(recorded)
-            return view, NumberedDeployment(id=f"deployment_{of.hex}", number=view.number)
-
-        if type(event) in PIPELINE_EVENTS:
-            return EnvironmentId(recorded.stream), of_pipeline
-        return (await self._handler.states.load(deployments.decider, of)).state.environment, of_deployment
+def _deployment(view: EventView) -> NumberedDeployment | None:
+    """Return the deployment of an event; None for one of a pipeline."""
+    event = view.recorded.event
+    if isinstance(event, PipelineEvent):
+        return None
+    id_ = event.instance.deployment if isinstance(event, InstanceEvent) else view.recorded.stream
+    return NumberedDeployment(id=f"deployment_{id_.hex}", number=view.number)
 
 
 def _named(kind: str, id_: UUID, name: str) -> NamedThing:

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from application import project as projects
 from application import webhook as use_cases
 from application.handler import Handler
+from application.place import Places
 from application.secret import WEBHOOK_KEY, Vault
 from application.webhook import DeliveryState, WebhookTarget
 from domain import pipeline as pipelines
 from domain import project as project_rules
 from domain import webhook as webhooks
+from domain.deployment.queue import DeploymentId
 from domain.errors import InvalidWebhook
 from domain.pipeline.environment import CreateEnvironment, EditEnvironment
 from domain.pipeline.ref import StageId
@@ -38,12 +41,15 @@ from domain.webhook import (
 from runner.webhook import courier as couriers
 from runner.webhook.allow_list import AddressRefused, AllowList, EntryInvalid, parse, resolve
 from runner.webhook.courier import Courier
+from runner.webhook.message import Narrator
 from runner.webhook.sender import DeliveryFailed, Sender, signature
 from store import ids
-from store.log import Author, Origin
+from store.log import Author, Origin, StreamChange
 from store.memory import MemoryKeys, MemoryLog
 from store.postgres.cursors import PostgresCursors
 from store.sqlite.cursors import SqliteCursors
+from tests.domain.run import planned
+from tests.domain.test_instance import given_up
 
 BY = Author(actor="ann", origin=Origin.API, reason="ticket <7>")
 SECRET = "whsec_" + "A" * 32
@@ -153,7 +159,8 @@ class World:
 
     @asynccontextmanager
     async def sending(self, allowed: AllowList = LOCAL, holder: str = "node") -> AsyncIterator[None]:
-        courier = Courier(self.handler, self.vault, self.cursors, Sender(allowed), holder, str.upper)
+        narrator = Narrator(self.handler.log, self.handler.states, Places(self.handler.log), str.upper)
+        courier = Courier(self.handler, self.vault, self.cursors, Sender(allowed), narrator, holder)
         task = asyncio.create_task(courier.run())
         try:
             yield
@@ -205,6 +212,28 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     signed = signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_messages_of_deployments_and_instances_name_the_deployment(world: World, receiver: Receiver) -> None:
+    web = replace(given_up.instance, deployment=DeploymentId(ids.new()), number=7)
+    deployment = replace(planned(), environment=world.environment, number=7)
+    elsewhere = replace(planned(), environment=EnvironmentId(ids.new()))
+    await world.create(receiver.url, kinds=("DeploymentPlanned", "InstanceGivenUp"))
+    async with world.sending():
+        for stream, event in (
+            (ids.new(), elsewhere),
+            (web.deployment, deployment),
+            (ids.new(), replace(given_up, instance=web)),
+        ):
+            await world.handler.log.append([StreamChange(stream=stream, expected=0, events=(event,))], BY)
+        await receiver.wait(2)
+    data = [message["data"] for message in receiver.messages]
+    assert [each["message"] for each in data] == [
+        "deployment 7 requested, pipeline version 5",
+        "web: given up after 1 restart",
+    ]
+    assert [each["deployment"] for each in data] == [{"id": f"deployment_{web.deployment.hex}", "number": 7}] * 2
+    assert [each["service"] for each in data] == [None, {"id": f"service_{web.service.hex}", "name": "web"}]
 
 
 async def test_slack_gets_a_text_without_markup(world: World, receiver: Receiver) -> None:
