@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType, convert
 
 from cli import complete
 from cli.change import AnswerJson, ChangeOptions, mutation
-from cli.client import Client, document
+from cli.client import Client, Document, document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
 from cli.errors import Failed
@@ -64,11 +64,14 @@ query Webhooks($first: Int, $after: String) {
 """,
     WEBHOOK,
 )
-CREATE = mutation(
+
+
+def _mutation(field: str, **arguments: str) -> Document:
+    return mutation(field, "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, **arguments)
+
+
+CREATE = _mutation(
     "createWebhook",
-    "WebhookPayload",
-    SUBJECT,
-    WEBHOOK + SNAPSHOT,
     project="ID!",
     environment="ID",
     name="String!",
@@ -77,11 +80,8 @@ CREATE = mutation(
     events="[WebhookEventType!]!",
     template="WebhookTemplate!",
 )
-EDIT = mutation(
+EDIT = _mutation(
     "editWebhook",
-    "WebhookPayload",
-    SUBJECT,
-    WEBHOOK + SNAPSHOT,
     webhook="ID!",
     name="String",
     url="SecretValue",
@@ -89,10 +89,10 @@ EDIT = mutation(
     events="[WebhookEventType!]",
     template="WebhookTemplate",
 )
-DELETE = mutation("deleteWebhook", "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, webhook="ID!")
-PARK = mutation("parkWebhook", "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, webhook="ID!")
-RESUME = mutation("resumeWebhook", "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, webhook="ID!")
-REDELIVER = mutation("redeliverEvent", "WebhookPayload", SUBJECT, WEBHOOK + SNAPSHOT, webhook="ID!", event="ID!")
+DELETE = _mutation("deleteWebhook", webhook="ID!")
+PARK = _mutation("parkWebhook", webhook="ID!")
+RESUME = _mutation("resumeWebhook", webhook="ID!")
+REDELIVER = _mutation("redeliverEvent", webhook="ID!", event="ID!")
 
 HEAD = ("Name", "Of", "To", "State", "Delivered", "Last", "Id")
 
@@ -125,7 +125,7 @@ class WebhookJson(AnswerJson, rename="camel"):
 
     def row(self) -> tuple[str, ...]:
         of = self.project.name if self.environment_id is None else self.environment_id
-        delivery, state = self.delivery, "well"
+        delivery, state = self.delivery, "active"
         if delivery is None:
             return self.name, of, self.origin, "", "", "", self.id
         if self.is_parked or delivery.failures:
@@ -170,7 +170,7 @@ TemplateOption = Annotated[
 
 @command(app, "list", "stageline webhook list", "stageline webhook list --json")
 def list_(output: Output) -> None:
-    """List the webhooks, and how their deliveries are."""
+    """List the webhooks and the state of their deliveries."""
     with Client.known() as client:
         webhooks = _all(client)
     rows = [each.row() for each in webhooks]
@@ -196,7 +196,7 @@ def create(
     ] = False,
 ) -> None:
     """Create a webhook, and print the secret that signs its messages. The secret can't be shown again."""
-    secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+    secret = _new_secret()
     with Client.known() as client:
         environment = None if shared else scope.find(client)
         variables = {
@@ -227,7 +227,7 @@ def edit(
     template: TemplateOption = None,
 ) -> None:
     """Change a webhook. What is left out stays."""
-    secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}" if new_secret else None
+    secret = _new_secret() if new_secret else None
     with Client.known() as client:
         variables = {
             "webhook": _find(client, webhook).id,
@@ -257,19 +257,13 @@ def delete(webhook: Name, change: ChangeOptions, output: Output, yes: Yes = Fals
 @command(app, "park", "stageline webhook park chat --reason 'the receiver is being moved'")
 def park(webhook: Name, change: ChangeOptions, output: Output) -> None:
     """Send nothing to a webhook until it is resumed."""
-    with Client.known() as client:
-        variables = {"webhook": _find(client, webhook).id, **change.variables}
-        after = convert(client.change(PARK, variables), WebhookJson)
-    output.answer(after, change.text(after, plain(f"Webhook {after.name} parked"), table(HEAD, [after.row()])))
+    _change(PARK, webhook, change, output, "Webhook {} parked")
 
 
 @command(app, "resume", "stageline webhook resume chat")
 def resume(webhook: Name, change: ChangeOptions, output: Output) -> None:
     """Resume a parked webhook. It gets the events that it has missed, too."""
-    with Client.known() as client:
-        variables = {"webhook": _find(client, webhook).id, **change.variables}
-        after = convert(client.change(RESUME, variables), WebhookJson)
-    output.answer(after, change.text(after, plain(f"Webhook {after.name} resumed"), table(HEAD, [after.row()])))
+    _change(RESUME, webhook, change, output, "Webhook {} resumed")
 
 
 @command(app, "redeliver", "stageline webhook redeliver chat event_0193…_1234")
@@ -280,11 +274,19 @@ def redeliver(
     output: Output,
 ) -> None:
     """Send an event to a webhook once more, also to a parked one. It is tried once."""
+    _change(REDELIVER, webhook, change, output, "The event goes to webhook {} once more", event=event)
+
+
+def _new_secret() -> str:
+    return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def _change(document: Document, webhook: str, change: ChangeOptions, output: Output, done: str, **given: str) -> None:
+    """Carry out a change of a webhook; *done* with its name is the answer for a person."""
     with Client.known() as client:
-        variables = {"webhook": _find(client, webhook).id, "event": event, **change.variables}
-        after = convert(client.change(REDELIVER, variables), WebhookJson)
-    done = plain(f"Event {event} goes to webhook {after.name} once more")
-    output.answer(after, change.text(after, done, table(HEAD, [after.row()])))
+        variables = {"webhook": _find(client, webhook).id, **given, **change.variables}
+        after = convert(client.change(document, variables), WebhookJson)
+    output.answer(after, change.text(after, plain(done.format(after.name)), table(HEAD, [after.row()])))
 
 
 def _kinds(given: list[str] | None) -> list[str]:

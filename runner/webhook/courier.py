@@ -2,7 +2,7 @@
 The deliveries of webhooks: at least once, in the order of the log.
 
 Each webhook follows the log from its own cursor, which is saved after each message that arrived. A message that fails
-is tried again, with a growing pause, and the later ones wait. A webhook that fails for `PATIENCE` is parked. Of several
+is retried with a growing pause, and the later ones wait. A webhook that fails for `PATIENCE` is parked. Of several
 nodes, one sends; when it ends, another takes over, and may send the last message again.
 """
 
@@ -26,7 +26,7 @@ from runner.retry import follow, log_once, retry
 from runner.webhook.message import Message, Narrator, kind
 from runner.webhook.sender import DeliveryFailed, Sender
 from store.cursors import Cursors
-from store.log import Author, Origin, RecordedEvent
+from store.log import Author, Origin
 
 CLAIM = 10.0
 """Time for which a node is the one that sends, in seconds."""
@@ -81,11 +81,7 @@ class Courier:
         self._holder = holder
         self._changed = asyncio.Event()
         self._tasks: dict[Work, tuple[Webhook, asyncio.Task[None]]] = {}
-        handler.log.watch(self._on_events, set(decider.events))
-
-    def _on_events(self, events: Sequence[RecordedEvent]) -> None:
-        if any(recorded.stream == WEBHOOKS for recorded in events):
-            self._changed.set()
+        handler.log.watch(lambda _: self._changed.set(), decider.events)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -106,7 +102,7 @@ class Courier:
             await self._reconcile({})
 
     async def _work(self) -> dict[Work, Webhook]:
-        """Return what is to be done, with each webhook as it is now but for its redeliveries."""
+        """Return the present work, with each webhook as it is now but for its redeliveries."""
         work: dict[Work, Webhook] = {}
         for each in (await self._handler.states.load(decider, WEBHOOKS)).state.entries:
             webhook = replace(each, redeliveries=())
@@ -150,15 +146,16 @@ class Courier:
         saved = state.position
         async for batch in follow(self._handler.log, state.position):
             for recorded in batch:
-                if kind(recorded) in webhook.config.kinds:
-                    message = await self._narrator.message(webhook.config, recorded)
-                    if message is not None:
-                        delivered = await self._patiently(webhook, state, message)
-                        if delivered is None:
-                            return
-                        state = replace(delivered, position=recorded.position)
-                        saved = recorded.position
-                        await self._save(webhook, state)
+                is_wanted = kind(recorded) in webhook.config.kinds
+                message = await self._narrator.message(webhook.config, recorded) if is_wanted else None
+                if message is None:
+                    continue
+                delivered = await self._patiently(webhook, state, message)
+                if delivered is None:
+                    return
+                state = replace(delivered, position=recorded.position)
+                saved = recorded.position
+                await self._save(webhook, state)
             state = replace(state, position=batch[-1].position)
             if state.position - saved >= SAVED_EVENTS:
                 saved = state.position
