@@ -23,13 +23,13 @@ from runner.targets.process.executor import ProcessExecutor
 from server import journal, secret
 from server.app import app
 from server.auth import AdminTokenUnusable, KeyringUnusable
-from server.components import docker_target
 from server.connection import Connections, backlog, raise_file_limit
 from server.garbage import collect_rarely, return_free_memory, set_up_malloc
 from server.http import HttpProtocol
 from server.listener import ListenerUnusable
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
+from server.targets import docker_target
 from server.websocket import PING, WebSocketProtocol
 from store.log import LogUnavailable
 
