@@ -35,7 +35,7 @@ logger = logging.getLogger("stageline")
 
 
 class Expired(Struct, frozen=True, kw_only=True):
-    """The output and the idempotency keys that the limits don't allow."""
+    """The output and the idempotency keys that are beyond the limits."""
 
     output: Sequence[StoredOutput]
     keys: Sequence[str]
@@ -60,7 +60,7 @@ class PruneReport(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 async def find(output: PrunableOutput, keys: PrunableKeys, retention: Retention) -> Expired:
-    """Return what the limits don't allow now."""
+    """Return the expired output and idempotency keys."""
     now = datetime.now(UTC)
     before = BEGINNING if retention.key_age is None else now - retention.key_age
     return Expired(
@@ -94,7 +94,7 @@ async def run(output: PrunableOutput, keys: PrunableKeys, retention: Retention) 
 
 
 def prune(settings: Settings, retention: Retention, dry_run: bool, as_json: bool) -> None:
-    """Remove what *retention* does not allow, and print the numbers. Exit with 1 and the reason if that fails."""
+    """Remove everything beyond the limits, and print the numbers. Exit with 1 and the reason if that fails."""
     try:
         found = asyncio.run(_prune(settings, retention, dry_run))
     except LogUnavailable as reason:

@@ -42,7 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *compiles*: execute GraphQL documents as compiled ones
     - *kept_answers*: size of the cache of their answers, in MiB
     - *retention*: the limits of output and idempotency keys; None for a worker, which removes nothing
-    - *webhooks*: what webhooks may reach; None for a worker, which sends nothing
+    - *webhooks*: the addresses that webhooks may reach; None for a worker, which sends nothing
     - *root_path*: the path below which a proxy serves the API, such as /stageline
     - *origins*: the origins whose pages may use the API as the server's own pages do
     """
@@ -86,5 +86,5 @@ def limits(keep_output: float, max_output: float, keep_keys: float) -> Retention
 
 
 def allowed(entries: Sequence[str]) -> AllowList:
-    """Return what webhooks may reach; raises `ValueError`."""
+    """Return the addresses that webhooks may reach; raises `EntryInvalid`, a `ValueError`."""
     return allow_list.parse(entries)

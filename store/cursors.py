@@ -1,4 +1,4 @@
-"""The cursors of background readers of the log, beside it. A reader that lost its cursor begins anew."""
+"""The cursors of background readers of the log, beside it. A reader without a cursor starts from its own beginning."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -42,7 +42,7 @@ class AddressRefused(Exception):
 
 
 class AllowList(Struct, frozen=True, kw_only=True):
-    """What webhooks may reach.
+    """The addresses that webhooks may reach.
 
     - *is_public*: every address of the internet
     - *hosts*: names whose addresses of the internet are permitted, or endings of names, which begin with a dot

@@ -45,7 +45,9 @@ def told(server: Serving, *arguments: str) -> str:
     return done.stdout
 
 
-def test_a_deployment_is_heard_of(received: tuple[str, list[Any]], tmp_path: Path) -> None:
+def test_a_webhook_gets_the_end_of_a_deployment_and_gets_it_again_on_request(
+    received: tuple[str, list[Any]], tmp_path: Path
+) -> None:
     url, messages = received
     with serving(tmp_path, "--allow-webhook", "127.0.0.0/8") as server:
         told(server, "project", "create", "-n", "Shop")
@@ -59,7 +61,7 @@ def test_a_deployment_is_heard_of(received: tuple[str, list[Any]], tmp_path: Pat
         assert (message["type"], message["data"]["deployment"]["number"]) == ("DEPLOYMENT_SUCCEEDED", 1)
         wait_until(
             lambda: json.loads(told(server, "webhook", "list", "--json"))["webhooks"][0]["delivery"]["delivered"] == 1,
-            "",
+            "the delivery is counted",
         )
         server.kill()
         server.start("--allow-webhook", "127.0.0.0/8")
