@@ -7,7 +7,7 @@ UNAVAILABLE. Any other error is a fault: the client gets an id, and the server's
 
 import logging
 import traceback
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError, StreamExecutionResult
 
-from endpoint.metrics import FAULTS
+from endpoint.metrics import FAULTS, Outcome
 from endpoint.port import Explain, Explanation, Unavailable
 
 TEMPORARY = frozenset({"UNAVAILABLE", "BEHIND"})
@@ -110,6 +110,18 @@ def payload(result: ExecutionResult) -> dict[str, Any]:
     """Return the JSON object that a client gets for *result*."""
     data = {} if is_request_error(result) else {"data": result.data}
     return data | ({"errors": [error.formatted for error in result.errors]} if result.errors else {})
+
+
+def outcome(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return the outcome of an operation whose client gets *errors*; see `Outcome`."""
+    codes = {error.get("extensions", {}).get("code") for error in errors}
+    if codes & TEMPORARY:
+        return Outcome.UNAVAILABLE
+    if INTERNAL in codes:
+        return Outcome.FAULT
+    if any("path" in error for error in errors):
+        return Outcome.ERROR
+    return Outcome.INVALID if errors else Outcome.OK
 
 
 def clear_tracebacks(fault: BaseException | None) -> None:

@@ -23,7 +23,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from endpoint.errors import TEMPORARY, payload
+from endpoint.errors import TEMPORARY, outcome, payload
 from endpoint.execution.context import RequestContext
 from endpoint.execution.persisted import NotPersisted
 from endpoint.http.admission import Overload
@@ -156,8 +156,9 @@ class EventStreamResponse(Response):
             self._measurement.outcome = Outcome.UNAVAILABLE
             await _reconnect(outlet)
         except Exception as fault:
-            self._measurement.outcome = Outcome.ERROR
-            await _fail(outlet, [error.formatted for error in self._schema.mask_fault(fault)])
+            errors = [error.formatted for error in self._schema.mask_fault(fault)]
+            self._measurement.outcome = outcome(errors)
+            await _fail(outlet, errors)
 
     async def _answer(self, outlet: EventOutlet) -> None:
         if self._refused is not None:
@@ -171,10 +172,10 @@ class EventStreamResponse(Response):
         completion = None if followed is None else await self._hub.deliver(followed, outlet)
         if completion is None:
             errors = await self._execute(outlet)
-            self._measurement.outcome = Outcome.ERROR if errors else Outcome.OK
+            self._measurement.outcome = outcome(errors)
             await _end(outlet, errors if followed is not None else ())  # a reconnect would repeat a mutation
         elif completion.errors:
-            self._measurement.outcome = Outcome.ERROR
+            self._measurement.outcome = outcome(completion.errors)
             await _fail(outlet, completion.errors)
         else:
             await _end(outlet)

@@ -31,7 +31,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from endpoint.errors import INTERNAL, TEMPORARY, is_request_error, payload
+from endpoint.errors import TEMPORARY, is_request_error, outcome, payload
 from endpoint.execution.answers import PAST, Answer
 from endpoint.execution.aside import ClientGone
 from endpoint.execution.compiled.query import CompiledQueries
@@ -290,7 +290,7 @@ class View(GraphQL[RequestContext, None]):
         return self._response(await self.process_result(http, result), sub_response, request)
 
     def _response(self, body: Any, sub_response: Response, request: HttpRequest) -> ASGIApp:
-        request.measurement.outcome = outcome(body)
+        request.measurement.outcome = outcome(body.get("errors", ()))
         response = self.create_response(body, sub_response)
         if response.status_code == 200 and "retry-after" not in response.headers:
             return AnswerResponse(Answer(bytes(response.body)), request.representation)
@@ -384,18 +384,6 @@ class View(GraphQL[RequestContext, None]):
                 response.status_code = 400
         response.headers["vary"] = VARY.decode()
         return response
-
-
-def outcome(body: ResponseBody) -> str:
-    """Return the outcome that the answer *body* has."""
-    if "errors" not in body:
-        return Outcome.OK
-    if body.is_temporary:
-        return Outcome.UNAVAILABLE
-    if body.is_request_error:
-        return Outcome.INVALID
-    codes = [error.get("extensions", {}).get("code") for error in body["errors"]]
-    return Outcome.FAULT if INTERNAL in codes else Outcome.ERROR
 
 
 def _is_subscription(fault: HTTPException) -> bool:

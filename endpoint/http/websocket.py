@@ -7,7 +7,7 @@ the other operations of the connection continue.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from time import perf_counter
 from typing import Annotated, Any, Protocol, cast
@@ -21,6 +21,7 @@ from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconne
 from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
+from endpoint.errors import outcome
 from endpoint.execution.context import RequestContext
 from endpoint.execution.limits import MAX_NAME, TOO_MANY_MARKS, TooManyMarks
 from endpoint.execution.persisted import NotPersisted, PersistedDocuments
@@ -230,14 +231,14 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             self._while_open.enter_context(self._shared.admission.connection())
             admit(cast("Adapter", self.websocket).ws.scope)
         elif message["type"] == "error":
-            self._note(message["id"], Outcome.INVALID)
-        elif message["type"] == "next" and message["payload"].get("errors"):
-            self._note(message["id"], Outcome.ERROR)
+            self._note(message["id"], message["payload"])
+        elif message["type"] == "next" and (errors := message["payload"].get("errors")):
+            self._note(message["id"], errors)
         await super().send_message(message)
 
-    def _note(self, operation: str, outcome: str) -> None:
+    def _note(self, operation: str, errors: Sequence[Mapping[str, Any]]) -> None:
         if operation in self._measurements:
-            self._measurements[operation].outcome = outcome
+            self._measurements[operation].outcome = outcome(errors)
 
     def _revoke(self, why: str) -> None:
         if self._ending is None:
@@ -295,7 +296,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
         measurement = self._measurements[operation.id] = Measurement(perf_counter())
         try:
-            is_completed = await self._deliver(operation)
+            is_completed = await self._deliver(operation, measurement)
         except Overload as overload:
             measurement.outcome = Outcome.UNAVAILABLE
             await self.websocket.close(TRY_AGAIN_LATER, str(overload))
@@ -308,15 +309,16 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             if not is_completed:
                 await super().run_operation(operation)
         finally:
-            found = self._shared.schema.documents.operation_type(operation.query, operation.operation_name)
-            measurement.type = type_label(found)
             measurement.end()
-            self._measurements.pop(operation.id, None)
+            if self._measurements.get(operation.id) is measurement:  # else a later operation has the id
+                del self._measurements[operation.id]
             operation.task = None  # a fault's traceback refers to the operation, and a task to its fault
 
-    async def _deliver(self, operation: Operation[RequestContext, None]) -> bool:
+    async def _deliver(self, operation: Operation[RequestContext, None], measurement: Measurement) -> bool:
         """Deliver a shared subscription to its end; return whether the operation is one."""
-        await self._shared.schema.documents.ready(operation.query)
+        documents = self._shared.schema.documents
+        await documents.ready(operation.query)
+        measurement.type = type_label(documents.operation_type(operation.query, operation.operation_name))
         async with self._shared.admission.turn():
             followed = self._shared.plans.subscription(
                 operation.query, operation.operation_name, operation.variables, self.context

@@ -17,13 +17,14 @@ from server.listener import MAX_REQUESTS, ListenerUnusable, listening
 from server.metrics import scrape
 from server.settings import Settings
 from store import ids
-from store.log import StreamChange, StreamMoved
+from store.log import LogUnavailable, StreamChange, StreamMoved
 from tests.gql.environment import Environment
 from tests.gql.stageline import Stageline, document, served
 from tests.store.sample import ANN
 from tests.waiting import wait_until
 
 LIVE = document("subscription", "pipelineEvents", "environment")
+UNKNOWN = 'subscription { pipeline(environment: "nothing") { version } }'
 
 
 class Monitoring:
@@ -36,6 +37,37 @@ class Monitoring:
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", trust_env=False)
+
+    def outcome_over_a_websocket(self, query: str) -> str:
+        self.changes()
+        with self.server.socket() as socket:
+            socket.subscribe("1", query)
+            while socket.receive()["type"] == "next":
+                pass
+            return self._outcome()
+
+    def outcome_over_an_event_stream(self, query: str) -> str:
+        self.changes()
+        headers = {"authorization": f"Bearer {self.server.token}", "accept": "text/event-stream"}
+        assert self.server.send(json={"query": query}, headers=headers).status_code == 200
+        return self._outcome()
+
+    def outcome_over_http(self, query: str) -> str:
+        self.changes()
+        self.server.ask(query)
+        return self._outcome()
+
+    def _outcome(self) -> str:
+        """Return the outcome and the type of the only operation since the last look."""
+        found: list[str] = []
+
+        def is_counted() -> bool:
+            found.extend(name for name in self.changes() if name.startswith("operations_total "))
+            return bool(found)
+
+        wait_until(is_counted, "the operation is counted")
+        (name,) = found
+        return name.removeprefix("operations_total ")
 
     def changes(self) -> dict[str, float]:
         """Return by how much each of our series has changed since the last call."""
@@ -108,6 +140,46 @@ def test_subscriptions_and_what_they_are_sent_are_counted(monitoring: Monitoring
         socket.send({"id": "1", "type": "complete"})
         wait_until(lambda: series(monitoring.get("/metrics").text)["subscriptions"] == 0, "the subscription ends")
     assert monitoring.changes()["operations_total ok subscription"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "outcome"),
+    [
+        ("{ cursor", "invalid unknown"),
+        ("{ nothing }", "invalid query"),
+        ('{ projects(after: "x") { totalCount } }', "error query"),
+        ("{ faulty: projects { nodes { name } } }", "fault query"),
+        ("mutation { nothing }", "invalid mutation"),
+    ],
+)
+def test_an_operation_has_the_same_outcome_over_each_transport(
+    monitoring: Monitoring, monkeypatch: pytest.MonkeyPatch, query: str, outcome: str
+) -> None:
+    async def stumble(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("projections.project.Projects.list", stumble)
+    assert monitoring.outcome_over_http(query) == outcome
+    assert monitoring.outcome_over_a_websocket(query) == outcome
+    assert monitoring.outcome_over_an_event_stream(query) == outcome
+
+
+def test_a_database_that_is_away_makes_an_operation_unavailable_over_each_transport(
+    monitoring: Monitoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise LogUnavailable("The database is away.")
+
+    monkeypatch.setattr("projections.project.Projects.list", fail)
+    query = "{ away: projects { nodes { name } } }"
+    assert monitoring.outcome_over_http(query) == "unavailable query"
+    assert monitoring.outcome_over_a_websocket(query) == "unavailable query"
+    assert monitoring.outcome_over_an_event_stream(query) == "unavailable query"
+
+
+def test_a_subscription_to_nothing_has_the_same_outcome_over_each_transport(monitoring: Monitoring) -> None:
+    found = monitoring.outcome_over_a_websocket(UNKNOWN)
+    assert found == monitoring.outcome_over_an_event_stream(UNKNOWN) == "invalid subscription"
 
 
 def test_a_resolver_fault_is_counted(monitoring: Monitoring, monkeypatch: pytest.MonkeyPatch) -> None:
