@@ -1,7 +1,7 @@
 """The overview of all environments, live; and what the pages show when there is nothing, no network or no way."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser import sign_in
 from tests.console.conftest import OpenPage, World, card
@@ -109,16 +109,45 @@ def test_offline_the_page_says_how_old_it_is_and_comes_back(open_page: OpenPage,
     expect(bar).to_have_count(0)
 
 
-def test_a_failed_question_is_asked_again_when_the_connection_is_back(open_page: OpenPage, world: World) -> None:
+def test_a_query_that_failed_is_sent_again_when_the_person_asks(open_page: OpenPage, world: World) -> None:
     page = open_page(f"/environments/{world.id}")
     expect(card(page, "DB")).to_be_visible()
-    page.route("**/graphql", lambda route: route.abort())
+    sent: list[str] = []
+
+    def abort(route: Route) -> None:
+        sent.append(route.request.post_data or "")
+        route.abort()
+
+    page.route("**/graphql", abort)
     page.get_by_role("link", name="Stageline: all environments").click()
     page.get_by_role("link", name=world.name).click()
     expect(page.get_by_text("The server can’t be reached.")).to_be_visible()
+    with page.expect_event("requestfailed"):
+        page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("The server can’t be reached.")).to_be_visible()
+    assert sum("query Environment" in each for each in sent) == 2
     page.unroute("**/graphql")
     page.get_by_role("button", name="Try again").click()
     expect(card(page, "DB")).to_be_visible()
+
+
+def test_a_query_that_fails_after_a_lost_connection_is_sent_again(open_page: OpenPage, world: World) -> None:
+    page = open_page(f"/environments/{world.id}")
+    expect(card(page, "DB")).to_be_visible()
+    held: list[Route] = []
+    is_up = True
+    page.route("**/graphql", lambda route: held.append(route) if is_up else route.continue_())
+    page.get_by_role("link", name="History").click()
+    expect(page.get_by_text("Loading the history …")).to_be_visible()
+    world.server.kill()
+    is_up = False
+    expect(page.locator(".lost")).to_be_visible()
+    world.server.start()
+    expect(page.locator(".lost")).to_have_count(0)
+    for route in held:
+        route.abort()
+    parts = page.get_by_label("Stage or service")
+    expect(parts.get_by_role("option", name="DB", exact=True)).to_have_count(1)
 
 
 @pytest.mark.parametrize("address", ["/environments/none", "/environments/none/history", "/nowhere"])

@@ -38,7 +38,11 @@ export function useNewest<Data, Variables extends Record<string, unknown>>(
   return loaded.of === key ? loaded : { state: "loading" };
 }
 
-/** Read a query; return it with a function that reads it again. */
+/**
+ * Read a query; return it with a function that reads it again.
+ *
+ * One that failed is read again when the page has another connection than the one that it failed with.
+ */
 export function useQuery<Data, Variables extends AnyVariables>(
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
@@ -46,22 +50,23 @@ export function useQuery<Data, Variables extends AnyVariables>(
   const api = useApi();
   const key = JSON.stringify(variables);
   const [times, setTimes] = useState(0);
-  const [loaded, setLoaded] = useState<Loaded<Data> & { of?: string }>({ state: "loading" });
+  const [loaded, setLoaded] = useState<Loaded<Data> & { of?: string; begun?: link.Link }>({ state: "loading" });
   useEffect(() => {
     let isOver = false;
+    const begun = link.current();
     api.query(document, JSON.parse(key) as Variables).then(
       (data) => isOver || setLoaded({ state: "loaded", data, of: key }),
-      (fault: unknown) => isOver || setLoaded({ state: "failed", message: message(fault), of: key }),
+      (fault: unknown) => isOver || setLoaded({ state: "failed", message: message(fault), of: key, begun }),
     );
     return () => {
       isOver = true;
     };
   }, [api, document, key, times]);
   const again = useCallback(() => setTimes((n) => n + 1), []);
-  const hasFailed = loaded.state === "failed" && loaded.of === key;
-  const connection = useSyncExternalStore(link.subscribe, link.current).state;
+  const connection = useSyncExternalStore(link.subscribe, link.current);
+  const isOutdated = loaded.state === "failed" && loaded.of === key && loaded.begun !== connection;
   useEffect(() => {
-    if (hasFailed && connection === "open") again();
-  }, [hasFailed, connection, again]);
+    if (isOutdated && connection.state === "open") again();
+  }, [isOutdated, connection, again]);
   return [loaded.of === key ? loaded : { state: "loading" }, again];
 }
