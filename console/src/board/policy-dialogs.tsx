@@ -1,5 +1,6 @@
 import { FormDialog } from "../parts/dialog";
 import { Choice } from "../parts/fields";
+import { ROLES, type Role } from "../session/rights";
 import type { EnvironmentPolicy, Freeze, Stage, StagePolicy } from "./state";
 
 const ON_FAILURE = (
@@ -9,6 +10,9 @@ const ON_FAILURE = (
     <option value="ROLL_BACK">stop, and roll back what was renewed</option>
   </>
 );
+
+/** The roles that an approval may need: a viewer decides nothing. */
+const APPROVERS = ROLES.slice(1);
 
 interface StageProps {
   stage: Stage;
@@ -80,9 +84,11 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
       <label>
         Role of those who approve it
         <select name="approval-role" defaultValue={approval?.role ?? "DEPLOYER"}>
-          <option value="DEPLOYER">deployer</option>
-          <option value="EDITOR">editor</option>
-          <option value="ADMIN">admin</option>
+          {APPROVERS.map((role) => (
+            <option key={role} value={role}>
+              {role.toLowerCase()}
+            </option>
+          ))}
         </select>
       </label>
       <Choice
@@ -132,16 +138,13 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
   );
 }
 
-/** The roles that the approval of a stage may want. */
-const ROLES = ["DEPLOYER", "EDITOR", "ADMIN"] as const;
-
 /** Return the approval that the form asks for; without a time, nothing happens after it. */
 function approvalOf(form: FormData): StagePolicy["approval"] {
   const count = Number(form.get("approvals"));
   if (!count) return null;
   const timeoutSeconds = Number(form.get("approval-timeout")) || null;
   const onTimeout = timeoutSeconds !== null && form.get("on-timeout") === "APPROVE" ? "APPROVE" : "REJECT";
-  const role = ROLES.find((each) => each === form.get("approval-role")) ?? "DEPLOYER";
+  const role = String(form.get("approval-role")) as Role;
   return { count, timeoutSeconds, onTimeout, selfApproval: form.has("self-approval"), role };
 }
 

@@ -6,7 +6,7 @@ import { useViewer, type Viewer } from "./viewer";
 export type Role = Viewer["roles"][number]["role"];
 
 /** The roles; each includes those before it. */
-const ROLES: readonly Role[] = ["VIEWER", "DEPLOYER", "EDITOR", "ADMIN"];
+export const ROLES: readonly Role[] = ["VIEWER", "DEPLOYER", "EDITOR", "ADMIN"];
 
 /** An environment, with its project; a project; or, with neither, everything. */
 interface Place {
