@@ -111,7 +111,7 @@ export function Board({ environment }: { environment: string }) {
     ...(changes.canUndo ? [{ label: "Undo my last change", group: "Board", key: "u", needs: "EDITOR" as const, run: () => void changes.undo() }] : []),
   ]);
 
-  // The element that has the focus is drawn anew when its service changes the stage: the focus follows it.
+  // The element that has the focus is replaced when its service changes the stage: the focus follows it.
   const focused = useRef<string>(undefined);
   useLayoutEffect(() => {
     if (focused.current !== undefined && document.activeElement === document.body) {

@@ -1,4 +1,4 @@
-/** How a service runs as a container, in a form. Lists have one item on each line. */
+/** The container of a service, from and to the fields of a form. Lists have one item on each line. */
 import type { Spec, SpecInput } from "./spec";
 
 type Container = NonNullable<SpecInput["container"]>;
@@ -8,15 +8,11 @@ const READ_ONLY = ":ro";
 
 export function ContainerFields({ spec, isBuilt }: { spec: Spec | null; isBuilt: boolean }) {
   const container = spec?.container;
-  const entrypoint = container?.entrypoint ?? [];
-  const command = container?.command ?? [];
   return (
     <details>
       <summary>Container</summary>
-      <Lines name="entrypoint" label="Program and arguments in place of the image's entrypoint" items={entrypoint} />
-      <input type="hidden" name="entrypoint-before" value={JSON.stringify(entrypoint)} />
-      <Lines name="command" label="Arguments in place of the image's command" items={command} />
-      <input type="hidden" name="command-before" value={JSON.stringify(command)} />
+      <Lines name="entrypoint" label="Program and arguments in place of the image's entrypoint" items={container?.entrypoint} />
+      <Lines name="command" label="Arguments in place of the image's command" items={container?.command} />
       <Lines
         name="publish"
         label="Published ports of the machine: index of the port=[address:]port"
@@ -92,7 +88,7 @@ function Lines({ name, label, items }: { name: string; label: string; items: str
 interface TextProps {
   name: string;
   label: string;
-  value: string | number | null | undefined;
+  value: string | null | undefined;
   placeholder?: string;
 }
 
@@ -122,15 +118,15 @@ export function misread(form: FormData): string | null {
   return wrong === undefined ? null : `Invalid published port "${wrong}": one is "0=8080" or "0=[127.0.0.1]:8080".`;
 }
 
-/** Return what *form* says of the container. */
-export function readContainer(form: FormData): Container {
+/** Return the container that *form* has the fields of; *before* is the one that the fields were filled from. */
+export function readContainer(form: FormData, before: Container | undefined): Container {
   const text = (name: string) => String(form.get(name) ?? "").trim();
   const lines = (name: string) => text(name).split("\n").filter((line) => line.trim());
   const number = (name: string) => (text(name) ? Number(text(name)) : null);
-  const texts = (name: string): string[] => {
-    const before: string[] = JSON.parse(text(`${name}-before`) || "[]");
-    const now = String(form.get(name) ?? "").replaceAll("\r\n", "\n");
-    return now === before.join("\n") ? before : now.split("\n").filter(Boolean); // an argument may have lines
+  const texts = (name: "entrypoint" | "command"): string[] => {
+    const now = String(form.get(name));
+    const known = before?.[name] ?? [];
+    return now === known.join("\n") ? known : now.split("\n").filter(Boolean); // an argument may have lines
   };
   return {
     entrypoint: texts("entrypoint"),
@@ -152,17 +148,22 @@ export function readContainer(form: FormData): Container {
       const [source, mount] = pair(line, ":");
       return { source, ...mounted(mount) };
     }),
-    labels: lines("labels").map((line) => ({ name: pair(line, "=")[0], value: pair(line, "=")[1] })),
+    labels: lines("labels").map(named),
     memoryMib: number("memory"),
     memoryRequestMib: number("memory-request"),
     cpus: number("cpus"),
     cpusRequest: number("cpus-request"),
     sharedMemoryMib: number("shared-memory"),
     replicas: Number(text("replicas")),
-    buildArgs: lines("build-args").map((line) => ({ name: pair(line, "=")[0], value: pair(line, "=")[1] })),
+    buildArgs: lines("build-args").map(named),
     buildTarget: text("build-target") || null,
     platform: text("platform") || null,
   };
+}
+
+function named(line: string): { name: string; value: string } {
+  const [name, value] = pair(line, "=");
+  return { name, value };
 }
 
 function mounted(text: string): { path: string; readOnly: boolean } {

@@ -201,5 +201,5 @@ function useSpecForm(spec: Spec | null, isJob: boolean): { fields: ReactNode; re
       <FailureFields spec={spec} />
     </>
   );
-  return { fields, read: (form) => read(form, source, isJob ? null : check) };
+  return { fields, read: (form) => read(form, source, isJob ? null : check, spec) };
 }

@@ -19,8 +19,12 @@ export function checkOf(spec: Spec | null): Check {
   return spec.healthCheck.tcp ? "tcp" : "command";
 }
 
-/** Return the specification that *form* has the fields of. A job has no *check*, and nothing that keeps it running. */
-export function read(form: FormData, source: Source, check: Check | null): SpecInput {
+/**
+ * Return the specification that *form* has the fields of; *before* is the one that the fields were filled from.
+ *
+ * A job has no *check*, and nothing that keeps it running.
+ */
+export function read(form: FormData, source: Source, check: Check | null, before: Spec | null): SpecInput {
   const text = (name: string) => String(form.get(name) ?? "").trim();
   const number = (name: string) => Number(text(name));
   const texts = (name: string) => form.getAll(name).map(String);
@@ -75,6 +79,6 @@ export function read(form: FormData, source: Source, check: Check | null): SpecI
     backoff: backoff(""),
     allowFailure: form.has("allow-failure"),
     once: form.has("once"),
-    container: source === "command" ? null : readContainer(form),
+    container: source === "command" ? null : readContainer(form, before?.container),
   };
 }
