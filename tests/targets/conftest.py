@@ -4,15 +4,17 @@ import os
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from runner.targets.docker.engine import Engine
+from runner.targets.docker.executor import DockerExecutor
 from tests.runner.target import fixed_port
 from tests.targets.cluster import CONTEXT
-from tests.targets.engine import HOST, IMAGE, base
+from tests.targets.engine import HOST
 from tests.targets.notary import Notary, notary
 from tests.targets.place import DockerPlace, KubernetesPlace, Place, ProcessPlace
+from tests.targets.shared import OWNERS, shared_engine
 
 PLACES = ("process", "docker")
 
@@ -55,16 +57,19 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path, told: Notary) ->
         await workloads.close()
         assert remains == []
         return
-    containers = DockerPlace(tmp_path, told, fixed_port())
-    images = await containers.engine.get("/images/json", list[Any], filters={"reference": [IMAGE]})
-    if not images:
-        await containers.engine.load(IMAGE, base())
-    yield containers
-    for owner in (0, 1):
-        await containers.another(owner).sweep(keep=())
-    left = await containers.left()
-    await containers.engine.close()
-    assert left == []
+    async with shared_engine() as engine:
+        yield DockerPlace(engine, tmp_path, told, fixed_port())
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    async with shared_engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def executor(engine: Engine) -> DockerExecutor:
+    return DockerExecutor(engine, OWNERS[0])
 
 
 _outcomes: defaultdict[str, dict[str, bool]] = defaultdict(dict)

@@ -36,6 +36,7 @@ from tests.runner.target import ENVIRONMENT, SERVICE, request
 from tests.targets.cluster import CONTEXT, RESTRICTED, image
 from tests.targets.engine import HOST, IMAGE, ROOT
 from tests.targets.notary import Notary
+from tests.targets.shared import OWNERS, left
 
 COLLECTING = 120.0
 """Maximum time after which a cluster has removed what belonged to a deleted object, in seconds."""
@@ -188,15 +189,14 @@ class DockerPlace:
 
     server = "echo $STAGELINE_DEPLOYMENT_NUMBER > /www/index.html; exec httpd -f -p $PORT -h /www"
 
-    def __init__(self, folder: Path, notary: Notary, port: int) -> None:
-        self._folder, self._notary = folder, notary
-        self.engine = Engine(address.parse(os.environ[HOST]))
+    def __init__(self, engine: Engine, folder: Path, notary: Notary, port: int) -> None:
+        self.engine, self._folder, self._notary = engine, folder, notary
         self.executor: Executor = self.another()
         self._port = port
         self.fixed: dict[str, Any] = {}
 
     def another(self, owner: int = 0) -> Executor:
-        return DockerExecutor(self.engine, UUID(int=1000 + owner))
+        return DockerExecutor(self.engine, OWNERS[owner])
 
     def runs(self, command: str) -> dict[str, Any]:
         return {"image": IMAGE, "container": Container(command=("sh", "-c", command))}
@@ -221,16 +221,7 @@ class DockerPlace:
         return [str(label.number(each.labels)) for each in await self._list(service)]
 
     async def left(self) -> list[str]:
-        containers = await self.engine.get("/containers/json", list[ListedContainer], all=True)
-        networks = await self.engine.get("/networks", list[dict[str, Any]], filters={"label": [label.ENVIRONMENT]})
-        volumes = await self.engine.get("/volumes", dict[str, Any], filters={"label": [label.ENVIRONMENT]})
-        images = await self.engine.get("/images/json", list[dict[str, Any]], filters={"label": [label.ENVIRONMENT]})
-        return [
-            *(each.name for each in containers),
-            *(each["Name"] for each in networks),
-            *(each["Name"] for each in volumes["Volumes"] or ()),
-            *(str(each["RepoTags"]) for each in images),
-        ]
+        return await left(self.engine)
 
     async def _list(self, service: UUID) -> list[ListedContainer]:
         filters = label.filters(service=service)

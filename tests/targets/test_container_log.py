@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -23,7 +21,7 @@ from runner.targets.docker import address, container
 from runner.targets.docker.engine import Engine
 from runner.targets.docker.executor import DockerExecutor
 from tests.runner.target import ENVIRONMENT, SERVICE, Printed, request
-from tests.targets.engine import HOST, IMAGE, base
+from tests.targets.engine import HOST, IMAGE
 
 pytestmark = [
     pytest.mark.long,
@@ -31,20 +29,6 @@ pytestmark = [
 ]
 
 OWN = EnvironmentId(ENVIRONMENT), ServiceId(SERVICE)
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    engine = Engine(address.parse(os.environ[HOST]))
-    await engine.load(IMAGE, base())
-    yield engine
-    await DockerExecutor(engine, UUID(int=1000)).sweep(keep=())
-    await engine.close()
-
-
-@pytest.fixture
-def executor(engine: Engine) -> DockerExecutor:
-    return DockerExecutor(engine, UUID(int=1000))
 
 
 async def here(environment: EnvironmentId) -> None:

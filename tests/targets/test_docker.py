@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,27 +21,12 @@ from runner.targets.docker.container import ListedContainer
 from runner.targets.docker.engine import Engine
 from runner.targets.docker.executor import DockerExecutor
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, request
-from tests.targets.engine import HOST, IMAGE, base
+from tests.targets.engine import HOST, IMAGE
 from tests.targets.registry import PASSWORD, USER, push, registry
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(HOST not in os.environ, reason="see tests.targets.engine")]
 
 SERVE = "echo $STAGELINE_DEPLOYMENT_NUMBER > /www/index.html; exec httpd -f -p $PORT -h /www"
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    engine = Engine(address.parse(os.environ[HOST]))
-    if not await engine.get("/images/json", list[Any], filters={"reference": [IMAGE]}):
-        await engine.load(IMAGE, base())
-    yield engine
-    await DockerExecutor(engine, UUID(int=1000)).sweep(keep=())
-    await engine.close()
-
-
-@pytest.fixture
-def executor(engine: Engine) -> DockerExecutor:
-    return DockerExecutor(engine, UUID(int=1000))
 
 
 def step(command: str, number: int = 1, **more: Any) -> StepRequest:
@@ -276,7 +261,6 @@ async def test_an_image_is_pulled_as_its_policy_says(executor: DockerExecutor, e
     gone = job("true", 4, image=f"{host}/none:1")
     with pytest.raises(StepFailed, match=r"none:1 can't be pulled: .*not found"):
         await executor.deploy(gone, Printed())
-    await engine.delete(f"/images/{name}", force=True)
 
 
 @pytest.fixture

@@ -75,20 +75,6 @@ class Ledger:
         return known is not None and known.status is status
 
 
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    engine = Engine(address.parse(os.environ[HOST]))
-    await engine.load(IMAGE, base())
-    yield engine
-    await DockerExecutor(engine, UUID(int=1000)).sweep(keep=())
-    await engine.close()
-
-
-@pytest.fixture
-def executor(engine: Engine) -> DockerExecutor:
-    return DockerExecutor(engine, UUID(int=1000))
-
-
 def step(command: str, number: int = 1, phase: Phase = Phase.DEPLOY, **spec: Any) -> StepRequest:
     container = Container(command=("sh", "-c", command), memory=spec.pop("memory", None))
     return request(phase, number=number, image=IMAGE, container=container, **spec)

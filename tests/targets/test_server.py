@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from runner.targets.docker import address
 from runner.targets.docker.container import ListedContainer
 from runner.targets.docker.engine import Engine
 from tests.serving import PATIENCE, Serving, serving
-from tests.targets.engine import HOST, IMAGE, base
+from tests.targets.engine import HOST, IMAGE
 from tests.targets.registry import PASSWORD, USER, push, registry
 
 pytestmark = [
@@ -61,10 +60,8 @@ def environment_of(server: Serving) -> str:
 
 
 async def test_a_private_image_is_deployed_observed_and_read_and_its_password_is_nowhere(
-    server: Serving, tmp_path: Path
+    engine: Engine, server: Serving, tmp_path: Path
 ) -> None:
-    engine = Engine(address.parse(os.environ[HOST]))
-    await engine.load(IMAGE, base())
     folder = tmp_path / "registry"
     folder.mkdir()
     with registry(folder, has_login=True) as host:
@@ -101,12 +98,11 @@ async def test_a_private_image_is_deployed_observed_and_read_and_its_password_is
         await engine.delete(f"/containers/{own}", force=True)
         server.start("--docker", os.environ[HOST])
         until(lambda: instance()["status"] == "LOST")
-    await engine.close()
 
 
-async def test_a_rollback_runs_the_image_of_then_although_its_tag_has_moved(server: Serving, tmp_path: Path) -> None:
-    engine = Engine(address.parse(os.environ[HOST]))
-    await engine.load(IMAGE, base())
+async def test_a_rollback_runs_the_image_of_then_although_its_tag_has_moved(
+    engine: Engine, server: Serving, tmp_path: Path
+) -> None:
     folder = tmp_path / "registry"
     folder.mkdir()
     with registry(folder) as host:
@@ -124,18 +120,16 @@ async def test_a_rollback_runs_the_image_of_then_although_its_tag_has_moved(serv
         (own,) = await engine.get("/containers/json", list[ListedContainer], filters={"label": ["stageline.service"]})
         await engine.post("/commit", container=own.id, repo="moved", tag="1", changes="ENV MOVED=second")
         await push(engine, "moved:1", name)
+        await engine.delete("/images/moved:1")
         server.stageline("environment", "deploy", "--watch")
         assert output() == ["second"]
         server.stageline("rollback", "1", "--watch")
         assert output() == ["first"]
         server.stageline("environment", "deploy", "--watch")
         assert output() == ["second"]
-    await engine.close()
 
 
-async def test_volumes_are_deleted_only_when_that_is_requested(server: Serving) -> None:
-    engine = Engine(address.parse(os.environ[HOST]))
-    await engine.load(IMAGE, base())
+async def test_volumes_are_deleted_only_when_that_is_requested(engine: Engine, server: Serving) -> None:
     environment = environment_of(server)
     mounted = [{"name": "data", "path": "/data"}]
     container = {"command": ["sh", "-c", "echo kept >> /data/file; cat /data/file; exec sleep 60"], "volumes": mounted}
@@ -147,4 +141,3 @@ async def test_volumes_are_deleted_only_when_that_is_requested(server: Serving) 
         noted = "volume data is deleted" in server.stageline("deployment", "logs").stdout
         assert noted == bool(options)
     server.stageline("environment", "delete-instances", "--volumes", "--yes", "--watch")
-    await engine.close()
