@@ -20,7 +20,7 @@ from domain.project import EnvironmentId
 from runner.leftover import Leftovers
 from runner.retry import backoff, follow
 from runner.runner import Runner
-from runner.targets.contract import StepFailed, TargetUnavailable
+from runner.targets.contract import StepFailed, TargetRefused, TargetUnavailable
 from store.log import RecordedEvent
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ async def clean_up(cleanup: Coroutine[Any, Any, None]) -> None:
     """Await *cleanup*, and log its failure; the sweep of the next start does the rest."""
     try:
         await cleanup
-    except (StepFailed, TargetUnavailable) as error:
+    except (StepFailed, TargetRefused, TargetUnavailable) as error:
         logger.warning("Stopping unneeded services failed; the next start stops them: %(reason)s", {"reason": error})
     except Exception:
         logger.exception("Stopping unneeded services failed; the next start stops them")

@@ -6,7 +6,7 @@ the attempt by the identity of the request, and adopts it. It never begins an at
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -107,6 +107,20 @@ class StepFailed(Exception):
 
 class TargetUnavailable(Exception):
     """The target can't be reached, or is overloaded."""
+
+
+class TargetRefused(Exception):
+    """The target refused a request, and said why in *message*."""
+
+    target: ClassVar[str]
+    """The target in words."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.target} refused: {self.message}"
 
 
 class Executor(Protocol):

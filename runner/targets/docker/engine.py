@@ -14,7 +14,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from runner.targets.contract import TargetUnavailable
+from runner.targets.contract import TargetRefused, TargetUnavailable
 from runner.targets.docker.address import EngineAddress
 from runner.targets.docker.tunnel import Tunnel
 
@@ -36,12 +36,14 @@ class EngineUnavailable(TargetUnavailable):
     """The engine can't be reached, or went away within an answer."""
 
 
-class EngineError(Exception):
+class EngineError(TargetRefused):
     """The engine refused a request, with *status* and *message*; status 0 is an error within a stream."""
+
+    target = "the Docker engine"
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.status, self.message = status, message
+        self.status = status
 
 
 class _Error(Struct):

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from msgspec import Raw, Struct
 
-from runner.targets.contract import TargetUnavailable
+from runner.targets.contract import TargetRefused, TargetUnavailable
 from runner.targets.kubernetes.access import Access
 from runner.targets.kubernetes.credential import CredentialError
 
@@ -32,12 +32,14 @@ class ClusterUnavailable(TargetUnavailable):
     """The cluster can't be reached, or is overloaded."""
 
 
-class ClusterError(Exception):
+class ClusterError(TargetRefused):
     """The cluster refused a request, with *status*, *reason* (a word) and *message*."""
+
+    target = "the Kubernetes cluster"
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
-        self.status, self.reason, self.message = status, reason, message
+        self.status, self.reason = status, reason
 
     @property
     def is_conflict(self) -> bool:

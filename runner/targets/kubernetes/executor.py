@@ -8,11 +8,10 @@ the workload gets the specification back that was healthy before.
 """
 
 import asyncio
-import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -25,21 +24,14 @@ from runner.targets.contract import StepFailed, StepOutput, StepRequest
 from runner.targets.kubernetes import label, verdict, workload
 from runner.targets.kubernetes import record as records
 from runner.targets.kubernetes.attempt import Attempt
-from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
+from runner.targets.kubernetes.cluster import Cluster, ClusterError
 from runner.targets.kubernetes.model import Named, Pod, Workload
 from runner.targets.kubernetes.place import Place
 from runner.targets.kubernetes.rollout import is_settled
 from runner.targets.kubernetes.view import Views
 from runner.targets.kubernetes.workload import MAX_OUTPUT
+from runner.targets.outage import persist
 from runner.targets.port import ports
-
-OUTAGE = 30.0
-"""Maximum time for which a step waits for a cluster that is unavailable, in seconds."""
-
-PAUSE = 0.5
-"""Time between two tries to reach the cluster, in seconds."""
-
-T = TypeVar("T")
 
 
 class Builder(Protocol):
@@ -84,7 +76,7 @@ class KubernetesExecutor:
         await self._builder.build(request, output)
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
-        return await self._persist(lambda: self._deploy(request, output))
+        return await persist(self._cluster, lambda: self._deploy(request, output))
 
     async def _deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         async with self._place(request.environment) as place:
@@ -108,7 +100,7 @@ class KubernetesExecutor:
                     await attempt.begin(image)
             await attempt.follow(image)
         except ClusterError as error:
-            raise StepFailed(f"the Kubernetes cluster refused: {error.message}") from error
+            raise StepFailed(str(error)) from error
 
     def _image(self, request: StepRequest) -> str:
         if request.spec.image is not None:
@@ -118,7 +110,7 @@ class KubernetesExecutor:
         return self._builder.image(request)
 
     async def is_healthy(self, request: StepRequest) -> bool:
-        return await self._persist(lambda: self._is_healthy(request))
+        return await persist(self._cluster, lambda: self._is_healthy(request))
 
     async def _is_healthy(self, request: StepRequest) -> bool:
         async with self._place(request.environment) as place:
@@ -133,7 +125,7 @@ class KubernetesExecutor:
         return False
 
     async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
-        return await self._persist(lambda: self._outputs(request))
+        return await persist(self._cluster, lambda: self._outputs(request))
 
     async def _outputs(self, request: StepRequest) -> tuple[Output, ...]:
         path = workload.PODS.format(self._namespace(request.environment))
@@ -151,7 +143,7 @@ class KubernetesExecutor:
         return outputs.parse(content)
 
     async def abort(self, request: StepRequest) -> None:
-        await self._persist(lambda: self._abort(request))
+        await persist(self._cluster, lambda: self._abort(request))
 
     async def _abort(self, request: StepRequest) -> None:
         if request.phase is Phase.BUILD:
@@ -165,7 +157,7 @@ class KubernetesExecutor:
                 await attempt.fail("it was cancelled")
 
     async def restart_old(self, request: StepRequest) -> OldInstance | None:
-        return await self._persist(lambda: self._restart_old(request))
+        return await persist(self._cluster, lambda: self._restart_old(request))
 
     async def _restart_old(self, request: StepRequest) -> OldInstance | None:
         found = await verdict.find(self._cluster, self._namespace(request.environment), request)
@@ -185,7 +177,7 @@ class KubernetesExecutor:
         return OldInstance(number=old.request.number, ports=ports(old.request))
 
     async def stop(self, request: StepRequest) -> None:
-        await self._persist(lambda: self._stop(request))
+        await persist(self._cluster, lambda: self._stop(request))
 
     async def _stop(self, request: StepRequest) -> None:
         """Scale the service's workloads to nothing; they stay until the next deploy."""
@@ -206,7 +198,7 @@ class KubernetesExecutor:
             raise StepFailed(f"Pods of the service still run ({', '.join(left)})")
 
     async def delete(self, environment: UUID, service: UUID) -> None:
-        await self._persist(lambda: self._delete(environment, service))
+        await persist(self._cluster, lambda: self._delete(environment, service))
 
     async def _delete(self, environment: UUID, service: UUID) -> None:
         namespace = self._namespace(environment)
@@ -232,7 +224,7 @@ class KubernetesExecutor:
             await self._builder.delete(environment, service)
 
     async def delete_volume(self, environment: UUID, name: str) -> str | None:
-        return await self._persist(lambda: self._delete_volume(environment, label.claim(name)))
+        return await persist(self._cluster, lambda: self._delete_volume(environment, label.claim(name)))
 
     async def _delete_volume(self, environment: UUID, claim: str) -> str | None:
         """Delete the claim of that name: the cluster deletes the volume then, if its class says so."""
@@ -256,12 +248,6 @@ class KubernetesExecutor:
         return None
 
     async def sweep(self, keep: Collection[UUID]) -> None:
-        try:
-            await self._sweep(keep)
-        except ClusterError as error:
-            raise StepFailed(f"the Kubernetes cluster refused: {error.message}") from error
-
-    async def _sweep(self, keep: Collection[UUID]) -> None:
         found: set[tuple[UUID, UUID]] = set()
         for kind in (
             workload.DEPLOYMENTS,
@@ -297,19 +283,6 @@ class KubernetesExecutor:
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
             await self._cluster.create("/api/v1/namespaces", body)
             self._ensured.add(namespace)
-
-    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do *work*, again while the cluster is unavailable, for at most `OUTAGE`: it adopts what it began."""
-        began = time.monotonic()
-        while True:
-            try:
-                return await work()
-            except ClusterUnavailable as error:
-                if time.monotonic() - max(began, self._cluster.seen_at) > OUTAGE:
-                    raise StepFailed(str(error)) from error
-            except ClusterError as error:
-                raise StepFailed(f"the Kubernetes cluster refused: {error.message}") from error
-            await asyncio.sleep(PAUSE)
 
 
 class NoOutput:
