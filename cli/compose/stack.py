@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli import envfile
+from cli import file as files
 from cli.compose import interpolation, node
 from cli.compose.interpolation import Unfit
 from cli.compose.merge import merged, normal
@@ -43,6 +44,7 @@ class Stack:
     notes: Notes
     parts: dict[str, dict[str, Node]] = field(default_factory=lambda: {section: {} for section in SECTIONS})
     _files: dict[Path, Node] = field(default_factory=dict)
+    _added: set[Path] = field(default_factory=set)
 
     @property
     def services(self) -> dict[str, Node]:
@@ -50,6 +52,7 @@ class Stack:
 
     def add(self, path: Path, base: Path | None = None) -> None:
         """Read *path* over what was read before."""
+        self._added.add(Path(os.path.normpath(path.absolute())))
         root = self._read(path, base)
         for name, section in root.fields.items():
             if name == "include":
@@ -71,9 +74,12 @@ class Stack:
                 parts[name] = found
 
     def _include(self, included: Node) -> None:
+        """Read the files that *included* names, each once, so that files may include each other."""
         paths = included.fields.get("path", included) if isinstance(included.value, dict) else included
-        for path in paths.texts:
-            self.add(included.file.base / path)
+        for text in paths.texts:
+            path = Path(files.absolute(text, included.file.base))
+            if path not in self._added:
+                self.add(path)
         for name in included.value if isinstance(included.value, dict) else ():
             if name != "path":
                 self.notes.add(included, f"include: {name} has no effect")
@@ -129,7 +135,7 @@ class Stack:
         asked, file = extends.get("service"), extends.get("file")
         if asked is None:
             raise extends.error("extends: it names no service")
-        path = Path(extends.file.name) if file is None else extends.file.base / file.text
+        path = Path(extends.file.name) if file is None else Path(files.absolute(file.text, extends.file.base))
         step = (str(path.absolute()), asked.text)
         if step in way or (file is None and asked.text == name):
             raise extends.error(f"extends: {asked.text!r} extends itself")
@@ -161,12 +167,12 @@ def found_files() -> list[Path]:
     raise Misused(f"This folder has no {', '.join(NAMES[:-1])} or {NAMES[-1]}: name a file.")
 
 
-def environment(folder: Path, files: Sequence[Path]) -> dict[str, str]:
-    """Return the variables of the shell over those of the .env *files*, by default of the one in *folder*."""
+def environment(folder: Path, env_files: Sequence[Path]) -> dict[str, str]:
+    """Return the variables of the shell over those of the *env_files*, by default of the one in *folder*."""
     own = dict(os.environ)
     found: dict[str, str] = {}
     default = folder / ".env"
-    for file in files or ([default] if default.is_file() else []):
+    for file in env_files or ([default] if default.is_file() else []):
         found |= envfile.read(file, Expansion(ChainMap(own, found)))
     return found | own
 

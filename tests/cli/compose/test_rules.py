@@ -159,6 +159,13 @@ def test_a_file_includes_another_one(tmp_path: Path) -> None:
     assert set(services) == {"web", "db"}
 
 
+def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
+    compose = f"include: [../{tmp_path.name}/compose.yaml, other.yaml]\nservices: {{web: {{image: web}}}}\n"
+    files = written(tmp_path, compose=compose, other="include: [compose.yaml]\nservices: {db: {image: postgres}}\n")
+    services, _ = imported(files[0])
+    assert set(services) == {"web", "db"}
+
+
 def test_configs_and_secrets_are_files_of_the_machine(tmp_path: Path) -> None:
     text = """\
 services:
