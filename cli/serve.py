@@ -66,12 +66,12 @@ def _without_password(context: typer.Context, url: str | None) -> str | None:
     return url
 
 
-def _reachable(entries: list[str] | None) -> list[str]:
+def _reachable(entries: list[str] | None) -> tuple[str, ...]:
     try:
         lazy.settings.allowed(entries or ())
     except ValueError as fault:
         raise Misused(str(fault)) from None
-    return entries or []
+    return tuple(entries or ())
 
 
 def _origins(named: list[str] | None) -> tuple[str, ...]:

@@ -58,11 +58,14 @@ def test_a_check_shows_each_value_and_its_source(
     file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAGELINE_PORT", "9001")
-    code, found, errors = check(file, capfd, 'gone-after = 400\nallow-origin = ["https://App.example"]\n')
+    code, found, errors = check(
+        file, capfd, 'gone-after = 400\nallow-origin = ["https://App.example"]\nallow-webhook = ["10.0.0.0/8"]\n'
+    )
     assert (code, errors) == (0, "")
     assert found["port"] == (9001, "variable STAGELINE_PORT")
     assert found["gone-after"] == (400, "file")
     assert found["allow-origin"] == (["https://app.example"], "file")
+    assert found["allow-webhook"] == (["10.0.0.0/8"], "file")
     assert found["host"] == ("127.0.0.1", "default")
 
 
