@@ -17,7 +17,8 @@ def group(
 ) -> typer.Typer:
     """Return a group of commands. Without a command it shows its help and exits with 2.
 
-    *more* comes after the examples. *callback* takes the group's own options, and runs if no command is given.
+    *more* comes after the examples. *callback* takes the group's own options, as a command does (see `command`), and
+    runs if no command is given.
     """
 
     def bare(context: typer.Context) -> None:
@@ -27,7 +28,7 @@ def group(
     return typer.Typer(
         help=help,
         epilog=_epilog(examples, *more),
-        callback=callback or bare,
+        callback=bare if callback is None else _expanded(callback),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         invoke_without_command=True,
         rich_markup_mode=None,  # plain text reads the same everywhere, and needs no rich
@@ -56,6 +57,12 @@ def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Callable[.
         return function
 
     return decorate
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Return whether the parameter *name* is on the command line, and not from a variable or a file."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def also(app: typer.Typer, source: typer.Typer, name: str) -> None:

@@ -13,6 +13,7 @@ from cli import (
     actor,
     audit,
     auth,
+    backup,
     colour,
     context,
     demo,
@@ -22,13 +23,16 @@ from cli import (
     environment,
     execution,
     explain,
+    fsck,
     gate,
     history,
     importer,
     lazy,
+    migrate,
     project,
     repeat,
     restore,
+    retention,
     role,
     secret,
     serve,
@@ -203,12 +207,12 @@ command(
     "migrate",
     "stageline migrate --database postgresql://stageline@db/stageline",
     "stageline migrate --from ./data --database postgresql://stageline@db/stageline",
-)(serve.migrate)
-command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://stageline@db/stageline")(serve.fsck)
+)(migrate.migrate)
+command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://stageline@db/stageline")(fsck.fsck)
 command(
     app, "backup", "stageline backup ./backups/2026-11-30", "stageline restore ./backups/2026-11-30 --data ./restored"
-)(serve.backup)
-command(app, "prune", "stageline prune --dry-run", "stageline prune --keep-output 30 --max-output 2")(serve.prune)
+)(backup.backup)
+command(app, "prune", "stageline prune --dry-run", "stageline prune --keep-output 30 --max-output 2")(retention.prune)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 
 

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from cli import diff, pipeline, serve
+from cli import backup, diff, pipeline
 from cli.change import VersionedChangeOptions
 from cli.client import Client, document
+from cli.command import is_given
 from cli.errors import Failed, Misused
 from cli.output import Output
 from cli.scope import Scope
@@ -55,11 +56,11 @@ def restore(
     change.
     """
     if data is not None:
-        others = sorted(name for name in context.params if name not in ("moment", "data") and _is_given(context, name))
+        others = sorted(name for name in context.params if name not in ("moment", "data") and is_given(context, name))
         if others:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in others)
             raise Misused(f"A restore from a backup takes no {names}: only the folder of the backup, and --data.")
-        serve.restore(Path(moment), data)
+        backup.restore(Path(moment), data)
         return
     with Client.known() as client:
         environment = scope.find(client)
@@ -67,11 +68,6 @@ def restore(
     after = pipeline.change(RESTORE, Scope(environment=environment.id), change, version=version)
     done = f"Pipeline restored to version {version}; it is version {after.version} now"
     output.answer(after, change.text(after, done, after.listing()))
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def undo(

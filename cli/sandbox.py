@@ -18,7 +18,6 @@ from types import TracebackType
 
 from cli import config, lazy, private
 from cli.errors import Failed
-from cli.serve import stop_services
 
 MARKER = "stageline-demo.json"
 STARTING_SECONDS = 60.0
@@ -81,7 +80,7 @@ class Sandbox:
             for process in left:
                 process.kill()
         if self.data.is_dir():
-            stop_services(self.data, self._engine.read_text() if self._engine.is_file() else None)
+            lazy.main.stop_services(self.data, self._engine.read_text() if self._engine.is_file() else None)
 
     @property
     def _engine(self) -> Path:
@@ -141,7 +140,7 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        stop_services(self.data, self.docker)
+        lazy.main.stop_services(self.data, self.docker)
         self._engine.unlink(missing_ok=True)
         self._mark()
 

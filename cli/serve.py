@@ -1,69 +1,24 @@
-"""The commands that run on the server's machine: `serve`, `worker`, `migrate`, `fsck`, `backup` and `prune`."""
+"""`stageline serve`."""
 
-import os
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
-from urllib.parse import parse_qs, urlsplit
+from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from cli import lazy
 from cli.client import OWN
+from cli.data import Data, Database, absolute, data_folder, signing_key_option
 from cli.errors import Misused
-from cli.output import warn
-from cli.retention import KeepKeys, KeepOutput, MaxOutput
+from cli.retention import RetentionOptions
 from cli.settings import ConfigFile
+from cli.worker_options import WorkerOptions
 
 
 class UnlistedOption(StrEnum):
     REFUSE = "refuse"
     REPORT = "report"
-
-
-class LogFormatName(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-def default_data() -> Path:
-    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "stageline"
-
-
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        envvar="STAGELINE_DATA",
-        metavar="DIR",
-        file_okay=False,
-        show_default="${XDG_DATA_HOME:-~/.local/share}/stageline",
-        help="The data folder; created if it is missing.",
-    ),
-]
-
-
-def _without_password(context: typer.Context, url: str | None) -> str | None:
-    """Warn if *url* is on the command line and has a password."""
-    source = context.get_parameter_source("database")
-    with suppress(ValueError):  # an invalid URL is refused where it is used
-        parts = urlsplit(url or "")
-        has_password = parts.password is not None or "password" in parse_qs(parts.query)
-        if has_password and source is not None and source.name == "COMMANDLINE":
-            warn(
-                "The password of the database is on the command line, where other users of this machine can see it "
-                "(ps). Put it into ~/.pgpass, the file in PGPASSFILE, or the variable DATABASE_URL."
-            )
-    return url
 
 
 def _reachable(entries: list[str] | None) -> tuple[str, ...]:
@@ -81,13 +36,6 @@ def _origins(named: list[str] | None) -> tuple[str, ...]:
         raise Misused(str(fault)) from None
 
 
-def _address(named: str | None) -> Any:
-    try:
-        return lazy.address.parse(named) if named else None
-    except lazy.address.InvalidAddress as fault:
-        raise Misused(str(fault)) from None
-
-
 def _root_path(named: str) -> str:
     try:
         return lazy.root_path.normalize_root_path(named) if named else ""
@@ -95,110 +43,9 @@ def _root_path(named: str) -> str:
         raise Misused(str(fault)) from None
 
 
-def _database(otherwise: str | bool) -> Any:
-    return typer.Option(
-        "--database",
-        envvar=["STAGELINE_DATABASE", "DATABASE_URL"],
-        metavar="URL",
-        show_default=otherwise,
-        callback=_without_password,
-        help="A PostgreSQL that servers and workers share: postgresql://user@host/name. The password comes from "
-        "~/.pgpass, or the file in PGPASSFILE.",
-    )
-
-
-Database = Annotated[str | None, _database("SQLite, in the folder")]
-Shared = Annotated[str | None, _database(False)]
-Level = Annotated[
-    LogLevel,
-    typer.Option(
-        "--log-level", envvar="STAGELINE_LOG_LEVEL", case_sensitive=False, help="The lowest level that is logged."
-    ),
-]
-Format = Annotated[
-    LogFormatName,
-    typer.Option(
-        "--log-format",
-        envvar="STAGELINE_LOG_FORMAT",
-        case_sensitive=False,
-        help="The format of log lines on stderr: text, or one JSON object for each line.",
-    ),
-]
-RunAs = Annotated[
-    str | None,
-    typer.Option(
-        "--run-as",
-        envvar="STAGELINE_RUN_AS",
-        metavar="USER",
-        show_default="the server's own user",
-        help="The user of this machine whom builds, services and health commands run as, if the server is root.",
-    ),
-]
-Docker = Annotated[
-    str | None,
-    typer.Option(
-        "--docker",
-        envvar=["STAGELINE_DOCKER", "DOCKER_HOST"],
-        metavar="HOST",
-        show_default="no target DOCKER",
-        help="The Docker engine of the target DOCKER: unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host. "
-        "TLS uses DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.",
-    ),
-]
-Metrics = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics",
-        envvar="STAGELINE_METRICS",
-        metavar="HOST:PORT",
-        callback=_address,
-        show_default="no listener",
-        help="Serve /metrics for Prometheus, /livez and /readyz at this address, without a token: 127.0.0.1:9464.",
-    ),
-]
-Kubernetes = Annotated[
-    str | None,
-    typer.Option(
-        "--kubernetes",
-        envvar="STAGELINE_KUBERNETES",
-        metavar="CONTEXT",
-        show_default="no target KUBERNETES",
-        help="The cluster of the target KUBERNETES: a context of the kubeconfig, current, or in-cluster.",
-    ),
-]
-Namespace = Annotated[
-    str | None,
-    typer.Option(
-        "--kubernetes-namespace",
-        envvar="STAGELINE_KUBERNETES_NAMESPACE",
-        metavar="NAME",
-        show_default="one for each environment",
-        help="The existing namespace in which everything runs in the cluster.",
-    ),
-]
-Registry = Annotated[
-    str | None,
-    typer.Option(
-        "--registry",
-        envvar="STAGELINE_REGISTRY",
-        metavar="HOST/PATH",
-        show_default="nothing is built for a cluster",
-        help="Where the Docker engine pushes the images that it builds for the cluster.",
-    ),
-]
-Gone = Annotated[
-    float,
-    typer.Option(
-        "--gone-after",
-        envvar="STAGELINE_GONE_AFTER",
-        metavar="SECONDS",
-        min=10,
-        help="How long a machine may be silent, in seconds, before its services start elsewhere.",
-    ),
-]
-
-
 def serve(
+    options: WorkerOptions,
+    retention: RetentionOptions,
     config: ConfigFile = None,
     host: Annotated[
         str, typer.Option("--host", envvar="STAGELINE_HOST", metavar="HOST", help="The address to listen on.")
@@ -213,23 +60,10 @@ def serve(
         bool,
         typer.Option("--worker/--no-worker", help="Run deployments in this process, too; with SQLite it always does."),
     ] = True,
-    gone_after: Gone = 300.0,
-    run_as: RunAs = None,
-    docker: Docker = None,
-    metrics: Metrics = None,
-    kubernetes: Kubernetes = None,
-    kubernetes_namespace: Namespace = None,
-    registry: Registry = None,
-    log_level: Level = LogLevel.INFO,
-    log_format: Format = LogFormatName.TEXT,
     signing_key: Annotated[
         Path | None,
-        typer.Option(
-            "--signing-key",
-            envvar="STAGELINE_SIGNING_KEY",
-            metavar="FILE",
-            dir_okay=False,
-            show_default="signing-key.pem in the data folder, created if it is missing",
+        signing_key_option(
+            "signing-key.pem in the data folder, created if it is missing",
             help="The Ed25519 key, in PEM, that signs audit heads.",
         ),
     ] = None,
@@ -306,9 +140,6 @@ def serve(
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Issue another admin token, if the first was lost.")
     ] = False,
-    keep_output: KeepOutput = 90,
-    max_output: MaxOutput = 10,
-    keep_keys: KeepKeys = 30,
     allow_webhook: Annotated[
         list[str] | None,
         typer.Option(
@@ -326,172 +157,23 @@ def serve(
 
     The first start issues an admin token, and saves it where the other commands find it.
     """
-    settings = lazy.settings.Settings(
+    settings = replace(
+        options.settings(data_folder(data), database),
         host=host,
         port=port,
-        data=_folder(data),
-        database=database,
         works=worker,
-        run_as=run_as,
-        docker=docker or None,
-        metrics=cast("Any", metrics),
-        kubernetes=kubernetes or None,
-        namespace=kubernetes_namespace or None,
-        registry=registry or None,
-        gone=gone_after,
-        log_level=log_level.value,
-        log_format=lazy.settings.LogFormat(log_format),
         issue_token=issue_token,
-        admin_token=None if admin_token is None else admin_token.expanduser().absolute(),
-        documents=None if documents is None else documents.expanduser().absolute(),
+        admin_token=None if admin_token is None else absolute(admin_token),
+        signing_key=None if signing_key is None else absolute(signing_key),
+        documents=None if documents is None else absolute(documents),
         own_documents=tuple(OWN),
         refuses_unlisted=unlisted is UnlistedOption.REFUSE,
         keeps_documents=keep_documents,
         compiles=compiled,
         kept_answers=answers,
-        origins=tuple(allow_origin or ()),
-        root_path=root_path,
-        signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
-        retention=lazy.settings.limits(keep_output, max_output, keep_keys),
+        retention=lazy.settings.limits(**vars(retention)),
         webhooks=lazy.settings.allowed(allow_webhook or ()),
+        root_path=root_path,
+        origins=tuple(allow_origin or ()),
     )
     lazy.main.serve(settings)
-
-
-def worker(
-    data: Path | None,
-    database: str | None,
-    gone_after: float,
-    run_as: str | None,
-    docker: str | None,
-    metrics: str | None,
-    kubernetes: str | None,
-    kubernetes_namespace: str | None,
-    registry: str | None,
-    log_level: LogLevel,
-    log_format: LogFormatName,
-) -> None:
-    """Run deployments until Ctrl-C, for `stageline worker`."""
-    settings = lazy.settings.Settings(
-        data=_folder(data),
-        database=_named(database),
-        metrics=cast("Any", metrics),
-        gone=gone_after,
-        run_as=run_as,
-        docker=docker or None,
-        kubernetes=kubernetes or None,
-        namespace=kubernetes_namespace or None,
-        registry=registry or None,
-        log_level=log_level.value,
-        log_format=lazy.settings.LogFormat(log_format),
-        kept_answers=0,
-    )
-    lazy.worker.work(settings)
-
-
-def migrate(
-    database: Shared = None,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="DIR",
-            file_okay=False,
-            help="Move the SQLite data in this folder into the PostgreSQL, which must be empty.",
-        ),
-    ] = None,
-) -> None:
-    """Update the tables in a PostgreSQL, as every server does when it starts.
-
-    With --from, move the data of a stopped server there: the history with its cursors and hashes, and the running
-    deployments, which continue. The move is atomic.
-    """
-    if source is None:
-        lazy.worker.migrate(_named(database))
-    else:
-        lazy.move.move(_folder(source), _named(database))
-
-
-def fsck(
-    data: Data = None,
-    database: Database = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-) -> None:
-    """Check the stored data: the order and the hashes of the log, and the read models against it.
-
-    Servers and workers may run meanwhile. A backup is checked like the folder of a server.
-    """
-    lazy.fsck.fsck(lazy.settings.Settings(data=_folder(data), database=database), as_json)
-
-
-def backup(
-    context: typer.Context,
-    target: Annotated[
-        Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder of the backup: a new one, or empty.")
-    ],
-    data: Data = None,
-    database: Database = None,
-    signing_key: Annotated[
-        Path | None,
-        typer.Option(
-            "--signing-key",
-            envvar="STAGELINE_SIGNING_KEY",
-            metavar="FILE",
-            dir_okay=False,
-            show_default="signing-key.pem in the data folder",
-            help="The key that signs audit heads, as the server has it.",
-        ),
-    ] = None,
-) -> None:
-    """Copy the data of a server on SQLite: its log, the output of steps, and its keys. Then verify the copy.
-
-    The server may run meanwhile. To restore a backup: stageline restore DIR --data NEW
-    """
-    source = context.get_parameter_source("data")
-    if database is not None and (source is None or source.name != "COMMANDLINE"):
-        raise Misused(
-            "The data is in PostgreSQL: back up the database with pg_dump, and the signing key.",
-            hint="See docs/operating.md, Back up.",
-        )
-    key = None if signing_key is None else signing_key.expanduser().absolute()
-    lazy.backup.back_up(_folder(data), target.expanduser().absolute(), key)
-
-
-def restore(source: Path, data: Path) -> None:
-    """Restore the backup *source* as the new data folder *data*, for `stageline restore`."""
-    lazy.backup.restore(source.expanduser().absolute(), data.expanduser().absolute())
-
-
-def prune(
-    data: Data = None,
-    database: Database = None,
-    keep_output: KeepOutput = 90,
-    max_output: MaxOutput = 10,
-    keep_keys: KeepKeys = 30,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result, and remove nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-) -> None:
-    """Remove old output of steps, and old idempotency keys. The log is kept whole.
-
-    A server does so by itself, every hour. With SQLite, stop it first; a dry run needs no stop.
-    """
-    settings = lazy.settings.Settings(data=_folder(data), database=database)
-    lazy.retention.prune(settings, lazy.settings.limits(keep_output, max_output, keep_keys), dry_run, as_json)
-
-
-def _folder(data: Path | None) -> Path:
-    return (data or default_data()).expanduser().absolute()
-
-
-def _named(database: str | None) -> str:
-    if database is None:
-        raise Misused(
-            "No database is given: use --database, or set DATABASE_URL.",
-            hint="With SQLite, use `stageline serve` alone.",
-        )
-    return database
-
-
-def stop_services(data: Path, docker: str | None) -> None:
-    """Stop the services that an ended server with this data folder left running, also on its Docker engine."""
-    lazy.main.stop_services(data, docker)

@@ -13,23 +13,20 @@ that only a server has.
 import os
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
 from cli.command import command, group
+from cli.data import masked_url
 from cli.errors import Misused
 from cli.output import Output, warn
 from cli.text import plain, table
 
 ONCE = {"issue-token"}
 """Options that are not for every start."""
-
-MASK = "********"
 
 TEXT: tuple[tuple[type, ...], str] = (str,), "a string"
 KINDS: dict[object, tuple[tuple[type, ...], str]] = {
@@ -98,7 +95,7 @@ def _setting(context: typer.Context, key: str, option: Any) -> dict[str, Any]:
     value = context.params[option.name]
     return {
         "key": key,
-        "value": value if value is None or isinstance(value, bool | int | float | tuple) else _masked(str(value)),
+        "value": value if value is None or isinstance(value, bool | int | float | tuple) else masked_url(str(value)),
         "source": words.get("" if source is None else source.name, "default"),
     }
 
@@ -111,18 +108,6 @@ def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else plain(str(value))
 
 
-def _masked(value: str) -> str:
-    """Return *value* without the password, if it is the address of a database."""
-    with suppress(ValueError):
-        parts = urlsplit(value)
-        if parts.password:
-            value = value.replace(f":{parts.password}@", f":{MASK}@", 1)
-        for field in parts.query.split("&"):
-            if field.startswith("password="):
-                value = value.replace(field, f"password={MASK}")
-    return value
-
-
 def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_bytes().decode()
@@ -131,7 +116,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise Misused(f"Can't read the configuration file {file}: {error.strerror or error}.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise Misused(f"The configuration file {file} is not TOML: {error}.") from error
-    if _masked(str(found.get("database", ""))) != str(found.get("database", "")) and file.stat().st_mode & 0o077:
+    database = str(found.get("database", ""))
+    if masked_url(database) != database and file.stat().st_mode & 0o077:
         warn(f"Other users of this machine can read the password in {file}: deny it with chmod 600.")
     return found
 

@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 import typer
 from msgspec import Struct, convert
 
-from cli import serve
+from cli import lazy
 from cli.client import Client, document
 from cli.command import command, group
+from cli.data import Data, SharedDatabase, data_folder, shared_database
 from cli.output import Output, duration, moment
 from cli.ref import RefJson
 from cli.settings import ConfigFile
 from cli.step import StepJson
 from cli.text import plain, table
+from cli.worker_options import WorkerOptions
 
 LIST = document("""
 query Workers {
@@ -81,33 +83,13 @@ class WorkerJson(Struct, rename="camel"):
 
 def worker(
     context: typer.Context,
+    options: WorkerOptions,
     config: ConfigFile = None,
-    data: serve.Data = None,
-    database: serve.Shared = None,
-    gone_after: serve.Gone = 300.0,
-    run_as: serve.RunAs = None,
-    docker: serve.Docker = None,
-    metrics: serve.Metrics = None,
-    kubernetes: serve.Kubernetes = None,
-    kubernetes_namespace: serve.Namespace = None,
-    registry: serve.Registry = None,
-    log_level: serve.Level = serve.LogLevel.INFO,
-    log_format: serve.Format = serve.LogFormatName.TEXT,
+    data: Data = None,
+    database: SharedDatabase = None,
 ) -> None:
     if context.invoked_subcommand is None:
-        serve.worker(
-            data,
-            database,
-            gone_after,
-            run_as,
-            docker,
-            metrics,
-            kubernetes,
-            kubernetes_namespace,
-            registry,
-            log_level,
-            log_format,
-        )
+        lazy.worker.work(options.settings(data_folder(data), shared_database(database)))
 
 
 app = group(
