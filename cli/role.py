@@ -14,7 +14,7 @@ from cli.client import Client, document
 from cli.command import command, group
 from cli.errors import Misused
 from cli.output import Output
-from cli.scope import Scope, project_names
+from cli.scope import ENVIRONMENT_ID, Scope, project_names
 from cli.text import plain, table
 
 app = group(
@@ -97,6 +97,8 @@ class PlaceOptions:
         if self.everything and (self.project or self.environment):
             raise Misused("Give --everything without --project and --environment.")
         if self.environment is not None:
+            if self.project is None and not self.environment.startswith(ENVIRONMENT_ID):
+                raise Misused("Give --project with the name of an environment, or give the environment's id.")
             return {"environment": Scope(self.project, self.environment).find(client).id}
         return {} if self.project is None else {"project": self.project}
 

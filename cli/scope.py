@@ -46,6 +46,9 @@ query Environment($id: ID, $project: ID, $name: String) {
 }
 """)
 
+ENVIRONMENT_ID = "environment_"
+"""The first characters of the id of an environment."""
+
 HINT = "Give --project and --environment, or save them: stageline context set --project P --environment E."
 
 
@@ -178,7 +181,7 @@ def _named(client: Client, project: str, name: str) -> ScopedEnvironment | None:
 
 
 def _by_id(client: Client, ref: str) -> ScopedEnvironment | None:
-    if not ref.startswith("environment_"):
+    if not ref.startswith(ENVIRONMENT_ID):
         return None
     data = client.execute(ENVIRONMENT, {"id": ref})["environment"]
     return None if data is None else _found(data)

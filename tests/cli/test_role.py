@@ -37,6 +37,17 @@ def test_roles_of_an_actor_are_granted_listed_and_revoked(shell: Shell) -> None:
     assert "ROLE_NOT_FOUND" in shell("role", "revoke", "ann", "--project", "Held", "--json").err
 
 
+def test_the_place_of_a_role_is_never_the_contexts(shell: Shell) -> None:
+    shell("project", "create", "-n", "Placed")
+    shell("environment", "create", "-n", "production", "--project", "Placed")
+    shell("context", "set", "--project", "Placed", "--environment", "production")
+    refused = shell("role", "grant", "ann", "viewer", "--environment", "production")
+    assert (refused.code, "Give --project with the name of an environment" in refused.err) == (2, True)
+    (found,) = shell.done("environment", "list", "--json").json["environments"]
+    granted = shell.done("role", "grant", "ann", "viewer", "--environment", found["id"])
+    assert granted.lines == ["Actor ann holds: viewer on environment Placed/production"]
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
