@@ -149,7 +149,7 @@ class OwnTokenJson(Struct, rename="camel"):
 
 
 class ViewerJson(Struct):
-    """Who asks, with which token and which roles."""
+    """The actor of a request, with its token and roles."""
 
     actor: NamedActorJson
     token: OwnTokenJson

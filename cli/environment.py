@@ -218,7 +218,7 @@ def edit(
         typer.Option(
             "--on-request",
             case_sensitive=False,
-            help="What a further request does while a deployment runs.",
+            help="The effect of a further request while a deployment runs.",
             show_default=False,
         ),
     ] = None,

@@ -148,7 +148,7 @@ def serve(
             metavar="ENTRY",
             callback=_reachable,
             show_default="public",
-            help="What webhooks may reach: `public` (all addresses of the internet), a host, *.example.com, or a "
+            help="An address that webhooks may reach: `public` (all of the internet), a host, *.example.com, or a "
             "network such as 10.0.0.0/8. Repeatable.",
         ),
     ] = None,

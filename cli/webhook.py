@@ -226,7 +226,7 @@ def edit(
     events: Events = None,
     template: TemplateOption = None,
 ) -> None:
-    """Change a webhook. What is left out stays."""
+    """Change a webhook. Options that are left out change nothing."""
     secret = _new_secret() if new_secret else None
     with Client.known() as client:
         variables = {

@@ -1,4 +1,4 @@
-"""What an import can't express or has chosen, with its place."""
+"""Notes on fields that an import can't express, and on choices that it made."""
 
 from cli.compose.node import Node
 
