@@ -44,9 +44,7 @@ def read(source: Path, expand: Expand | None = None) -> dict[str, str]:
 
     Raise `Misused` with the line of what is no variable; it repeats no value.
     """
-    text = files.read(source)
-    if len(text) > MAX_TEXT:
-        raise Misused(f"Can't read {source}: it has {len(text):,} characters; at most {MAX_TEXT:,} are allowed.")
+    text = files.read(source, MAX_TEXT)
     found: dict[str, str] = {}
     at = 0
     while at < len(text):

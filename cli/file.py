@@ -30,8 +30,11 @@ def exists(path: Path) -> bool:
         return False
 
 
-def read(source: Path) -> str:
-    """Return the text of *source*, or of stdin for `-`. Raise `Misused` if it can't be read or is not UTF-8."""
+def read(source: Path, limit: int | None = None) -> str:
+    """Return the text of *source*, or of stdin for `-`.
+
+    Raise `Misused` if it can't be read, is not UTF-8, or has more characters than *limit*.
+    """
     name = "stdin" if str(source) == STDIN else str(source)
     try:
         content = sys.stdin.buffer.read() if str(source) == STDIN else source.read_bytes()
@@ -49,6 +52,8 @@ def read(source: Path) -> str:
         ) from None
     if "\0" in text:
         raise Misused(f"Can't read {name}: it has NUL bytes. Is it a text? If it is UTF-16, save it as UTF-8.")
+    if limit is not None and len(text) > limit:
+        raise Misused(f"Can't read {name}: it has {len(text):,} characters; at most {limit:,} are allowed.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -8,14 +8,15 @@ import typer
 
 from cli import directory, lazy
 from cli.command import command, group
+from cli.imported import ImportedPipeline
 from cli.output import Output, say, write
 from cli.private import replaced
 
 app = group(
     """Turn what you deploy with into a pipeline document.
 
-    The document goes to stdout, or to the file of -o. What can't be expressed is listed on stderr with its line, and so
-    is what was guessed. Then create an environment, look at the plan, and deploy:
+    The document goes to stdout, or to the file of -o. Fields that can't be expressed are listed on stderr with their
+    lines, and so are guesses. Then create an environment, look at the plan, and deploy:
 
     \b
       stageline import compose -o stageline.yaml
@@ -79,8 +80,7 @@ def compose(
     Services whose end others await (service_completed_successfully) become JOBs. Neither Docker nor a server is needed.
     """
     found = lazy.importing.read(files or [], profile, env_file or [])
-    _write(found.document, output, target)
-    _say(found.document["stages"], found.summary, found.notes)
+    _answer(found, output, target)
 
 
 @command(
@@ -99,8 +99,20 @@ def from_qovery(
     Qovery's list does not say how a service runs. Fill in the `spec` of each before you deploy.
     """
     found = lazy.qovery.read(file)
-    _write(found.document, output, target)
-    _say(found.document["stages"], found.summary, found.notes)
+    _answer(found, output, target)
+
+
+def _answer(imported: ImportedPipeline, output: Output, target: Path | None) -> None:
+    _write(imported.document, output, target)
+    stages = imported.document["stages"]
+    count = sum(len(stage["services"]) for stage in stages)
+    say(f"Imported {_counted(count, 'service')} in {_counted(len(stages), 'stage')}.")
+    for line in imported.summary:
+        say(f"  {line}")
+    if imported.notes:
+        say("Not as in the original:")
+        for line in imported.notes:
+            say(f"  {line}")
 
 
 def _write(content: dict[str, Any], output: Output, target: Path | None) -> None:
@@ -114,17 +126,6 @@ def _write(content: dict[str, Any], output: Output, target: Path | None) -> None
         return
     with replaced(target) as file:  # with mode 0600: services' variables may be secrets
         file.write(text.rstrip("\n").encode() + b"\n")
-
-
-def _say(stages: list[dict[str, Any]], summary: list[str], notes: list[str]) -> None:
-    count = sum(len(stage["services"]) for stage in stages)
-    say(f"Imported {_counted(count, 'service')} in {_counted(len(stages), 'stage')}.")
-    for line in summary:
-        say(f"  {line}")
-    if notes:
-        say("Not as in the original:")
-        for line in notes:
-            say(f"  {line}")
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,6 +1,5 @@
 """The JSON of `qovery environment stage list --json` as a pipeline document."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,11 @@ from msgspec import Struct
 
 from cli import file as files
 from cli.errors import Misused
+from cli.imported import ImportedPipeline
+from cli.spec import ServiceTypeOption
 
 MAX_TEXT = 1_000_000
 """Maximum length of the file, in characters."""
-
-TYPES = ("DATABASE", "JOB", "CONTAINER", "APPLICATION")
 
 
 class QoveryService(Struct):
@@ -36,20 +35,9 @@ class QoveryStages(Struct):
     skipped_services: list[QoveryService] | None = None
 
 
-@dataclass(frozen=True)
-class Imported:
-    """A pipeline document, with what there is to say of it."""
-
-    document: dict[str, Any]
-    summary: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def read(source: Path) -> Imported:
+def read(source: Path) -> ImportedPipeline:
     """Return the pipeline in *source*; raise `Misused` if it is something else."""
-    text = files.read(source)
-    if len(text) > MAX_TEXT:
-        raise Misused(f"Can't read {source}: it has {len(text):,} characters; at most {MAX_TEXT:,} are allowed.")
+    text = files.read(source, MAX_TEXT)
     try:
         answer = msgspec.json.decode(text.encode(), type=QoveryStages)
     except msgspec.MsgspecError as error:
@@ -74,7 +62,7 @@ def read(source: Path) -> Imported:
     services: list[dict[str, Any]] = [service for stage in stages for service in stage["services"]]
     names = [service["name"] for service in services]
     summary = [f"Fill in the spec of: {', '.join(names)}"] if names else []
-    return Imported({"stages": stages}, summary, notes)
+    return ImportedPipeline({"stages": stages}, summary, notes)
 
 
 def _all_services(stage: QoveryStage, answer: QoveryStages) -> list[QoveryService]:
@@ -86,7 +74,7 @@ def _all_services(stage: QoveryStage, answer: QoveryStages) -> list[QoveryServic
 
 
 def _is_known(service: QoveryService, stage: QoveryStage, notes: list[str]) -> bool:
-    if service.type.upper() in TYPES:
+    if service.type.upper() in ServiceTypeOption.__members__:
         return True
     notes.append(f"{stage.stage_name}: {service.name}: there is no type {service.type}; the service is left out")
     return False

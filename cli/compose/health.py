@@ -24,7 +24,7 @@ def health_check(given: Node, note: Callable[[Node, str], None]) -> dict[str, An
     is not healthy in time. That time is the start period, and the tries after it.
     """
     asked = given.get("disable")
-    if asked is not None and asked.text.lower() == "true":
+    if asked is not None and asked.is_true:
         note(given, "healthcheck: that of the image can't be disabled; give it another one")
         return None
     command = _command(given, note)

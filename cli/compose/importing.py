@@ -5,11 +5,12 @@ from pathlib import Path
 
 from cli import file as files
 from cli.compose.note import Notes
-from cli.compose.pipeline import Imported, convert
+from cli.compose.pipeline import convert
 from cli.compose.stack import Stack, environment, found_files
+from cli.imported import ImportedPipeline
 
 
-def read(given: Sequence[Path], profiles: Sequence[str] | None, env_files: Sequence[Path]) -> Imported:
+def read(given: Sequence[Path], profiles: Sequence[str] | None, env_files: Sequence[Path]) -> ImportedPipeline:
     """Return the pipeline document of the *given* files, or of those that Compose finds here; raise `Misused`."""
     paths = given or found_files()
     base = Path.cwd() if str(paths[0]) == files.STDIN else paths[0].absolute().parent

@@ -62,7 +62,7 @@ def _long(given: Node, stack: Stack, service: str) -> Mount | None:
 
 
 def _mount(given: Node, source: str, path: str, *, read_only: bool, stack: Stack, service: str) -> Mount:
-    if source.startswith((".", "/", "~")) or "/" in source:
+    if source.startswith((".", "~")) or "/" in source:
         return _bind(given, source, path, read_only=read_only, stack=stack, service=service)
     declared = stack.parts["volumes"].get(source)
     if declared is None:

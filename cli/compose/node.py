@@ -70,6 +70,11 @@ class Node:
         return self.value or ""
 
     @property
+    def is_true(self) -> bool:
+        """Whether the text is `true`, in any case. Raise `Misused` if it is something else than a text."""
+        return self.text.lower() == "true"
+
+    @property
     def texts(self) -> list[str]:
         """The texts of a list, or the only text."""
         return [each.text for each in self.value] if isinstance(self.value, list) else [self.text] * bool(self.value)
@@ -126,11 +131,9 @@ def read(path: Path, base: Path | None = None) -> Node:
 
     Raise `Misused` with the line of what is wrong.
     """
-    text = files.read(path)
+    text = files.read(path, MAX_TEXT)
     is_stdin = str(path) == files.STDIN
     file = File("stdin" if is_stdin else str(path), base or (Path.cwd() if is_stdin else path.absolute().parent))
-    if len(text) > MAX_TEXT:
-        raise Misused(f"Can't read {file.name}: it has {len(text):,} characters; at most {MAX_TEXT:,} are allowed.")
     loader = Loader(text)
     try:
         return _read(loader, file)
@@ -207,9 +210,9 @@ def _begun(event: yaml.NodeEvent, anchors: dict[str, Node], here: Node) -> Node:
     tag = event.tag if event.tag in TAGS else ""
     if isinstance(event, yaml.ScalarEvent):
         is_null = not event.style and event.value in NULLS
-        node = replace(here, value=None if is_null else event.value, tag=tag or "")
+        node = replace(here, value=None if is_null else event.value, tag=tag)
     else:
-        node = replace(here, value={} if isinstance(event, yaml.MappingStartEvent) else [], tag=tag or "")
+        node = replace(here, value={} if isinstance(event, yaml.MappingStartEvent) else [], tag=tag)
     if event.anchor:
         anchors[event.anchor] = node
     return node

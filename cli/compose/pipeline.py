@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cli import lazy
@@ -13,6 +12,7 @@ from cli.compose.note import few
 from cli.compose.service import Conversion
 from cli.compose.stack import Stack
 from cli.errors import Misused
+from cli.imported import ImportedPipeline
 
 COMPLETED = "service_completed_successfully"
 ALL_PROFILES = "*"
@@ -21,16 +21,7 @@ SECRET = re.compile(r"(?:^|_)(?:PASS|PASSWORD|SECRET|TOKEN|APIKEY|KEY|CREDENTIAL
 """Names of variables whose values are probably secret."""
 
 
-@dataclass(frozen=True)
-class Imported:
-    """A pipeline document, with what there is to say of it."""
-
-    document: dict[str, Any]
-    summary: list[str]
-    notes: list[str]
-
-
-def convert(stack: Stack, profiles: Collection[str]) -> Imported:
+def convert(stack: Stack, profiles: Collection[str]) -> ImportedPipeline:
     """Return the document of *stack*; services of none of the *profiles* are skipped. Raise `Misused`."""
     if not stack.services:
         raise Misused("The files have no services.")
@@ -55,7 +46,7 @@ def convert(stack: Stack, profiles: Collection[str]) -> Imported:
         }
         for level in range(1, max(levels.values()) + 1)
     ]
-    return Imported({"stages": stages}, list(_summary(services)), stack.notes.lines)
+    return ImportedPipeline({"stages": stages}, list(_summary(services)), stack.notes.lines)
 
 
 def _needs(stack: Stack, name: str, given: Node) -> dict[str, str]:
@@ -69,7 +60,7 @@ def _needs(stack: Stack, name: str, given: Node) -> dict[str, str]:
             if is_required:
                 raise each.error(f"{name} depends on {need!r}, and there is no such service")
             continue
-        if each.value is not None and (restart := each.get("restart")) is not None and restart.text.lower() == "true":
+        if each.value is not None and (restart := each.get("restart")) is not None and restart.is_true:
             stack.notes.add(restart, "depends_on: restart can't be expressed", name)
         found[need] = "service_started" if asked is None else asked.text
     for field in ("links", "volumes_from"):

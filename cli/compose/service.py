@@ -277,7 +277,7 @@ class Conversion:
                     self.note(each, f"deploy: {name} of restart_policy can't be expressed")
 
     def init(self, given: Node) -> None:
-        if given.text.lower() != "true":
+        if not given.is_true:
             self.note(given, "init: a container always has an init process")
 
 
