@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cli import file as files
-from cli.compose import kind, mount, port, quantity
+from cli.compose import kind, mount, port, quantity, restart
 from cli.compose.health import health_check
 from cli.compose.node import Node
 from cli.compose.reason import REASONS
@@ -15,8 +15,6 @@ from cli.compose.variable import literal, named, variables
 
 SIGNALS = {"15": "TERM", "2": "INT", "3": "QUIT", "1": "HUP", "10": "USR1", "12": "USR2", "28": "WINCH"}
 """The signals that a service can be stopped with, by their numbers."""
-
-RESTARTS = {"no": "NO", "false": "NO", "none": "NO", "always": "ALWAYS", "unless-stopped": "ALWAYS", "any": "ALWAYS"}
 
 PULLS = {"always": "ALWAYS", "missing": "MISSING", "if_not_present": "MISSING", "never": "NEVER"}
 
@@ -118,7 +116,7 @@ class Conversion:
         elif given.text != "build":
             self.note(given, f"pull_policy: {given.text} can't be expressed")
 
-    # What runs
+    # Commands and checks
 
     def command(self, given: Node) -> None:
         self._arguments("command", given)
@@ -144,18 +142,7 @@ class Conversion:
             self._container["platform"] = given.text
 
     def restart(self, given: Node) -> None:
-        word, _, count = given.text.partition(":")
-        self._restart(given, word)
-        if count:
-            self._spec["restartLimit"] = max(1, quantity.whole(count))
-
-    def _restart(self, given: Node, word: str) -> None:
-        if word == "on-failure":
-            self._spec["restart"] = "ON_FAILURE"
-        elif word in RESTARTS:
-            self._spec["restart"] = RESTARTS[word]
-        else:
-            raise given.error(f"restart: {word!r} is not one of no, on-failure, always and unless-stopped")
+        self._spec |= restart.plain(given)
 
     def stop_signal(self, given: Node) -> None:
         signal = SIGNALS.get(given.text, given.text.upper().removeprefix("SIG"))
@@ -165,7 +152,7 @@ class Conversion:
             self._spec["stopSignal"] = signal
 
     def stop_grace_period(self, given: Node) -> None:
-        self._spec["stopGraceSeconds"] = max(0.01, quantity.seconds(given.text))
+        self._spec["stopGraceSeconds"] = max(quantity.MIN_SECONDS, quantity.seconds(given.text))
 
     def healthcheck(self, given: Node) -> None:
         found = health_check(given, self.note)
@@ -256,25 +243,10 @@ class Conversion:
                 case "resources":
                     self._container |= resources(each, self.note)
                 case "restart_policy":
-                    self._restart_policy(each)
+                    if self._given.get("restart") is None:
+                        self._spec |= restart.policy(each, self.note)
                 case _:
                     self.note(each, f"deploy: {name} can't be expressed")
-
-    def _restart_policy(self, given: Node) -> None:
-        if self._given.get("restart") is not None:
-            return
-        for name, each in given.fields.items():
-            match name:
-                case "condition":
-                    self._restart(each, each.text)
-                case "max_attempts":
-                    self._spec["restartLimit"] = max(1, quantity.whole(each.text))
-                case "delay":
-                    self._spec["restartBackoff"] = {"initialSeconds": max(0.01, quantity.seconds(each.text))}
-                case "window":
-                    self._spec["restartWindowSeconds"] = max(0.01, quantity.seconds(each.text))
-                case _:
-                    self.note(each, f"deploy: {name} of restart_policy can't be expressed")
 
     def init(self, given: Node) -> None:
         if not given.is_true:
