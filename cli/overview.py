@@ -9,7 +9,7 @@ from msgspec import Struct
 from cli.colour import painted
 from cli.instance import EndpointJson, ExitJson, InstanceJson, NumberJson
 from cli.output import duration
-from cli.pipeline import ProjectRefJson
+from cli.ref import RefJson
 from cli.run import DeploymentSummaryJson
 from cli.step import MARKS, StepJson
 from cli.text import padded, plain, width
@@ -208,7 +208,7 @@ class StatusEnvironmentJson(Struct, rename="camel"):
     id: str
     name: str
     target: str
-    project: ProjectRefJson
+    project: RefJson
     is_deleted: bool
 
 

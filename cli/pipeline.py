@@ -12,7 +12,7 @@ from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
 from cli.policy import ENVIRONMENT_POLICY, EnvironmentPolicyJson, StagePolicyJson
-from cli.ref import ServiceRefJson
+from cli.ref import RefJson, ServiceRefJson
 from cli.scope import Scope, named_environment
 from cli.spec import EnvironmentVariableJson, FieldChangeJson, SpecJson
 from cli.text import key, plain
@@ -21,15 +21,10 @@ ATTEMPTS = 5
 """Maximum number of attempts at an edit while other changes come in between."""
 
 
-class ProjectRefJson(Struct, rename="camel"):
-    id: str
-    name: str
-
-
 class EnvironmentJson(Struct, rename="camel"):
     id: str
     name: str
-    project: ProjectRefJson
+    project: RefJson
     target: str
     concurrency: int
     policy: EnvironmentPolicyJson

@@ -15,6 +15,7 @@ from cli.command import command, group
 from cli.confirm import Yes, confirm
 from cli.errors import Failed
 from cli.output import Output, moment, say
+from cli.ref import RefJson
 from cli.scope import Scope, find_project
 from cli.text import key, plain, table
 
@@ -97,11 +98,6 @@ REDELIVER = _mutation("redeliverEvent", webhook="ID!", event="ID!")
 HEAD = ("Name", "Of", "To", "State", "Delivered", "Last", "Id")
 
 
-class NamedProjectJson(Struct):
-    id: str
-    name: str
-
-
 class WebhookDeliveryJson(Struct, rename="camel"):
     delivered: int
     delivered_at: datetime | None
@@ -116,7 +112,7 @@ class WebhookJson(AnswerJson, rename="camel"):
     id: str
     name: str
     origin: str
-    project: NamedProjectJson
+    project: RefJson
     environment_id: str | None
     events: list[str]
     template: str
