@@ -4,6 +4,7 @@ import re
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from cli import action, pipeline
 from cli import instance as instances
@@ -11,7 +12,10 @@ from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.confirm import Yes, confirm
+from cli.container_options import ContainerOptions
 from cli.errors import Misused
+from cli.health_options import HealthOptions
+from cli.option import are_given, require_finite
 from cli.output import Output, encoded
 from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
@@ -108,6 +112,8 @@ def add(
         typer.Option("-t", "--type", case_sensitive=False, help="A job runs to its end; the others stay up."),
     ],
     given: SpecOptions,
+    container: ContainerOptions,
+    health: HealthOptions,
     scope: Scope,
     change: VersionedChangeOptions,
     output: Output,
@@ -120,7 +126,7 @@ def add(
 
     A service is a process, which the --build commands build and the --run command starts in a --directory.
     """
-    spec = given.applied(SpecJson())
+    spec = _applied(SpecJson(), given, container, health)
     after = pipeline.change(ADD, scope, change, name=name, type=type_.value, spec=spec.input(), stage=stage)
     _answer(output, change, after, "Service added successfully")
 
@@ -136,6 +142,8 @@ def add(
 def edit(
     name: ServiceName,
     given: SpecOptions,
+    container: ContainerOptions,
+    health: HealthOptions,
     scope: Scope,
     change: VersionedChangeOptions,
     output: Output,
@@ -148,12 +156,13 @@ def edit(
     With -f the file replaces the whole specification. --build and --port replace all commands or ports; --env and
     --unset-env change single variables. An empty text removes a value: --run "".
     """
-    if new_name is None and not given.are_given:
+    has_spec = are_given(given, container, health)
+    if new_name is None and not has_spec:
         raise Misused("Nothing to change: give --new-name, or options of the specification.")
 
     def edited(before: PipelineJson) -> dict[str, object]:
         _, service = before.placed(name)
-        spec = given.applied(service.spec).input() if given.are_given else None
+        spec = _applied(service.spec, given, container, health).input() if has_spec else None
         return {"service": service.id, "name": new_name, "spec": spec}
 
     after = pipeline.edit(EDIT, scope, change, edited)
@@ -172,6 +181,13 @@ def remove(name: ServiceName, scope: Scope, change: VersionedChangeOptions, outp
     confirm(f"Remove service {name!r}?", yes or change.dry_run)
     after = pipeline.change(REMOVE, scope, change, service=name)
     _answer(output, change, after, "Service removed successfully")
+
+
+def _applied(spec: SpecJson, given: SpecOptions, container: ContainerOptions, health: HealthOptions) -> SpecJson:
+    """Return *spec*, or the file in its place, with the changes of the options."""
+    require_finite(given, container, health)
+    spec = given.applied(spec)
+    return replace(spec, container=container.applied(spec.container), health_check=health.applied(spec.health_check))
 
 
 def _answer(output: Output, change: VersionedChangeOptions, after: PipelineJson, done: str) -> None:
