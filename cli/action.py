@@ -10,14 +10,26 @@ from cli.chosen import Chosen
 from cli.client import Client, Document
 from cli.confirm import Yes, confirm
 from cli.output import Output
+from cli.policy import IgnoreFreeze
 from cli.scope import Scope
 
 ServiceNames = Annotated[
     list[str],
     pipeline.service_option("-n", "--name", help="The service's name (in any case) or id; may be repeated."),
 ]
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        "--revision",
+        metavar="TEXT",
+        help="The revision of the services' directories, such as the Git commit.",
+        show_default=False,
+    ),
+]
 
-
+WithDependencies = Annotated[
+    bool, typer.Option("--with-dependencies", help="Deploy what the chosen services need, too.")
+]
 Volumes = Annotated[
     bool, typer.Option("--volumes", help="Delete the volumes of the services, too, with all their data.")
 ]
@@ -27,8 +39,64 @@ def _mutation(field: str, **more: str) -> Document:
     return run.mutation(field, environment="ID!", services="[ID!]", stages="[ID!]", **more)
 
 
+DEPLOY, REDEPLOY = (
+    _mutation(name, revision="String", ignoreFreeze="Boolean", withDependencies="Boolean! = false")
+    for name in ("deploy", "redeploy")
+)
 RESTART, STOP, START = (_mutation(f"{action}Services") for action in ("restart", "stop", "start"))
 DELETE = _mutation("deleteInstances", volumes="Boolean")
+
+
+def deploy(
+    scope: Scope,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+    chosen: Chosen,
+    revision: Revision = None,
+    ignore_freeze: IgnoreFreeze = False,
+    with_dependencies: WithDependencies = False,
+) -> None:
+    """Deploy the environment: its stages one after another, the services of a stage in parallel.
+
+    With --revision, services that are healthy, and were deployed with the same specification and revision, are left as
+    they are. With --service or --stage, only the chosen services are deployed; those that they need must run. Without
+    --watch this returns as soon as the deployment is requested.
+    """
+    given = _deploy_arguments(revision, with_dependencies, ignore_freeze)
+    _act(DEPLOY, scope, chosen, change, watching, output, **given)
+
+
+def redeploy(
+    scope: Scope,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+    chosen: Chosen,
+    revision: Revision = None,
+    ignore_freeze: IgnoreFreeze = False,
+    with_dependencies: WithDependencies = False,
+) -> None:
+    """Deploy the environment, and renew its services, also unchanged ones: all, or the chosen ones."""
+    given = _deploy_arguments(revision, with_dependencies, ignore_freeze)
+    _act(REDEPLOY, scope, chosen, change, watching, output, **given)
+
+
+def plan(
+    scope: Scope,
+    output: Output,
+    chosen: Chosen,
+    revision: Revision = None,
+    with_dependencies: WithDependencies = False,
+) -> None:
+    """Show what a deployment would do with each service, and what differs from what runs. This changes nothing."""
+    dry, not_watched = VersionedChangeOptions(dry_run=True), watch.WatchOptions()
+    given = _deploy_arguments(revision, with_dependencies, ignore_freeze=False)
+    _act(DEPLOY, scope, chosen, dry, not_watched, output, **given)
+
+
+def _deploy_arguments(revision: str | None, with_dependencies: bool, ignore_freeze: bool) -> dict[str, object]:
+    return {"revision": revision, "withDependencies": with_dependencies, "ignoreFreeze": ignore_freeze}
 
 
 def restart(

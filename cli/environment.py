@@ -10,15 +10,14 @@ from msgspec.structs import replace
 
 from cli import action, complete, config, pipeline, run, stage, watch
 from cli.change import ChangeOptions, VersionedChangeOptions, mutation
-from cli.chosen import Chosen
-from cli.client import Client, Document
+from cli.client import Client
 from cli.command import command, group
 from cli.confirm import Yes, confirm
 from cli.description import described
 from cli.errors import Misused
 from cli.output import Output, moment
 from cli.pipeline import EnvironmentJson, PipelineJson
-from cli.policy import IgnoreFreeze, read_freeze
+from cli.policy import read_freeze
 from cli.scope import ENVIRONMENTS, ProjectOption, Scope, environment_names, find_project
 from cli.text import plain, table
 
@@ -57,20 +56,6 @@ class OnRequestOption(StrEnum):
     SUPERSEDE = "supersede"
 
 
-Revision = Annotated[
-    str | None,
-    typer.Option(
-        "--revision",
-        metavar="TEXT",
-        help="The revision of the services' directories, such as the Git commit.",
-        show_default=False,
-    ),
-]
-
-WithDependencies = Annotated[
-    bool, typer.Option("--with-dependencies", help="Deploy what the chosen services need, too.")
-]
-
 Concurrency = Annotated[
     int, typer.Option("--concurrency", metavar="N", min=1, help="Maximum number of services in work at once.")
 ]
@@ -92,18 +77,6 @@ EDIT = pipeline.mutation(
     "editEnvironment", name="String", target="EnvironmentTarget", concurrency="Int", policy="EnvironmentPolicyInput"
 )
 DELETE = pipeline.mutation("deleteEnvironment")
-DEPLOY, REDEPLOY = (
-    run.mutation(
-        name,
-        environment="ID!",
-        revision="String",
-        ignoreFreeze="Boolean",
-        services="[ID!]",
-        stages="[ID!]",
-        withDependencies="Boolean! = false",
-    )
-    for name in ("deploy", "redeploy")
-)
 CANCEL = run.mutation("cancelDeployment", deployment="ID!", force="Boolean!", services="[ID!]")
 
 
@@ -289,7 +262,7 @@ def delete(
     output.answer(after, change.text(after, "Environment deleted successfully", deleted))
 
 
-@command(
+command(
     app,
     "deploy",
     "stageline environment deploy",
@@ -297,75 +270,7 @@ def delete(
     'stageline environment deploy --revision "$(git rev-parse HEAD)"',
     "stageline environment deploy --dry-run",
     "stageline environment deploy --service Backend --with-dependencies",
-)
-def deploy(
-    scope: Scope,
-    change: VersionedChangeOptions,
-    watching: watch.WatchOptions,
-    output: Output,
-    chosen: Chosen,
-    revision: Revision = None,
-    ignore_freeze: IgnoreFreeze = False,
-    with_dependencies: WithDependencies = False,
-) -> None:
-    """Deploy the environment: its stages one after another, the services of a stage in parallel.
-
-    With --revision, services that are healthy, and were deployed with the same specification and revision, are left as
-    they are. With --service or --stage, only the chosen services are deployed; those that they need must run. Without
-    --watch this returns as soon as the deployment is requested.
-    """
-    _deploy(DEPLOY, scope, change, watching, output, chosen, revision, with_dependencies, ignore_freeze)
-
-
-def redeploy(
-    scope: Scope,
-    change: VersionedChangeOptions,
-    watching: watch.WatchOptions,
-    output: Output,
-    chosen: Chosen,
-    revision: Revision = None,
-    ignore_freeze: IgnoreFreeze = False,
-    with_dependencies: WithDependencies = False,
-) -> None:
-    """Deploy the environment, and renew its services, also unchanged ones: all, or the chosen ones."""
-    _deploy(REDEPLOY, scope, change, watching, output, chosen, revision, with_dependencies, ignore_freeze)
-
-
-def plan(
-    scope: Scope,
-    output: Output,
-    chosen: Chosen,
-    revision: Revision = None,
-    with_dependencies: WithDependencies = False,
-) -> None:
-    """Show what a deployment would do with each service, and what differs from what runs. This changes nothing."""
-    dry, not_watched = VersionedChangeOptions(dry_run=True), watch.WatchOptions()
-    _deploy(DEPLOY, scope, dry, not_watched, output, chosen, revision, with_dependencies)
-
-
-def _deploy(
-    document: Document,
-    scope: Scope,
-    change: VersionedChangeOptions,
-    watching: watch.WatchOptions,
-    output: Output,
-    chosen: Chosen,
-    revision: str | None,
-    with_dependencies: bool,
-    ignore_freeze: bool = False,
-) -> None:
-    with Client.known() as client:
-        variables = {
-            "environment": scope.find(client).id,
-            "revision": revision,
-            "ignoreFreeze": ignore_freeze,
-            "withDependencies": with_dependencies,
-            **chosen.variables,
-            **change.variables,
-        }
-        watch.requested(client, run.read(client.change(document, variables)), change, watching, output)
-
-
+)(action.deploy)
 command(app, "restart", "stageline environment restart --watch")(action.restart)
 command(app, "stop", "stageline environment stop --watch --reason 'for the night'")(action.stop)
 command(app, "start", "stageline environment start --watch")(action.start)

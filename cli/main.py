@@ -168,10 +168,8 @@ command(
     "stageline restore 1h",
     "stageline restore ./backups/2026-11-30 --data ./restored",
 )(restore.restore)
-command(app, "plan", "stageline plan", 'stageline plan --revision "$(git rev-parse HEAD)"')(environment.plan)
-command(app, "redeploy", "stageline redeploy --watch", "stageline redeploy --service Backend --watch")(
-    environment.redeploy
-)
+command(app, "plan", "stageline plan", 'stageline plan --revision "$(git rev-parse HEAD)"')(action.plan)
+command(app, "redeploy", "stageline redeploy --watch", "stageline redeploy --service Backend --watch")(action.redeploy)
 command(
     app,
     "restart",

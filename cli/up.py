@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cli import diff, directory, environment, names, pipeline, project, run, scope, watch
+from cli import action, diff, directory, environment, names, pipeline, project, run, scope, watch
 from cli import document as documents
+from cli.action import Revision
 from cli.change import ChangeOptions
 from cli.client import Client
 from cli.colour import painted
 from cli.confirm import Yes, confirm
 from cli.diff import PipelineDiffJson
 from cli.directory import ITEM
-from cli.environment import Revision, TargetOption
+from cli.environment import TargetOption
 from cli.errors import Failed, Interrupted, Misused
 from cli.output import Output, encoded, write
 from cli.policy import IgnoreFreeze
@@ -105,7 +106,7 @@ def up(
                 **change.variables,
             }
             variables["expectedVersion"] = version
-            deployment = run.read(client.change(environment.DEPLOY, variables))
+            deployment = run.read(client.change(action.DEPLOY, variables))
         except KeyboardInterrupt:
             raise Interrupted(
                 "Stopped before the deployment was known to be requested.",
