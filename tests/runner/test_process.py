@@ -42,13 +42,17 @@ time.sleep(60)
 
 PARENT = """
 import os, signal, socket, sys, time
-server = socket.create_server(("", int(sys.argv[1])))
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("", int(sys.argv[1])))
+ready, begin = os.pipe()
 child = os.fork()
 if child:
     server.close()
     with open("child", "w") as file:
         file.write(str(child))
     signal.signal(signal.SIGTERM, lambda *_: (os.kill(child, signal.SIGTERM), os._exit(0)))
+    os.write(begin, b"1")
     time.sleep(60)
 os.setsid()
 def end(*_):
@@ -57,6 +61,8 @@ def end(*_):
         file.write("child\\n")
     os._exit(0)
 signal.signal(signal.SIGTERM, end)
+os.read(ready, 1)
+server.listen()
 time.sleep(60)
 """
 """A server whose child listens in a session of its own, and takes a second to end."""
