@@ -84,14 +84,18 @@ async def follow(
         after = newest.cursor
     while True:
         output = await logs.after(own, found, after)
+        if not output.lines and await _is_removed(context, own, found):  # then its lines are gone, which is no gap
+            return
         if output.lines or output.has_gap:
             yield _convert(output)
         after = output.cursor
         if not output.lines:
-            view = await context.application.pipelines.get(own)
-            if view is None or view.pipeline.is_deleted or all(each.id != found for each in view.pipeline.services):
-                return
             await asyncio.sleep(PACE)
+
+
+async def _is_removed(context: Context, environment: EnvironmentId, service: ServiceId) -> bool:
+    view = await context.application.pipelines.get(environment)
+    return view is None or view.pipeline.is_deleted or all(each.id != service for each in view.pipeline.services)
 
 
 @strawberry.type
