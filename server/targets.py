@@ -151,7 +151,7 @@ def instance_watches(
         return [each for each in standing if is_near or await roster.elsewhere(each) is None]
 
     deployed = DeployedInstances(handler.states, Target.DOCKER, near)
-    observer = Observer(containers.engine, containers, deployed, open_secrets)
+    observer = Observer(containers.instances, deployed, open_secrets)
     yield _retried(partial(_observe, observer, engine, reporter), "Observing the instances")
 
 

@@ -293,7 +293,7 @@ async def test_an_image_is_pulled_with_the_credentials_of_its_registry(
 async def test_an_engine_that_is_away_fails_a_step_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.targets.docker.executor.OUTAGE", 0.2)
+    monkeypatch.setattr("runner.targets.outage.OUTAGE", 0.2)
     absent = Engine(address.parse(f"unix://{tmp_path}/docker.sock"))
     executor = DockerExecutor(absent, UUID(int=1000))
     with pytest.raises(StepFailed, match=r"the Docker engine at unix://.*/docker.sock can't be reached"):

@@ -83,7 +83,7 @@ def step(command: str, number: int = 1, phase: Phase = Phase.DEPLOY, **spec: Any
 @asynccontextmanager
 async def observed(engine: Engine, ledger: Ledger) -> AsyncIterator[None]:
     """Observe the engine during the block, as a server does."""
-    observer = Observer(engine, DockerExecutor(engine, UUID(int=1000)), ledger)
+    observer = Observer(DockerExecutor(engine, UUID(int=1000)).instances, ledger)
     task = asyncio.create_task(observer.run(ledger.record))
     try:
         yield
@@ -151,7 +151,7 @@ async def restarted_by_engine(engine: Engine, count: int) -> None:
     async with asyncio.timeout(60):
         while True:
             found = await engine.get(f"/containers/{await only(engine)}/json", dict[str, Any])
-            if found["RestartCount"] == count and found["State"]["Running"]:
+            if found["RestartCount"] == count and found["State"]["Status"] == "running":
                 return
             await asyncio.sleep(0.02)
 

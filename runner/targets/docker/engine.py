@@ -15,14 +15,12 @@ import msgspec
 from msgspec import Struct
 
 from runner.targets.contract import TargetRefused, TargetUnavailable
+from runner.targets.docker import stream
 from runner.targets.docker.address import EngineAddress
 from runner.targets.docker.tunnel import Tunnel
 
 API = (1, 41)
 """The version of the API that the target is written for: that of Docker 20.10."""
-
-HEADER = 8
-"""Size of the header of a frame in the stream of a log, in bytes."""
 
 NOBODY = "e30="
 """The credentials for a registry without a login, in Base64: {}."""
@@ -107,14 +105,14 @@ class Engine:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Pull an image, and yield the lines of the answer; leaving the block ends the pull."""
         async with self._stream("POST", "/images/create", query, headers=headers) as response:
-            yield _lines(response)
+            yield stream.lines(response)
 
     @asynccontextmanager
     async def push(self, repository: str, tag: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """Push an image to its registry, and yield the lines of the answer; leaving the block ends the push."""
         headers = {"X-Registry-Auth": NOBODY}
         async with self._stream("POST", f"/images/{repository}/push", {"tag": tag}, None, headers) as response:
-            yield _lines(response)
+            yield stream.lines(response)
 
     async def load(self, name: str, content: bytes) -> None:
         """Make the image *name* of the files in the archive *content*."""
@@ -129,7 +127,7 @@ class Engine:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Build an image from *context* (tar), and yield the lines of the answer; leaving the block ends the build."""
         async with self._stream("POST", "/build", query, context, {"Content-Type": "application/x-tar"}) as response:
-            yield _lines(response)
+            yield stream.lines(response)
 
     @asynccontextmanager
     async def frames(
@@ -138,13 +136,13 @@ class Engine:
         """Yield the content of the frames that *path* streams, both of stdout and of stderr."""
         content, headers = (None, {}) if body is None else (msgspec.json.encode(body), JSON)
         async with self._stream(method, path, query, content, headers) as response:
-            yield _frames(response)
+            yield stream.frames(response)
 
     @asynccontextmanager
     async def events(self, **query: object) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yield the lines of the engine's events, those before `until` or also new ones."""
         async with self._stream("GET", "/events", query) as response:
-            yield _lines(response)
+            yield stream.lines(response)
 
     async def stop(self, container: str) -> None:
         """Stop *container*, which takes as long as its grace."""
@@ -297,27 +295,3 @@ def _check(response: httpx.Response) -> None:
         except msgspec.DecodeError:
             message = response.text
         raise EngineError(response.status_code, message)
-
-
-async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
-    rest = b""
-    async for data in response.aiter_bytes():
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield line
-    if rest.strip():
-        yield rest
-
-
-async def _frames(response: httpx.Response) -> AsyncIterator[bytes]:
-    """A frame is a header, with the length of its content in the last four bytes, and the content."""
-    rest = b""
-    async for data in response.aiter_bytes():
-        rest += data
-        while len(rest) >= HEADER:
-            end = HEADER + int.from_bytes(rest[4:HEADER], "big")
-            if len(rest) < end:
-                break
-            yield rest[HEADER:end]
-            rest = rest[end:]

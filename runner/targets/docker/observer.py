@@ -15,7 +15,6 @@ from typing import Protocol
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct, field
 
 from domain.instance import InstanceExit, InstanceIdentity, InstanceStatus, ReportInstance, WatchedInstances
 from domain.spec import Restart, ServiceType
@@ -23,17 +22,16 @@ from runner.mask import Mask
 from runner.targets.contract import OpenSecrets, StepFailed
 from runner.targets.docker import health, label
 from runner.targets.docker.container import ListedContainer, moment
-from runner.targets.docker.engine import Engine, EngineError, EngineUnavailable
-from runner.targets.docker.executor import PAUSE, DockerExecutor
+from runner.targets.docker.engine import EngineError, EngineUnavailable
+from runner.targets.docker.event import ACTIONS, EngineEvent, Info
 from runner.targets.docker.health import ContainerInstance
-from runner.targets.docker.observation import Observation, exit_of
+from runner.targets.docker.instance import Instances
+from runner.targets.docker.observation import Observation
 from runner.targets.health import watch
+from runner.targets.outage import PAUSE
 
 LOOK = 30.0
 """Time between two comparisons of what runs with what deployments brought, in seconds."""
-
-ACTIONS = ("create", "start", "die", "health_status", "update", "destroy")
-"""The engine's events of containers that are followed."""
 
 REMOVED = "somebody removed its container from the engine"
 ABSENT = "its container is not on the engine any more"
@@ -59,44 +57,16 @@ class DeployedInstances(Protocol):
         ...
 
 
-class Info(Struct, rename="pascal", frozen=True):
-    """What the engine says of itself; events are asked for by its clock."""
-
-    system_time: str
-
-
-class Actor(Struct, rename="pascal", frozen=True):
-    id: str = field(name="ID", default="")
-    attributes: dict[str, str] = {}
-
-
-class EngineEvent(Struct, frozen=True):
-    """An event of the engine."""
-
-    action: str = field(name="Action", default="")
-    actor: Actor = field(name="Actor", default=Actor())
-    nanoseconds: int = field(name="timeNano", default=0)
-
-    @property
-    def exit(self) -> InstanceExit | None:
-        """The end of a container's program, if it is one."""
-        if self.action != "die":
-            return None
-        at = datetime.fromtimestamp(self.nanoseconds / 1e9, UTC)
-        return exit_of(int(self.actor.attributes.get("exitCode", 0)), at)
-
-
 class Observer:
-    """The observer of the containers of *executor* on *engine*; *deployed* says what the log knows."""
+    """The observer of *instances*; *deployed* says what the log knows."""
 
     def __init__(
         self,
-        engine: Engine,
-        executor: DockerExecutor,
+        instances: Instances,
         deployed: DeployedInstances,
         open_secrets: OpenSecrets | None = None,
     ) -> None:
-        self._engine, self._executor, self._deployed = engine, executor, deployed
+        self._engine, self._instances, self._deployed = instances.engine, instances, deployed
         self._open_secrets = open_secrets
         self._watched: dict[str, Observation] = {}
         self._checks: dict[str, tuple[str, asyncio.Task[None]]] = {}  # with the start for which each runs
@@ -164,16 +134,16 @@ class Observer:
 
     async def _list(self) -> list[ListedContainer]:
         filters = {"label": ["stageline.phase=deploy", label.ENVIRONMENT]}
-        return await self._engine.get("/containers/json", list[ListedContainer], all=True, filters=filters)
+        return await self._instances.list(filters)
 
     async def _look(self, id_: str) -> None:
         """Look at a container, and watch it from when it was found healthy until it is stopped on purpose."""
-        found = await self._executor.find(id_)
+        found = await self._instances.find(id_)
         if found is None:
             return  # the event of its end is still to come
         if label.TYPE not in found.labels or found.request.type is ServiceType.JOB:
             return
-        if not await self._executor.is_settled(found):
+        if not await self._instances.is_settled(found):
             self._drop(id_)
             return
         environment, service = found.request.environment, found.request.service
@@ -187,7 +157,7 @@ class Observer:
         observation.look(found, self._exits.pop(id_, None), time.monotonic())
         if observation.status is InstanceStatus.GIVEN_UP:
             self._drop(id_)
-            await self._executor.give_up(found)
+            await self._instances.give_up(found)
             self._tell(observation)
             return
         self._tell(observation)
@@ -282,7 +252,7 @@ class Observer:
         if observation.request.spec.restart is Restart.NO:
             return
         container = observation.container
-        now = await self._executor.find(container.id)
+        now = await self._instances.find(container.id)
         if now is None or now.state.started_at != container.state.started_at or not now.is_restarted:
             return
         observation.is_being_restarted = True

@@ -1,0 +1,242 @@
+"""
+The attempts at steps on an engine: an image is built, or a container is started and takes the old one's place.
+
+The container of an attempt has a deterministic name, and is created once; whatever a killed server has done of the
+attempt is adopted.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+from domain import name as names
+from domain.deployment.step import UsedImage
+from domain.spec import ServiceType
+from runner.mask import Mask
+from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.docker import archive, conflict, health, image, label, network
+from runner.targets.docker import build as builds
+from runner.targets.docker import container as containers
+from runner.targets.docker.container import Container
+from runner.targets.docker.engine import EngineError
+from runner.targets.docker.instance import Instances
+from runner.targets.log import ContainerLog
+from runner.targets.port import ports
+
+CREATING = 30.0
+"""Maximum time in which an engine creates a container, in seconds."""
+
+T = TypeVar("T")
+
+
+class Attempts:
+    """The attempts at steps whose containers are *instances*; *owner* is the id of this server's data folder."""
+
+    def __init__(self, instances: Instances, owner: UUID) -> None:
+        self._instances, self._owner = instances, owner
+        self._engine, self._verdicts = instances.engine, instances.verdicts
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._aborted: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def build(self, request: StepRequest, output: StepOutput) -> None:
+        if reason := await self._verdicts.find(request):
+            raise StepFailed(reason)
+        await self._instances.forget_earlier(request)
+        seconds = request.spec.build_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await self._unless_aborted(request, builds.build(self._engine, request, self._owner, output))
+        except TimeoutError:
+            reason = await self._verdicts.record(request, f"timeout after {seconds:g} s: the build was stopped")
+            raise StepFailed(reason) from None
+        except StepFailed as failure:
+            raise StepFailed(await self._verdicts.record(request, failure.reason)) from None
+
+    async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        name = label.attempt(request)
+        found = await self._instances.find(name)
+        if found is None:
+            if reason := await self._verdicts.find(request):
+                raise StepFailed(reason)
+            found = await self._unless_aborted(request, self._begin(request, output))
+        path = f"/containers/{found.id}/logs"
+        log = ContainerLog(partial(self._engine.frames, path, stdout=True, stderr=True), output, Mask(request.secrets))
+        try:
+            if reason := await self._verdicts.find(request):
+                raise StepFailed(reason)
+            if request.type is ServiceType.JOB:
+                await self._run_to_end(request, found, log)
+            else:
+                await self._wait_for_service(request, found, log)
+        except StepFailed as failure:
+            reason = await self._verdicts.record(request, failure.reason)
+            await self._instances.end(found.id)
+            await log.copy()
+            raise StepFailed(reason) from None
+        await log.copy()
+        await self._tell_image(request, found, output)
+        await self._replace_others(request, found, output)
+        return ports(request)
+
+    async def abort(self, request: StepRequest) -> None:
+        name = label.attempt(request)
+        async with self._locks[name]:
+            found = await self._instances.find(name)
+            if found is not None and await self._instances.is_settled(found):
+                return
+            await self._verdicts.record(request, "it was cancelled")
+            self._aborted[name].set()
+            if found is not None:
+                await self._instances.end(found.id)
+
+    async def _unless_aborted(self, request: StepRequest, work: Awaitable[T]) -> T:
+        """Do *work*, unless the attempt is aborted; raise `StepFailed` then."""
+        task = asyncio.ensure_future(work)
+        aborted = asyncio.create_task(self._aborted[label.attempt(request)].wait())
+        try:
+            await asyncio.wait([task, aborted], return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise StepFailed(await self._verdicts.find(request) or "it was cancelled")
+            return await task
+        finally:
+            for each in (task, aborted):
+                each.cancel()
+            await asyncio.gather(task, aborted, return_exceptions=True)
+
+    # Beginning
+
+    async def _begin(self, request: StepRequest, output: StepOutput) -> Container:
+        """Create the container of the attempt, and start it; raise `StepFailed` if that is impossible."""
+        try:
+            given, seen = request.spec.container, request.shown_spec.container
+            if (given.entrypoint, given.command) != (seen.entrypoint, seen.command):
+                raise StepFailed("a secret can't be in an argument of a container, which others see: use env")
+            await self._instances.forget_earlier(request)
+            source = await self._image(request, output)
+            await network.ensure(self._engine, request.environment, self._owner)
+            async with self._locks[label.attempt(request)]:
+                if reason := await self._verdicts.find(request):
+                    raise StepFailed(reason)
+                return await self._create(request, source, output)
+        except StepFailed as failure:
+            raise StepFailed(await self._verdicts.record(request, failure.reason)) from None
+
+    async def _image(self, request: StepRequest, output: StepOutput) -> str:
+        if request.spec.image is not None:
+            return (await image.provide(self._engine, request, output)).id
+        if request.spec.context is None:
+            raise StepFailed("the service has neither an image nor a build context; a container needs one")
+        built = await image.find(self._engine, builds.name_of(request))
+        if built is None:
+            raise StepFailed("the engine has no image of this deployment: somebody removed it; deploy again")
+        return built.id
+
+    async def _make_way(self, request: StepRequest, output: StepOutput) -> bool:
+        """Stop old instances that can't run beside the new one; return whether one goes on running."""
+        goes_on = False
+        for listed in await self._instances.list(label.instances(request)):
+            if listed.state != "running":
+                continue
+            if why := conflict.of(label.spec(listed.labels), request.spec):
+                await output.note(f"{why}; the old instance is stopped before the new one starts")
+                await self._instances.forbid_restarts(listed)
+                if listed.name != label.replaced(request):  # else a crash came before its stop
+                    await self._engine.post(f"/containers/{listed.id}/rename", name=label.replaced(request))
+                await self._instances.end(listed.id)
+            else:
+                goes_on = True
+        return goes_on
+
+    async def _create(self, request: StepRequest, source: str, output: StepOutput) -> Container:
+        has_old = await self._make_way(request, output)
+        body = containers.configuration(request, source, self._owner, self._engine.address, has_alias=not has_old)
+        platform = request.spec.container.platform
+        try:
+            id_ = await self._engine.create("/containers/create", body, name=label.attempt(request), platform=platform)
+        except EngineError as error:
+            found = await self._appearing(label.attempt(request)) if error.status == 409 else None
+            if found is None:
+                raise StepFailed(f"the container can't be created: {error.message}") from error
+            return await self._started(request, found)
+        return await self._start_new(request, await self._instances.inspect(id_))
+
+    async def _appearing(self, name: str) -> Container | None:
+        """Return the container *name*, which the last request of a killed server may be creating."""
+        async with asyncio.timeout(CREATING):
+            while (found := await self._instances.find(name)) is None:
+                await asyncio.sleep(0.05)
+        return found
+
+    async def _started(self, request: StepRequest, found: Container) -> Container:
+        """Return the container, started if a crash came between its creation and its start."""
+        return await self._start_new(request, found) if found.is_new else found
+
+    async def _start_new(self, request: StepRequest, created: Container) -> Container:
+        if request.type is ServiceType.JOB:
+            await self._engine.write_archive(created.id, "/", archive.of_file(containers.OUTPUT.lstrip("/"), 0o666))
+        try:
+            now = await self._instances.inspect(created.id)
+            if now.is_new:  # the last request of a killed server may have started it
+                await self._instances.start(created)
+        except StepFailed:
+            await self._engine.delete(f"/containers/{created.id}", force=True)
+            raise
+        return await self._instances.inspect(created.id)
+
+    # Watching
+
+    async def _run_to_end(self, request: StepRequest, found: Container, log: ContainerLog) -> None:
+        started = await self._started(request, found)
+        seconds = request.spec.deploy_timeout
+        await log.follow(self._instances.until_ended(found.id), asyncio.sleep(seconds - started.age))
+        ended = await self._instances.inspect(found.id)
+        if ended.state.running:
+            raise StepFailed(f"timeout after {seconds:g} s: the job was stopped")
+        if ended.state.exit_code != 0:
+            raise StepFailed(f"the job {ended.outcome}")
+
+    async def _wait_for_service(self, request: StepRequest, found: Container, log: ContainerLog) -> None:
+        """Wait until the service is healthy, and settle the attempt; raise `StepFailed`."""
+        if await self._instances.is_settled(found):
+            return  # before a crash
+        started = await self._started(request, found)
+        await log.follow(self._instances.until_ended(found.id), health.wait_until_up(self._engine, started, request))
+        async with self._locks[label.attempt(request)]:
+            if reason := await self._verdicts.find(request):
+                raise StepFailed(reason)
+            now = await self._instances.inspect(found.id)
+            if not now.state.running:
+                raise StepFailed(f"the container {now.outcome} before it was healthy")
+            await self._instances.settle(found)
+
+    # Switching
+
+    async def _replace_others(self, request: StepRequest, found: Container, output: StepOutput) -> None:
+        """Give the service's name to its new container, and stop the old one, whose log is read until the next deploy.
+
+        What others left is removed.
+        """
+        if request.type is not ServiceType.JOB:
+            alias = names.host(request.name)
+            await network.connect(self._engine, await self._instances.inspect(found.id), request.environment, alias)
+        others = [each for each in await self._instances.list(label.instances(request)) if each.id != found.id]
+        for other in others:
+            await network.disconnect(self._engine, other.id, request.environment)
+        await asyncio.gather(*(self._instances.retire(other) for other in others))
+        await builds.prune(self._engine, request.service, builds.KEPT)
+        await self._note_publications(request, found, output)
+
+    async def _tell_image(self, request: StepRequest, found: Container, output: StepOutput) -> None:
+        used = await image.find(self._engine, found.image)
+        if used is not None:
+            output.use(UsedImage(digest=used.digest(request.spec.image or "")))
+
+    async def _note_publications(self, request: StepRequest, found: Container, output: StepOutput) -> None:
+        now = await self._instances.inspect(found.id)
+        published = [(port, now.published(port)) for port in ports(request)]
+        words = [f"port {port} is published at {at.host_ip}:{at.host_port}" for port, at in published if at is not None]
+        if words and request.type is not ServiceType.JOB:
+            await output.note("; ".join(words))
