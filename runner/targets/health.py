@@ -34,18 +34,16 @@ connection takes 80 µs of CPU with others and 400 µs alone. So 1,000 instances
 COMMAND = "STAGELINE_COMMAND"
 """Name of the variable that has a command with secrets, which others must not see in an argument."""
 
-GREETING = 0.1
-"""Time within which a proxy ends a connection to a port on which nothing listens behind it, in seconds."""
-
 
 class Instance(Protocol):
-    """A started service on any target. With *is_proxied* a proxy accepts connections even before the service does."""
-
-    @property
-    def is_proxied(self) -> bool: ...
+    """A started service on any target."""
 
     async def address(self, index: int) -> tuple[Sequence[str], int]:
         """Return the hosts and the port on which the service's port at *index* may answer; raise `Unhealthy`."""
+        ...
+
+    async def reach(self, index: int) -> None:
+        """Connect to the service's port at *index*, and hang up; raise `Unhealthy` if the service doesn't listen."""
         ...
 
     async def run(self, command: str) -> int:
@@ -167,8 +165,7 @@ async def _try(check: Check, instance: Instance) -> None:
         case HttpCheck(path=path, port=index):
             await _http(path, *await instance.address(index))
         case TcpCheck(port=index):
-            reach = _reach_proxied if instance.is_proxied else _reach
-            await reach(*await instance.address(index))
+            await instance.reach(index)
         case CommandCheck(command=command):
             if code := await instance.run(command):
                 raise Unhealthy(f"the check ({command}) ended with exit code {code}")
@@ -176,15 +173,16 @@ async def _try(check: Check, instance: Instance) -> None:
             assert_never(check)
 
 
-async def _connect(hosts: Sequence[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(hosts: Sequence[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the first of *hosts* that answers; raise `Unhealthy` if none does."""
     for host in hosts:
         with suppress(OSError):
             return await asyncio.open_connection(host, port)
     raise Unhealthy(f"connection refused on port {port}")
 
 
-async def _reach(hosts: Sequence[str], port: int) -> None:
-    """Connect and hang up, without the streams of `_connect`: half the time."""
+async def reach(hosts: Sequence[str], port: int) -> None:
+    """Connect and hang up, without the streams of `connect`: half the time."""
     for host in hosts:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with suppress(OSError), socket.socket(family) as connection:
@@ -194,21 +192,8 @@ async def _reach(hosts: Sequence[str], port: int) -> None:
     raise Unhealthy(f"connection refused on port {port}")
 
 
-async def _reach_proxied(hosts: Sequence[str], port: int) -> None:
-    reader, writer = await _connect(hosts, port)
-    try:
-        if not await asyncio.wait_for(reader.read(1), GREETING):
-            raise Unhealthy(f"connection closed on port {port}")
-    except TimeoutError:
-        pass  # it waits for what the client says
-    except OSError:
-        raise Unhealthy(f"connection lost on port {port}") from None
-    finally:
-        writer.close()
-
-
 async def _http(path: str, hosts: Sequence[str], port: int) -> None:
-    streams = await _connect(hosts, port)
+    streams = await connect(hosts, port)
     try:
         status = await get_status(streams, f"localhost:{port}", path)
     except (OSError, ValueError):

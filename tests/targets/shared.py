@@ -32,7 +32,7 @@ async def shared_engine() -> AsyncIterator[Engine]:
     await _forget_registries(engine)
     remains = await left(engine)
     await engine.close()
-    assert remains == []
+    assert remains == [], remains
 
 
 async def _forget_registries(engine: Engine) -> None:

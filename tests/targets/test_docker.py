@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ from domain.container import Bind, Container, Label, Publication, Pull, Volume
 from domain.deployment.step import Phase
 from domain.spec import CommandCheck, Health, ServiceType, StopSignal, Variable
 from runner.targets.contract import RegistryLogin, StepFailed, StepRequest
-from runner.targets.docker import address, label
+from runner.targets.docker import address, health, label
 from runner.targets.docker import build as builds
+from runner.targets.docker.container import Container as InspectedContainer
 from runner.targets.docker.container import ListedContainer
 from runner.targets.docker.engine import Engine
 from runner.targets.docker.executor import DockerExecutor
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, request
 from tests.targets.engine import HOST, IMAGE
 from tests.targets.registry import PASSWORD, USER, push, registry
+from tests.targets.shared import left
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(HOST not in os.environ, reason="see tests.targets.engine")]
 
@@ -302,6 +305,43 @@ async def test_an_engine_that_is_away_fails_a_step_with_the_reason(
         with pytest.raises(StepFailed, match=r"can't be reached"):
             await deleting
     await absent.close()
+
+
+async def test_a_service_is_not_healthy_before_it_listens_however_slow_the_proxy_is(
+    executor: DockerExecutor, engine: Engine
+) -> None:
+    starting = step("exec sleep 60", ports=(0,))
+    deploying = asyncio.create_task(executor.deploy(starting, Printed()))
+    while not (running := await engine.get("/containers/json", list[ListedContainer])):
+        await asyncio.sleep(0.02)
+    proxies = _proxies()
+    for pid in proxies:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        found = await engine.get(f"/containers/{running[0].id}/json", InspectedContainer)
+        assert not await health.is_up(engine, found, starting)
+        assert not deploying.done()
+    finally:
+        for pid in proxies:
+            os.kill(pid, signal.SIGCONT)
+        await executor.abort(starting)
+        with pytest.raises(StepFailed, match="it was cancelled"):
+            await deploying
+
+
+def _proxies() -> list[int]:
+    """Return the processes of the engine that take connections to published ports."""
+    names = {int(path.parent.name): path.read_text() for path in Path("/proc").glob("[0-9]*/comm")}
+    return [pid for pid, name in names.items() if name.strip() == "docker-proxy"]
+
+
+async def test_nothing_of_an_environment_is_left_after_a_container_that_somebody_removed(
+    executor: DockerExecutor, engine: Engine
+) -> None:
+    await executor.deploy(step("exec sleep 60"), Printed())
+    await engine.delete(f"/containers/{(await inspected(engine))['Id']}", force=True)
+    await executor.sweep(keep=())
+    assert await left(engine) == []
 
 
 async def test_a_secret_is_masked_and_stands_in_no_label(executor: DockerExecutor, engine: Engine) -> None:

@@ -72,6 +72,7 @@ class Binding(Struct, rename="pascal", frozen=True):
 class Endpoint(Struct, rename="pascal", frozen=True):
     aliases: list[str] | None = None
     address: str = field(name="IPAddress", default="")
+    gateway: str = ""
 
 
 class Networks(Struct, rename="pascal", frozen=True):

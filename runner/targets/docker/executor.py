@@ -158,6 +158,9 @@ class DockerExecutor:
         for environment, service in found:
             if service not in kept:
                 await self.delete(UUID(environment), UUID(service))
+        if not kept:  # else a deployment may be about to use a network
+            for each in await network.environments(self.engine, self._owner):
+                await network.remove_if_empty(self.engine, each)
 
     async def _is_current(self, request: StepRequest, image_id: str) -> bool:
         """Return whether a deploy would run the same image."""

@@ -29,6 +29,7 @@ TRIES = 200
 class Network(Struct, rename="pascal", frozen=True):
     id: str
     name: str
+    labels: dict[str, str] | None = None
 
 
 async def ensure(engine: Engine, environment: UUID, owner: UUID) -> None:
@@ -108,3 +109,9 @@ async def remove_if_empty(engine: Engine, environment: UUID) -> None:
     if not listed:
         with suppress(EngineError):
             await engine.delete(f"/networks/{label.network(environment)}")
+
+
+async def environments(engine: Engine, owner: UUID) -> list[UUID]:
+    """Return the environments for which *owner* has created a network."""
+    found = await engine.get("/networks", list[Network], filters=label.filters(owner=owner))
+    return [UUID(each.labels[label.ENVIRONMENT]) for each in found if each.labels]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from runner.targets.health import shell
+from runner.targets.health import reach, shell
 from runner.targets.process.account import Account
 
 HOSTS = ("127.0.0.1", "::1")
@@ -28,12 +28,11 @@ class ProcessInstance(Struct, frozen=True, kw_only=True):
     account: Account | None = None
     has_secrets: bool = False
 
-    @property
-    def is_proxied(self) -> bool:
-        return False
-
     async def address(self, index: int) -> tuple[Sequence[str], int]:
         return HOSTS, self.ports[index]
+
+    async def reach(self, index: int) -> None:
+        await reach(HOSTS, self.ports[index])
 
     async def run(self, command: str) -> int:
         null = asyncio.subprocess.DEVNULL
