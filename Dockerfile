@@ -19,7 +19,7 @@ RUN python -m venv --without-pip /opt/stageline \
 COPY requirements-dev.lock ./
 RUN pip install --no-deps --require-hashes --requirement requirements-dev.lock
 
-COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE NOTICE sbom.cdx.json ./
 COPY cache ./cache
 COPY domain ./domain
 COPY store ./store

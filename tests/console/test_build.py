@@ -89,6 +89,9 @@ def test_the_wheel_and_the_sources_contain_the_page(tmp_path: Path) -> None:
         *names
     }
     assert [name for name in names if name.startswith("server/console/page/assets/index-") and name.endswith(".js.gz")]
+    assert {"licenses/LICENSE", "licenses/NOTICE", "sboms/sbom.cdx.json"} <= {
+        name.partition(".dist-info/")[2] for name in names
+    }
     assert [name for name in names if name.startswith("console/") or "node_modules" in name] == []
 
 
