@@ -94,7 +94,7 @@ def _cycle(needs: Mapping[str, Collection[str]], done: Collection[str]) -> list[
 def _converted(stack: Stack, name: str, given: Node, profiles: Collection[str], *, is_job: bool) -> dict[str, Any]:
     service = Conversion(stack, name, given, is_job=is_job).document()
     own = given.get("profiles")
-    if own is not None and ALL_PROFILES not in profiles and not set(own.texts) & set(profiles):
+    if own is not None and own.value and ALL_PROFILES not in profiles and not set(own.texts) & set(profiles):
         service["isSkipped"] = True
         stack.notes.add(own, f"profiles: {', '.join(own.texts)} is not chosen, so the service is skipped", name)
     return service

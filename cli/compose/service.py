@@ -16,6 +16,9 @@ from cli.compose.variable import literal, named, variables
 SIGNALS = {"15": "TERM", "2": "INT", "3": "QUIT", "1": "HUP", "10": "USR1", "12": "USR2", "28": "WINCH"}
 """The signals that a service can be stopped with, by their numbers."""
 
+PROFILES = "compose.profiles"
+"""The label that tags a service with its profiles."""
+
 PULLS = {"always": "ALWAYS", "missing": "MISSING", "if_not_present": "MISSING", "never": "NEVER"}
 
 
@@ -162,7 +165,11 @@ class Conversion:
                 self._spec["deployTimeoutSeconds"] = found["startPeriodSeconds"] + DEPLOY_TIMEOUT
 
     def labels(self, given: Node) -> None:
-        self._container["labels"] = dict(named(given, self._stack, self.note))
+        self._container.setdefault("labels", {}).update(named(given, self._stack, self.note))
+
+    def profiles(self, given: Node) -> None:
+        if given.texts:
+            self._container.setdefault("labels", {}).setdefault(PROFILES, ",".join(given.texts))
 
     # Ports and mounts
 
@@ -259,8 +266,8 @@ DEPLOY_TIMEOUT = 600.0
 MAX_RETRIES = 10
 """Maximum number of retries of a step; see `domain.spec`."""
 
-QUIET = frozenset({"depends_on", "profiles", "environment", "env_file"})
-"""Fields that the stages, the skips and the variables express."""
+QUIET = frozenset({"depends_on", "environment", "env_file"})
+"""Fields that the stages and the variables express."""
 
 CONVERTERS: dict[str, Callable[[Conversion, Node], None]] = {
     each.__name__: each
@@ -270,7 +277,7 @@ CONVERTERS: dict[str, Callable[[Conversion, Node], None]] = {
         *(Conversion.stop_grace_period, Conversion.healthcheck, Conversion.labels, Conversion.ports, Conversion.expose),
         *(Conversion.volumes, Conversion.configs, Conversion.secrets, Conversion.mem_limit),
         *(Conversion.mem_reservation, Conversion.shm_size, Conversion.cpus, Conversion.scale, Conversion.deploy),
-        Conversion.init,
+        *(Conversion.init, Conversion.profiles),
     )
 }
 """The fields that can be expressed."""

@@ -80,7 +80,8 @@ def test_variables_come_from_the_shell_over_a_file(
     Path(".env").write_text("A=file\nB=file\nC=${B}!\nCOMPOSE_PROFILES=x\n")
     monkeypatch.setenv("A", "shell")
     found = shell("import", "compose", "--json").json["stages"][0]["services"]
-    assert found == [{"name": "web", "type": "CONTAINER", "spec": {"image": "shell-file-file!", "restart": "NO"}}]
+    spec = {"image": "shell-file-file!", "restart": "NO", "container": {"labels": {"compose.profiles": "x"}}}
+    assert found == [{"name": "web", "type": "CONTAINER", "spec": spec}]
     Path("other.env").write_text("B=other\nC=c\n")
     skipped = shell("import", "compose", "--json", "--env-file", "other.env", "--profile", "y")
     service = skipped.json["stages"][0]["services"][0]

@@ -1,5 +1,6 @@
 """Stacks in the manner of well-known ones: what becomes of each, and what is said."""
 
+from pathlib import Path
 from typing import Any
 
 from cli.compose.reason import REASONS
@@ -109,6 +110,22 @@ def test_the_services_of_a_scheduler_share_a_description_and_wait_for_a_job() ->
     for profiles in (["debug"], ["*"]):
         services, _ = imported(STACKS / "workflow.yaml", profiles=profiles)
         assert "isSkipped" not in services["cli"]
+
+
+def test_a_service_has_its_profiles_as_a_label(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(
+        "services:\n"
+        "  both: {image: a, profiles: [debug, tools], labels: {a: b}}\n"
+        "  own: {image: a, labels: [compose.profiles=mine], profiles: [debug]}\n"
+        "  none: {image: a, profiles: []}\n"
+        "  void: {image: a, profiles: null}\n"
+    )
+    services, _ = imported(file, profiles=["tools"])
+    assert services["both"]["spec"]["container"]["labels"] == {"a": "b", "compose.profiles": "debug,tools"}
+    assert services["own"]["spec"]["container"]["labels"] == {"compose.profiles": "mine"}
+    assert [name for name, each in services.items() if each.get("isSkipped")] == ["own"]
+    assert "container" not in services["none"]["spec"]
 
 
 def test_names_that_are_no_hosts_are_changed_with_the_addresses() -> None:
