@@ -5,11 +5,13 @@ An engine gives only about 30 networks an address range of its own choice. So ea
 """
 
 import asyncio
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from runner.targets.contract import StepFailed
 from runner.targets.docker import label
@@ -25,53 +27,77 @@ SIZE = 24
 TRIES = 200
 """Maximum number of address ranges that are tried for a network, because others have them."""
 
+CREATING = 10.0
+"""Maximum time in which an engine creates a network, in seconds."""
+
+PAUSE = 0.05
+"""Time between two looks at a network that another request creates, in seconds."""
+
+
+class Subnet(Struct, rename="pascal", frozen=True):
+    subnet: str = ""
+
+
+class AddressManagement(Struct, rename="pascal", frozen=True):
+    config: list[Subnet] | None = None
+
 
 class Network(Struct, rename="pascal", frozen=True):
-    id: str
+    """A network in a list."""
+
     name: str
     labels: dict[str, str] | None = None
+    addresses: AddressManagement = field(name="IPAM", default=AddressManagement())
+
+    def overlaps(self, other: IPv4Network) -> bool:
+        """Return whether it has addresses of *other*."""
+        given = (ip_network(each.subnet) for each in self.addresses.config or () if each.subnet)
+        return any(each.overlaps(other) for each in given if isinstance(each, IPv4Network))
 
 
 async def ensure(engine: Engine, environment: UUID, owner: UUID) -> None:
-    """Create the network of *environment*, unless it exists; raise `StepFailed` if there is no room for it."""
+    """Create the network of *environment*, unless it exists; raise `StepFailed` if there is no room for it.
+
+    All servers try the same ranges in the same order, so only one of them succeeds.
+    """
     name = label.network(environment)
-    if await _exists(engine, name):
+    if any(each.name == name for each in await _list(engine, {"name": [name]})):
         return
     count = 2 ** (SIZE - RANGE.prefixlen)
     for number in range(TRIES):
         subnet = IPv4Network((int(RANGE[0]) + (environment.int + number) % count * 2 ** (32 - SIZE), SIZE))
-        body = {
-            "Name": name,
-            "CheckDuplicate": True,
-            "IPAM": {"Config": [{"Subnet": str(subnet)}]},
-            "Labels": {label.OWNER: str(owner), label.ENVIRONMENT: str(environment)},
-        }
-        try:
-            await engine.create("/networks/create", body)
+        labels = {label.OWNER: str(owner), label.ENVIRONMENT: str(environment)}
+        if await _create(engine, name, subnet, labels):
             return
-        except EngineError as error:
-            if "overlap" not in error.message.lower() and not await _exists(engine, name):
-                raise
-            if await _appears(engine, name):
-                return
     raise StepFailed(f"no address range of {RANGE} is free for the network of the environment")
 
 
-async def _appears(engine: Engine, name: str) -> bool:
-    """Return whether the network exists, or does soon: the last request of a killed server may be creating it.
+async def _create(engine: Engine, name: str, subnet: IPv4Network, labels: label.Labels) -> bool:
+    """Create the network at *subnet*, or wait for the request that does; return whether it exists.
 
-    Each server tries the same range first, so only one of them succeeds.
+    An engine refuses a range that it has reserved, and lists the network later. That may be the request of another
+    deployment, or the last one of a killed server.
     """
-    for _ in range(10):
-        if await _exists(engine, name):
+    ipam = {"Config": [{"Subnet": str(subnet)}]}
+    body = {"Name": name, "CheckDuplicate": True, "IPAM": ipam, "Labels": labels}
+    until = time.monotonic() + CREATING
+    while True:
+        try:
+            await engine.create("/networks/create", body)
             return True
-        await asyncio.sleep(0.05)
-    return False
+        except EngineError as error:
+            found = await _list(engine)
+            if any(each.name == name for each in found):
+                return True
+            if "overlap" not in error.message.lower():
+                raise
+        if any(each.overlaps(subnet) for each in found) or time.monotonic() > until:
+            return False
+        await asyncio.sleep(PAUSE)
 
 
-async def _exists(engine: Engine, name: str) -> bool:
-    found = await engine.get("/networks", list[Network], filters={"name": [name]})
-    return any(network.name == name for network in found)
+async def _list(engine: Engine, filters: Mapping[str, Sequence[str]] = {}) -> list[Network]:
+    return await engine.get("/networks", list[Network], filters=filters)
 
 
 async def connect(engine: Engine, container: Container, environment: UUID, alias: str) -> None:
@@ -113,5 +139,5 @@ async def remove_if_empty(engine: Engine, environment: UUID) -> None:
 
 async def environments(engine: Engine, owner: UUID) -> list[UUID]:
     """Return the environments for which *owner* has created a network."""
-    found = await engine.get("/networks", list[Network], filters=label.filters(owner=owner))
+    found = await _list(engine, label.filters(owner=owner))
     return [UUID(each.labels[label.ENVIRONMENT]) for each in found if each.labels]
