@@ -1,10 +1,12 @@
 """
 The plans of a retry and of a rollback: the plan that an earlier deployment pinned.
 
-Both keep the specifications and policies of then. Services that were removed from the pipeline since are left out.
+Both keep the specifications and policies of then, and meet the gates of the present policy, too. Services that were
+removed from the pipeline since are left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from uuid import uuid5
 
 from msgspec.structs import replace
@@ -12,7 +14,7 @@ from msgspec.structs import replace
 from domain.deployment import converge
 from domain.deployment.effect import Effect
 from domain.deployment.instance import Instance
-from domain.deployment.plan import Endpoint, Plan, PlannedService, check
+from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage, check
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import DEPLOYED, Status
@@ -24,6 +26,7 @@ from domain.errors import (
     NothingToRollBackTo,
     RetryOutdated,
 )
+from domain.pipeline.gate import both
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import Pipeline
 from domain.variable import merged
@@ -153,8 +156,31 @@ def _repeated(deployment: Deployment, pipeline: Pipeline, again: Callable[[Plann
         why = f"deployment {deployment.number} ran on target {was}, and the environment has {now} now: deploy instead"
         raise InvalidArgument(argument="deployment", why=why)
     known = {service.id.int for service in pipeline.services}
-    stages = tuple(
+    stages = [
         replace(stage, services=tuple(again(each) for each in stage.services if each.id.int in known))
         for stage in deployment.plan.stages
+    ]
+    if not deployment.plan.effect.is_end:
+        stages = [_gated(stage, pipeline) for stage in stages]
+    return replace(deployment.plan, stages=tuple(stages), source=deployment.number, undoes=None)
+
+
+def _gated(stage: PlannedStage, pipeline: Pipeline) -> PlannedStage:
+    """Return *stage* with the gates that it pinned and those of the present policies.
+
+    These are the policies of the stage itself and of the stages that have its due services now: a plan of a time before
+    an approval does not pass it by. A stage has one check, so a present one replaces the pinned one.
+    """
+    due = {service.id.int for service in stage.services if service.is_due}
+    policies = [
+        each.policy
+        for each in sorted(pipeline.stages, key=lambda each: each.id != stage.id)
+        if each.id == stage.id or any(service.id.int in due for service in each.services)
+    ]
+    waits = [wait for wait in (stage.wait, *[each.wait for each in policies]) if wait is not None]
+    return replace(
+        stage,
+        approval=reduce(both, [each.approval for each in policies], stage.approval),
+        wait=max(waits, default=None),
+        check=next((each.check for each in policies if each.check is not None), stage.check),
     )
-    return replace(deployment.plan, stages=stages, source=deployment.number, undoes=None)

@@ -59,6 +59,24 @@ class StageCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout: float = 600.0
 
 
+def both(first: Approval | None, second: Approval | None) -> Approval | None:
+    """Return the approval that meets *first* and *second*; None if neither asks for one.
+
+    It has the higher count and role. If either rejects without enough approvals in time, no time approves.
+    """
+    if first is None or second is None:
+        return first or second
+    rejecting = [each for each in (first, second) if each.on_timeout is OnTimeout.REJECT]
+    times = [each.timeout for each in rejecting or (first, second) if each.timeout is not None]
+    return Approval(
+        count=max(first.count, second.count),
+        timeout=(min if rejecting else max)(times, default=None),
+        on_timeout=OnTimeout.REJECT if rejecting else OnTimeout.APPROVE,
+        self_approval=first.self_approval and second.self_approval,
+        role=first.role if first.role.includes(second.role) else second.role,
+    )
+
+
 def check_approval(approval: Approval) -> None:
     """Raise `InvalidPolicy` with the field and its limit unless *approval* is valid."""
     if not 1 <= approval.count <= MAX_APPROVALS:

@@ -36,7 +36,7 @@ from domain.deployment.state import (
 from domain.deployment.step import ServiceCancelled, ServiceDeployed, ServiceDeployStarted, Status, SucceedStep
 from domain.deployment.wait import WaitCause, WaitReason
 from domain.errors import DeploymentOver, Forbidden, InvalidPolicy, SelfApproval, StageNotFound, StageNotWaiting
-from domain.pipeline.gate import MAX_APPROVALS, MAX_URL, MAX_WAIT, Approval, GateKind, OnTimeout, StageCheck
+from domain.pipeline.gate import MAX_APPROVALS, MAX_URL, MAX_WAIT, Approval, GateKind, OnTimeout, StageCheck, both
 from domain.pipeline.stage import EditStage, OnFailure, StagePolicy, StagePolicyChanged
 from domain.role import Role
 from tests.domain.example import BUILD, build, created
@@ -416,3 +416,25 @@ NO_URL = "an address that begins with http:// or https://, without a user and a 
 )
 def test_times_and_checks_have_limits(policy: StagePolicy, field: str, why: str) -> None:
     pipeline(created, build).when(EditStage(stage=BUILD, policy=policy)).refused(InvalidPolicy(field=field, why=why))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (Approval(count=2), Approval(role=Role.EDITOR), Approval(count=2, role=Role.EDITOR)),
+        (Approval(timeout=60), Approval(timeout=30), Approval(timeout=30)),
+        (Approval(timeout=60, on_timeout=OnTimeout.APPROVE), Approval(), Approval()),
+        (Approval(timeout=30, on_timeout=OnTimeout.APPROVE), Approval(timeout=60), Approval(timeout=60)),
+        (
+            Approval(timeout=30, on_timeout=OnTimeout.APPROVE),
+            Approval(timeout=60, on_timeout=OnTimeout.APPROVE),
+            Approval(timeout=60, on_timeout=OnTimeout.APPROVE),
+        ),
+        (Approval(), None, Approval()),
+        (None, None, None),
+    ],
+)
+def test_the_approval_that_meets_two_is_as_strict_as_both(
+    first: Approval | None, second: Approval | None, expected: Approval | None
+) -> None:
+    assert both(first, second) == both(second, first) == expected

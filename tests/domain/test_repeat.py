@@ -1,5 +1,6 @@
 """Plans of retries and rollbacks."""
 
+from collections.abc import Callable
 from random import Random
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from domain.deployment import converge
 from domain.deployment import repeat as repeats
+from domain.deployment.effect import Effect
 from domain.deployment.instance import Instance, digest
 from domain.deployment.plan import Endpoint, Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action, DeploymentId
@@ -17,10 +19,11 @@ from domain.deployment.state import CancelDeployment, Deployment, DeploymentFail
 from domain.deployment.step import FailStep, KeepStep, OldInstance, Status, SucceedStep, UsedImage
 from domain.errors import EnvironmentBusy, InvalidArgument, NothingToDeploy, NothingToRetry, RetryOutdated
 from domain.pipeline.environment import Target
-from domain.pipeline.gate import Approval
+from domain.pipeline.gate import Approval, StageCheck
 from domain.pipeline.service import Service
-from domain.pipeline.stage import OnFailure, Stage
+from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
+from domain.role import Role
 from domain.spec import ServiceSpec, ServiceType, Variable
 from tests.domain.run import WORKER, Run, build, deploy, service, service_id, stage
 from tests.domain.test_deployment_property import PlanDraw, Story, fates, planned, plans
@@ -167,6 +170,59 @@ def test_a_deployment_that_was_cancelled_before_it_began_is_retried_as_a_whole()
 
 
 # Rollbacks after a failure
+
+
+def gated(at: Pipeline, **policies: StagePolicy) -> Pipeline:
+    """The pipeline *at* with those policies of its stages, by their names."""
+    return replace(at, stages=tuple(replace(each, policy=policies.get(each.name, each.policy)) for each in at.stages))
+
+
+REPEATS = (lambda now: repeats.retry(failed(), now, newest=1), lambda now: repeats.roll_back(failed(), now))
+
+
+@pytest.mark.parametrize("repeat", REPEATS, ids=("retry", "rollback"))
+def test_an_earlier_plan_meets_the_gates_of_the_present_policy(repeat: Callable[[Pipeline], Plan]) -> None:
+    check, approval = StageCheck(url="https://ready.example"), Approval(count=2)
+    now = gated(pipeline(ship, later), Later=StagePolicy(approval=approval, wait=5.0, check=check))
+    first, second = repeat(now).stages
+    assert first.gates == ()
+    assert (second.approval, second.wait, second.check) == (approval, 5.0, check)
+
+
+@pytest.mark.parametrize("repeat", REPEATS, ids=("retry", "rollback"))
+def test_an_earlier_plan_meets_the_gates_of_the_stages_that_its_services_moved_to(
+    repeat: Callable[[Pipeline], Plan],
+) -> None:
+    checked = stage("Checked", *later.services)
+    now = gated(pipeline(ship, checked), Checked=StagePolicy(approval=Approval()))
+    assert repeat(now).stages[1].approval == Approval()
+    beside = stage("Checked", service("new"))
+    now = gated(pipeline(ship, later, beside), Checked=StagePolicy(approval=Approval()))
+    assert repeat(now).stages[1].approval is None, "another service's stage"
+
+
+def test_an_earlier_plan_keeps_the_gates_that_it_pinned() -> None:
+    check = StageCheck(url="https://then.example")
+    approval = Approval(count=3, self_approval=False)
+    then = ran(later)
+    assert then.plan is not None
+    then = replace(then, plan=replace(then.plan, stages=(replace(later, approval=approval, wait=60.0, check=check),)))
+    (free,) = repeats.roll_back(then, pipeline(later)).stages
+    assert (free.approval, free.wait, free.check) == (approval, 60.0, check)
+    newer = StageCheck(url="https://now.example")
+    policy = StagePolicy(approval=Approval(role=Role.ADMIN), wait=5.0, check=newer)
+    (both,) = repeats.roll_back(then, gated(pipeline(later), Later=policy)).stages
+    assert both.approval == Approval(count=3, self_approval=False, role=Role.ADMIN)
+    assert (both.wait, both.check) == (60.0, newer)
+
+
+def test_a_retry_of_a_stop_still_waits_for_nobody() -> None:
+    stopped = failed()
+    assert stopped.plan is not None
+    stopped = replace(stopped, plan=replace(stopped.plan, effect=Effect.STOP))
+    now = gated(pipeline(ship, later), Later=StagePolicy(approval=Approval()))
+    assert repeats.retry(stopped, now, newest=1).stages[1].gates == ()
+
 
 FIRST = DeploymentId(UUID(int=1))
 fragile = stage("Ship", service("api"), service("web"), job("migrate"), on_failure=OnFailure.ROLL_BACK)

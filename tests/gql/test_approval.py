@@ -78,6 +78,21 @@ def test_who_requested_a_deployment_is_no_other_actor(environment: Environment) 
     assert environment.end(deployment)["status"] == "SUCCEEDED"
 
 
+def test_a_rollback_to_a_time_before_the_approval_waits_for_it(environment: Environment) -> None:
+    environment.add("api")
+    environment.do("moveService", service="api", stage=APPLICATION)
+    before = environment.end(environment.do("deploy"))
+    environment.do("editStage", stage=APPLICATION, policy={"approval": {"role": "ADMIN"}})
+    rolled = environment.stageline.do("rollBackTo", deployment=before["id"])
+    for event in environment.stageline.follow("deploymentEvents", deployment=rolled["id"]):
+        if event["deploymentEventType"] in ("STAGE_APPROVAL_REQUESTED", "STAGE_STARTED"):
+            break
+    refused = as_another(environment, rolled)
+    assert refused["message"] == (f"This needs the role admin to approve stage {APPLICATION!r}, and you are deployer.")
+    environment.stageline.do("approveStage", deployment=rolled["id"], stage=APPLICATION)
+    assert environment.end(rolled)["status"] == "SUCCEEDED"
+
+
 def test_a_rejection_fails_the_deployment_with_its_comment(environment: Environment) -> None:
     deployment = environment.ask()
     rejected = environment.stageline.do(
