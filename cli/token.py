@@ -36,14 +36,14 @@ PREFIX = "stageline_"
 
 TOKEN = f"""
 fragment TokenFields on Token {{
-  id name issuedAt expiresAt revokedAt isValid followsActor roles {{ {GRANT} }} cursor
-  actor {{ id name }} issuedBy {{ id name }} revokedBy {{ id name }}
+  id name issuedAt expiresAt revokedAt isValid issuingTokenId roles {{ {GRANT} }} cursor
+  actor {{ id name }} follows {{ id name }} issuedBy {{ id name }} revokedBy {{ id name }}
 }}
 """
 SNAPSHOT = f"""
 fragment TokenSnapshotFields on TokenSnapshot {{
-  id: tokenId name issuedAt expiresAt revokedAt isValid followsActor roles {{ {GRANT} }} cursor
-  actor {{ id name }} issuedBy {{ id name }} revokedBy {{ id name }}
+  id: tokenId name issuedAt expiresAt revokedAt isValid issuingTokenId roles {{ {GRANT} }} cursor
+  actor {{ id name }} follows {{ id name }} issuedBy {{ id name }} revokedBy {{ id name }}
 }}
 """
 SUBJECT = "subject: token { ...TokenFields } snapshot { ...TokenSnapshotFields }"
@@ -69,7 +69,7 @@ ISSUE = mutation(
     expiresAt="DateTime",
     roles="[RoleInput!]",
 )
-REVOKE = mutation("revokeToken", "TokenPayload", SUBJECT, TOKEN + SNAPSHOT, token="ID!")
+REVOKE = mutation("revokeToken", "TokenPayload", SUBJECT, TOKEN + SNAPSHOT, token="ID!", withIssued="Boolean")
 
 HEAD = ("Name", "Actor", "Made", "Valid until", "Roles", "Id")
 
@@ -84,17 +84,19 @@ class TokenJson(AnswerJson, rename="camel"):
     revoked_at: datetime | None
     revoked_by: NamedActorJson | None
     is_valid: bool
-    follows_actor: bool
+    follows: NamedActorJson | None
+    issuing_token_id: str | None
     roles: list[RoleGrantJson]
     cursor: str
 
     @property
     def held(self) -> str:
         """The roles in words."""
-        if not self.follows_actor:
+        if self.follows is None:
             return summary(self.roles)
+        whose = "its actor" if self.follows.id == self.actor.id else self.follows.text
         is_whole = [(each.role, each.project_id) for each in self.roles] == [("ADMIN", None)]
-        return "those of its actor" if is_whole else f"those of its actor, within {summary(self.roles)}"
+        return f"those of {whose}" if is_whole else f"those of {whose}, within {summary(self.roles)}"
 
     def row(self) -> tuple[str, ...]:
         until = "revoked" if self.revoked_at else moment(self.expires_at) if self.is_valid else "expired"
@@ -181,11 +183,17 @@ def create(
     output.answer(made, change.text(made, secret, table(HEAD, [made.row()])))
     if not change.dry_run:
         say("This is the token. It can't be shown again.")
-        if made.follows_actor and actor is not None:
+        if made.follows is not None and made.follows.id == actor:
             say(plain(f"It has the roles that {actor} holds: stageline role list. To grant one: stageline role grant."))
 
 
-@command(app, "revoke", "stageline token revoke ci", "stageline token revoke token_0193c1a2b3c4… --yes")
+@command(
+    app,
+    "revoke",
+    "stageline token revoke ci",
+    "stageline token revoke laptop --with-issued",
+    "stageline token revoke token_0193c1a2b3c4… --yes",
+)
 def revoke(
     token: Annotated[
         str,
@@ -197,23 +205,49 @@ def revoke(
     ],
     change: ChangeOptions,
     output: Output,
+    with_issued: Annotated[
+        bool,
+        typer.Option(
+            "--with-issued", help="Also revoke the tokens that it issued, those that these issued, and so on."
+        ),
+    ] = False,
     yes: Yes = False,
 ) -> None:
-    """Revoke a token, and end its sessions and subscriptions. This asks first, unless --yes is given."""
+    """Revoke a token, and end its sessions and subscriptions. This asks first, unless --yes is given.
+
+    Tokens that it issued stay valid, with at most the roles that it had. After a theft, revoke them, too: --with-issued
+    """
     with Client.known() as client:
-        found = [each for each in _all(client) if each.revoked_at is None and token in (each.id, each.name)]
+        known = _all(client)
+        found = [each for each in known if each.revoked_at is None and token in (each.id, each.name)]
         if len(found) > 1:
             raise Failed(
                 f"{len(found)} tokens have the name {token!r}.", hint="Give the id: stageline token list --all"
             )
-        confirm(f"Revoke the token {token!r}?", yes or change.dry_run)
         id_ = found[0].id if found else token
-        after = convert(client.change(REVOKE, {"token": id_, **change.variables}), TokenJson)
+        issued = _issued_by(known, id_)
+        if issued:
+            names = ", ".join(each.name for each in issued)
+            say(plain(f"Tokens that it issued{' and that end with it' if with_issued else ''}: {names}"))
+        confirm(f"Revoke the token {token!r}?", yes or change.dry_run)
+        variables = {"token": id_, "withIssued": with_issued, **change.variables}
+        after = convert(client.change(REVOKE, variables), TokenJson)
+        if issued and not with_issued and not change.dry_run:
+            say(plain(f"Those stay valid. To revoke them, too: stageline token revoke {id_} --with-issued"))
     output.answer(after, change.text(after, plain(f"Token {after.name} revoked"), table(HEAD, [after.row()])))
 
 
 def _all(client: Client) -> list[TokenJson]:
     return [convert(node, TokenJson) for node in client.pages(LIST, {})]
+
+
+def _issued_by(tokens: list[TokenJson], issuer: str) -> list[TokenJson]:
+    """Return the valid ones of *tokens* that *issuer* issued, that these issued, and so on."""
+    line = {issuer}
+    for token in tokens:  # in the order of their issue
+        if token.issuing_token_id in line:
+            line.add(token.id)
+    return [token for token in tokens if token.id in line and token.id != issuer and token.is_valid]
 
 
 def _after(text: str) -> datetime:

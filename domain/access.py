@@ -1,8 +1,8 @@
 """
 Access: the tokens, and the roles of tokens and actors. The log keeps a hash of each token, never the token itself.
 
-A token has roles of its own from its issue on. If it follows its actor, it has only those of them that the actor holds
-at the time.
+A token has roles of its own from its issue on. If it follows an actor, it has only those of them that this actor holds
+at the time. That is the actor who uses it, or the one who issued it.
 """
 
 import re
@@ -42,6 +42,7 @@ class TokenIssued(Struct, frozen=True, kw_only=True):
 
     *actor* is a stable identifier, never a person's name or address, because the log keeps it for ever. The token is
     valid until *expires_at*, or until it is revoked. It is an admin's of everything, unless `TokenRestricted` follows.
+    *issuer* is the token that issued it; None for the server's own tokens, and those of old logs.
     """
 
     token: TokenId
@@ -49,11 +50,13 @@ class TokenIssued(Struct, frozen=True, kw_only=True):
     actor: str
     hash: str
     expires_at: datetime | None = None
+    issuer: TokenId | None = None
 
 
 class TokenRestricted(Struct, frozen=True, kw_only=True):
     """The token that was just issued has only these *roles*; if it *follows_actor*, only those its actor holds, too.
 
+    Then *follows* is another actor who must hold them instead: the one whose token issued it.
     It is recorded together with `TokenIssued`. A server without roles does not know this event and refuses all tokens.
     It would ignore a new field of `TokenIssued`, and treat the token as an admin's.
     """
@@ -61,6 +64,7 @@ class TokenRestricted(Struct, frozen=True, kw_only=True):
     token: TokenId
     roles: Roles
     follows_actor: bool = False
+    follows: str | None = None
 
 
 class TokenRevoked(Struct, frozen=True, kw_only=True):
@@ -101,10 +105,15 @@ class IssueToken(Struct, frozen=True, kw_only=True):
 
 
 class RevokeToken(Struct, frozen=True, kw_only=True):
-    """Revoke a token; *revoker* is the token that asks for it, None for the server itself."""
+    """Revoke a token; *revoker* is the token that asks for it, None for the server itself.
+
+    Those *with_issued* are revoked, too: the tokens that it issued, those that they issued, and so on. Then the token
+    itself may be revoked already.
+    """
 
     token: TokenId
     revoker: TokenId | None = None
+    with_issued: bool = False
 
 
 class GrantRole(Struct, frozen=True, kw_only=True):
@@ -134,7 +143,7 @@ class Token(Struct, frozen=True, kw_only=True):
     hash: str
     expires_at: datetime | None = None
     roles: Roles = ALL
-    follows_actor: bool = False
+    follows: str | None = None
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -145,11 +154,15 @@ class Holder(Struct, frozen=True, kw_only=True):
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """The tokens that are not revoked, the hashes of the revoked ones, and the actors who hold roles."""
+    """The tokens that are not revoked, the hashes of the revoked ones, and the actors who hold roles.
+
+    *issuers* are the tokens that issued others, by the ids of those, also of revoked ones.
+    """
 
     tokens: tuple[Token, ...] = ()
     revoked: frozenset[str] = frozenset()
     holders: tuple[Holder, ...] = ()
+    issuers: tuple[tuple[TokenId, TokenId], ...] = ()
 
     def token(self, id_: TokenId) -> Token:
         """Return the token with that id; raises `TokenNotFound`."""
@@ -169,15 +182,23 @@ class Access(Struct, frozen=True, kw_only=True):
 
     def roles(self, token: Token) -> Roles:
         """Return the roles that a token has now."""
-        return meet(token.roles, self.held(token.actor)) if token.follows_actor else token.roles
+        return token.roles if token.follows is None else meet(token.roles, self.held(token.follows))
+
+    def issued_by(self, issuer: TokenId) -> list[Token]:
+        """Return the valid tokens that a token issued, those that these issued, and so on."""
+        line = {issuer}
+        for token, its_issuer in self.issuers:  # in the order of their issue
+            if its_issuer in line:
+                line.add(token)
+        return [token for token in self.tokens if token.id in line and token.id != issuer]
 
 
 def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
     match command:
         case IssueToken():
             return _issue(state, command)
-        case RevokeToken(token=token, revoker=revoker):
-            return _revoke(state, state.token(token), None if revoker is None else state.token(revoker))
+        case RevokeToken():
+            return _revoke(state, command)
         case GrantRole(actor=actor, role=role, place=place, granter=granter):
             who = _checked_actor(actor)
             _check_admin(state, granter, place)
@@ -205,11 +226,20 @@ def _issue(state: Access, command: IssueToken) -> list[AccessEvent]:
     if command.hash in state.revoked or any(known.hash == command.hash for known in state.tokens):
         raise InvalidArgument(argument="hash", why="another token already has it")
     name, actor = names.checked(command.name), _checked_actor(command.actor)
-    roles, follows_actor = _granted(state, command, actor)
-    issued = TokenIssued(token=command.token, name=name, actor=actor, hash=command.hash, expires_at=command.expires_at)
-    if roles == ALL and not follows_actor:
+    roles, follows = _granted(state, command, actor)
+    issued = TokenIssued(
+        token=command.token,
+        name=name,
+        actor=actor,
+        hash=command.hash,
+        expires_at=command.expires_at,
+        issuer=command.issuer,
+    )
+    if roles == ALL and follows is None:
         return [issued]
-    return [issued, TokenRestricted(token=command.token, roles=roles, follows_actor=follows_actor)]
+    other = None if follows == actor else follows
+    follows_actor = follows is not None
+    return [issued, TokenRestricted(token=command.token, roles=roles, follows_actor=follows_actor, follows=other)]
 
 
 def _checked_actor(actor: str) -> str:
@@ -220,15 +250,15 @@ def _checked_actor(actor: str) -> str:
     return who
 
 
-def _granted(state: Access, command: IssueToken, actor: str) -> tuple[Roles, bool]:
-    """Return the roles of a new token, and whether it follows its actor.
+def _granted(state: Access, command: IssueToken, actor: str) -> tuple[Roles, str | None]:
+    """Return the roles of a new token, and the actor that it follows, if any.
 
     Raises `InvalidArgument` or `Forbidden` for what the issuer may not grant: another's name, more rights than its own
     token has, or more time.
     """
     roles = None if command.roles is None else _checked_roles(command.roles)
     if command.issuer is None:
-        return ALL if roles is None else roles, False
+        return ALL if roles is None else roles, None
     issuer = state.token(command.issuer)
     own = state.roles(issuer)
     if actor != issuer.actor and not has(own, Role.ADMIN):
@@ -238,8 +268,8 @@ def _granted(state: Access, command: IssueToken, actor: str) -> tuple[Roles, boo
     for grant in roles or ():
         _check_covered(own, grant)
     if actor == issuer.actor:
-        return issuer.roles if roles is None else roles, issuer.follows_actor
-    return (ALL, True) if roles is None else (roles, False)
+        return issuer.roles if roles is None else roles, issuer.follows
+    return (ALL, actor) if roles is None else (roles, issuer.follows)
 
 
 def _checked_roles(roles: Roles) -> Roles:
@@ -270,14 +300,20 @@ def _check_admin(state: Access, token: TokenId, place: Place) -> None:
     _check_covered(state.roles(state.token(token)), Grant(role=Role.ADMIN, place=place))
 
 
-def _revoke(state: Access, token: Token, revoker: Token | None) -> list[AccessEvent]:
-    """Revoke a token of the same actor that has no more roles, or any as an admin of everything."""
-    if revoker is not None and not has(own := state.roles(revoker), Role.ADMIN):
-        if token.actor != revoker.actor:
-            raise TokenNotFound(token=str(token.id))  # nor does the list have it
-        for grant in state.roles(token):
+def _revoke(state: Access, command: RevokeToken) -> list[AccessEvent]:
+    """Revoke tokens of the same actor that have no more roles, or any as an admin of everything."""
+    due = [token for token in state.tokens if token.id == command.token]
+    if command.with_issued:
+        due += state.issued_by(command.token)
+    revoker = None if command.revoker is None else state.token(command.revoker)
+    own = ALL if revoker is None else state.roles(revoker)
+    if revoker is not None and not has(own, Role.ADMIN):
+        due = [token for token in due if token.actor == revoker.actor]  # the list has no others
+        for grant in [grant for token in due for grant in state.roles(token)]:
             _check_covered(own, grant)
-    return [TokenRevoked(token=token.id)]
+    if not due:
+        raise TokenNotFound(token=str(command.token))
+    return [TokenRevoked(token=token.id) for token in due]
 
 
 def evolve(state: Access, event: AccessEvent) -> Access:
@@ -286,14 +322,18 @@ def evolve(state: Access, event: AccessEvent) -> Access:
 
 def fold(access: Access, events: Iterable[AccessEvent]) -> Access:
     tokens, revoked = {token.id.int: token for token in access.tokens}, set(access.revoked)
+    issuers = list(access.issuers)
     held = {holder.actor: {grant.place: grant for grant in holder.roles} for holder in access.holders}
     for event in events:
         match event:
-            case TokenIssued(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
+            case TokenIssued(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at, issuer=issuer):
                 tokens[token.int] = Token(id=token, name=name, actor=actor, hash=digest, expires_at=expires_at)
-            case TokenRestricted(token=token, roles=roles, follows_actor=follows_actor):
+                if issuer is not None:
+                    issuers.append((token, issuer))
+            case TokenRestricted(token=token, roles=roles, follows_actor=follows_actor, follows=follows):
                 if known := tokens.get(token.int):
-                    tokens[token.int] = replace(known, roles=roles, follows_actor=follows_actor)
+                    followed = (follows or known.actor) if follows_actor else None
+                    tokens[token.int] = replace(known, roles=roles, follows=followed)
             case TokenRevoked(token=token):
                 if gone := tokens.pop(token.int, None):
                     revoked.add(gone.hash)
@@ -304,7 +344,7 @@ def fold(access: Access, events: Iterable[AccessEvent]) -> Access:
             case _:
                 assert_never(event)
     holders = tuple(Holder(actor=actor, roles=tuple(own.values())) for actor, own in held.items() if own)
-    return Access(tokens=tuple(tokens.values()), revoked=frozenset(revoked), holders=holders)
+    return Access(tokens=tuple(tokens.values()), revoked=frozenset(revoked), holders=holders, issuers=tuple(issuers))
 
 
 decider = Decider("access", Access(), decide, evolve, get_args(AccessEvent), fold)

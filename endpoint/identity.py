@@ -66,8 +66,8 @@ class Session(Struct, frozen=True):
 class Identity:
     """An authenticated actor with the token, and when it expires; *session* is set if a cookie replaced the token.
 
-    *rights* are the application's own; None for all. If they can change, they are those at *version* of the stream of
-    tokens and roles.
+    *rights* are the application's own; None for all. If they can change with the roles of an actor whom the token
+    *follows*, they are those at *version* of the stream of tokens and roles.
     """
 
     actor: str
@@ -75,7 +75,8 @@ class Identity:
     expires_at: datetime | None = None
     session: Session | None = None
     rights: Hashable = None
-    version: int | None = field(default=None, compare=False)
+    follows: str | None = None
+    version: int = field(default=0, compare=False)
 
     @property
     def ends_at(self) -> datetime | None:

@@ -150,12 +150,11 @@ class Tokens:
 def _identity(state: Access, token: Token, version: int) -> Identity:
     """Return the identity that *token* stands for at *version* of the stream; an admin of everything has all rights.
 
-    Only the rights of a token that follows its actor can change.
+    Only the rights of a token that follows an actor can change.
     """
     roles = state.roles(token)
     rights = None if roles == ALL else roles
-    at = version if token.follows_actor else None
-    return Identity(token.actor, token.id, token.expires_at, rights=rights, version=at)
+    return Identity(token.actor, token.id, token.expires_at, rights=rights, follows=token.follows, version=version)
 
 
 def new_token() -> str:

@@ -40,10 +40,10 @@ class Revocations:
             expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, reason)
         try:
             with ExitStack() as stack:
-                if identity.version is not None:
-                    if self._changed.get(identity.actor, 0) > identity.version:
+                if identity.follows is not None:
+                    if self._changed.get(identity.follows, 0) > identity.version:
                         end(ROLES_CHANGED)
-                    stack.enter_context(self._ending(identity.actor, end))
+                    stack.enter_context(self._ending(identity.follows, end))
                 stack.enter_context(self._ending(identity.token, end, REVOKED))
                 if session is not None:
                     stack.enter_context(self._ending(session.id, end, SESSION_OVER))

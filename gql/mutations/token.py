@@ -84,12 +84,22 @@ async def issue_token(
     " machine of the server issues another."
 )
 async def revoke_token(
-    write: Write, token: Annotated[ID, strawberry.argument(description="Id of the token.")]
+    write: Write,
+    token: Annotated[ID, strawberry.argument(description="Id of the token.")],
+    with_issued: Annotated[
+        bool,
+        strawberry.argument(
+            description="Also revoke the tokens that it issued, those that these issued, and so on. Then the token"
+            " itself may be revoked already."
+        ),
+    ] = False,
 ) -> TokenResult:
     own = uuid_of("token", token)
     if own is None:
         raise TokenNotFound(token=token)
-    command = RevokeToken(token=TokenId(own), revoker=TokenId(write.context.known_identity.token))
+    command = RevokeToken(
+        token=TokenId(own), revoker=TokenId(write.context.known_identity.token), with_issued=with_issued
+    )
     use_case = partial(use_cases.change, command=command)
     try:
         outcome = await write.transact(use_case, decider)

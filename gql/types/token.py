@@ -31,7 +31,7 @@ class TokenRecord(Struct):
     issued: RecordedEvent
     revoked: RecordedEvent | None = None
     roles: Roles = ALL
-    follows_actor: bool = False
+    follows: str | None = None
 
 
 @strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
@@ -41,9 +41,11 @@ class Token(Node):
     expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
     revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
     is_valid: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
-    roles: list[RoleGrant] = strawberry.field(description="The roles of the token; if it followsActor, at most these.")
-    follows_actor: bool = strawberry.field(
-        description="Whether the token has only those roles that its actor holds, too, as it changes."
+    roles: list[RoleGrant] = strawberry.field(
+        description="The roles of the token; if it follows an actor, at most these."
+    )
+    issuing_token_id: ID | None = strawberry.field(
+        description="Id of the token that issued it; null for the server's own tokens, and for those of old logs."
     )
     cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
     record: Private[TokenRecord]
@@ -59,9 +61,11 @@ class TokenSnapshot:
     expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
     revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
     is_valid: bool = strawberry.field(description="Whether the token was neither revoked nor expired.")
-    roles: list[RoleGrant] = strawberry.field(description="The roles of the token; if it followsActor, at most these.")
-    follows_actor: bool = strawberry.field(
-        description="Whether the token has only those roles that its actor holds, too, as it changes."
+    roles: list[RoleGrant] = strawberry.field(
+        description="The roles of the token; if it follows an actor, at most these."
+    )
+    issuing_token_id: ID | None = strawberry.field(
+        description="Id of the token that issued it; null for the server's own tokens, and for those of old logs."
     )
     cursor: str = strawberry.field(description="A position in the log at which the token had this state.")
     record: Private[TokenRecord]
@@ -74,6 +78,15 @@ Tokens = list[Token] | list[TokenSnapshot]
 @edge(Token, "The actor who uses the token.")
 async def actor(context: Context, tokens: Tokens, selected: Selected) -> list[Actor]:
     return await existing_actors(context, [token.record.fact.actor for token in tokens], selected)
+
+
+FOLLOWS = "The actor whose roles limit those of the token, as they change: its own actor, or the one who issued it."
+
+
+@edge(TokenSnapshot, FOLLOWS)
+@edge(Token, FOLLOWS)
+async def follows(context: Context, tokens: Tokens, selected: Selected) -> list[Actor | None]:
+    return await actors(context, [token.record.follows for token in tokens], selected)
 
 
 @edge(TokenSnapshot, "The actor who issued the token.")
@@ -96,8 +109,9 @@ def token_records(events: Sequence[RecordedEvent]) -> list[TokenRecord]:
         match recorded.event:
             case TokenIssued(token=token) as fact:
                 tokens[token] = TokenRecord(fact, recorded)
-            case TokenRestricted(token=token, roles=roles, follows_actor=follows_actor):
-                tokens[token].roles, tokens[token].follows_actor = roles, follows_actor
+            case TokenRestricted(token=token, roles=roles, follows_actor=follows_actor, follows=follows):
+                record = tokens[token]
+                record.roles, record.follows = roles, (follows or record.fact.actor) if follows_actor else None
             case TokenRevoked(token=token):
                 tokens[token].revoked = recorded
     return list(tokens.values())
@@ -114,7 +128,7 @@ def convert(context: Context, record: TokenRecord, position: int) -> Token:
         revoked_at=None if revoked is None else revoked.recorded_at,
         is_valid=revoked is None and not has_expired,
         roles=from_domain(record.roles),
-        follows_actor=record.follows_actor,
+        issuing_token_id=None if fact.issuer is None else global_id("token", fact.issuer),
         cursor=cursors.of_position(context.application.log.epoch, position),
         record=record,
     )
@@ -129,7 +143,7 @@ def snapshot(token: Token) -> TokenSnapshot:
         revoked_at=token.revoked_at,
         is_valid=token.is_valid,
         roles=token.roles,
-        follows_actor=token.follows_actor,
+        issuing_token_id=token.issuing_token_id,
         cursor=token.cursor,
         record=token.record,
     )

@@ -46,6 +46,22 @@ def test_revoking_is_asked_for_on_a_terminal(shell: Shell, name: str) -> None:
     assert name in shell.done("token", "list").out
 
 
+def test_revoking_names_the_tokens_that_a_token_issued(
+    shell: Shell, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = shell("token", "create", name).out.strip()
+    with monkeypatch.context() as patch:
+        patch.setenv("STAGELINE_TOKEN", token)
+        shell("token", "create", f"{name}-copy")
+    revoked = shell("token", "revoke", name, "--yes", "--json")
+    assert f"Tokens that it issued: {name}-copy" in revoked.err
+    id_ = revoked.json["id"]
+    assert f"stageline token revoke {id_} --with-issued" in revoked.err
+    assert f"{name}-copy" in shell.done("token", "list").out
+    assert shell("token", "revoke", id_, "--with-issued", "--yes").code == 0
+    assert f"{name}-copy" not in shell.done("token", "list").out
+
+
 def test_a_trial_makes_no_token(shell: Shell, name: str) -> None:
     assert name in shell("token", "create", name, "--dry-run").out
     assert shell("token", "create", name, "--dry-run", "--json").json["token"] is None

@@ -112,11 +112,11 @@ def issue(actor: str = "ada", roles: Roles | None = None, expires_at: datetime |
 
 
 def ci(actor: str = "ada", expires_at: datetime | None = None) -> TokenIssued:
-    return TokenIssued(token=ROBOT, name="ci", actor=actor, hash=HASH, expires_at=expires_at)
+    return TokenIssued(token=ROBOT, name="ci", actor=actor, hash=HASH, expires_at=expires_at, issuer=OWN)
 
 
-def restricted(roles: Roles, *, follows_actor: bool = False) -> TokenRestricted:
-    return TokenRestricted(token=ROBOT, roles=roles, follows_actor=follows_actor)
+def restricted(roles: Roles, *, follows_actor: bool = False, follows: str | None = None) -> TokenRestricted:
+    return TokenRestricted(token=ROBOT, roles=roles, follows_actor=follows_actor, follows=follows)
 
 
 def one(role: Role, place: Place = EVERYTHING) -> Roles:
@@ -208,6 +208,43 @@ def test_a_token_that_a_following_one_issued_loses_its_roles_with_the_actor() ->
     assert state.roles(state.token(ROBOT)) == one(Role.DEPLOYER, PROD)
     state = access.evolve(state, RoleGranted(actor="ada", role=Role.VIEWER, place=IN_SHOP))
     assert state.roles(state.token(ROBOT)) == one(Role.VIEWER, PROD)
+
+
+def test_a_token_for_another_actor_loses_its_roles_with_the_actor_who_issued_it() -> None:
+    admin = RoleGranted(actor="ada", role=Role.ADMIN, place=EVERYTHING)
+    made = [ci("bob"), restricted(one(Role.EDITOR), follows_actor=True, follows="ada")]
+    state = given(*own(follows_actor=True), admin).when(issue("bob", one(Role.EDITOR))).then(*made)
+    assert state.roles(state.token(ROBOT)) == one(Role.EDITOR)
+    more = IssueToken(token=LAPTOP, name="more", actor="bob", hash="a" * 64, issuer=ROBOT)
+    state = access.fold(state, access.decide(state, more))
+    state = access.evolve(state, RoleGranted(actor="ada", role=Role.VIEWER, place=EVERYTHING))
+    assert state.roles(state.token(ROBOT)) == state.roles(state.token(LAPTOP)) == one(Role.VIEWER)
+    state = access.fold(state, access.decide(state, RevokeToken(token=OWN)))
+    assert state.roles(state.token(ROBOT)) == one(Role.VIEWER), "its issuer is gone, and its limit is not"
+
+
+def test_a_token_is_revoked_with_all_that_it_issued() -> None:
+    line = [*own(), ci("bob"), TokenIssued(token=LAPTOP, name="more", actor="bob", hash="a" * 64, issuer=ROBOT)]
+    other = TokenIssued(token=TokenId(UUID(int=99)), name="other", actor="bob", hash="b" * 64)
+    whole = RevokeToken(token=OWN, with_issued=True)
+    gone = [TokenRevoked(token=each) for each in (OWN, ROBOT, LAPTOP)]
+    state = given(*line, other).when(whole).then(*gone)
+    assert [token.name for token in state.tokens] == ["other"]
+    given(*line, other).when(RevokeToken(token=OWN)).then(gone[0])
+    given(*line, *gone[:2]).when(whole).then(gone[2])
+    given(*line, *gone).when(whole).refused(TokenNotFound(token=str(OWN)))
+
+
+def test_a_token_revokes_what_another_issued_only_within_its_roles() -> None:
+    mine = own(one(Role.DEPLOYER, IN_SHOP))
+    robot = TokenIssued(token=ROBOT, name="robot", actor="ada", hash=HASH)
+    command = RevokeToken(token=ROBOT, revoker=OWN, with_issued=True)
+    child = TokenIssued(token=LAPTOP, name="child", actor="ada", hash="a" * 64, issuer=ROBOT)
+    with pytest.raises(Forbidden):
+        given(*mine, robot, restricted(one(Role.VIEWER, PROD)), child).when(command).then()
+    others = TokenIssued(token=LAPTOP, name="child", actor="bob", hash="a" * 64, issuer=ROBOT)
+    both = [*mine, robot, restricted(one(Role.VIEWER, PROD)), others]
+    given(*both).when(command).then(TokenRevoked(token=ROBOT))
 
 
 @pytest.mark.parametrize("count", [0, MAX_GRANTS + 1])

@@ -63,6 +63,21 @@ def test_a_token_lets_in_until_it_is_revoked(stageline: Stageline) -> None:
     assert stageline.refusal("revokeToken", token=made["id"]) == "TOKEN_NOT_FOUND"
 
 
+def test_a_token_is_revoked_with_those_that_it_issued(stageline: Stageline) -> None:
+    stolen, copy, copys = new_token(), new_token(), new_token()
+    first = issued(stageline, "stolen", stolen, roles=[{"role": "ADMIN"}])
+    second = stageline.mutate_as(stolen, "issueToken", name="copy", hash=digest(copy), actor="bob")
+    third = stageline.mutate_as(stolen, "issueToken", name="copy's", hash=digest(copys), roles=[{"role": "VIEWER"}])
+    assert (second["issuingTokenId"], second["follows"]["id"]) == (first["id"], "bob")
+    assert (third["issuingTokenId"], third["follows"]) == (first["id"], None)
+    stageline.do("revokeToken", token=first["id"])
+    assert lets_in(stageline, copys)
+    revoked = stageline.do("revokeToken", token=first["id"], withIssued=True)
+    assert (revoked["id"], revoked["isValid"]) == (first["id"], False)
+    assert not lets_in(stageline, copy)
+    assert not lets_in(stageline, copys)
+
+
 def test_whose_token_it_is_comes_in_with_it(stageline: Stageline) -> None:
     environment, token = Environment(stageline), new_token()
     issued(stageline, "ci", token, actor="robot", roles=[{"role": "EDITOR"}])
