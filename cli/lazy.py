@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from server import fsck as fsck
     from server import main as main
     from server import move as move
+    from server import restored as restored
     from server import retention as retention
     from server import root_path as root_path
     from server import settings as settings
@@ -62,6 +63,7 @@ else:
         "fsck": "server.fsck",
         "main": "server.main",
         "move": "server.move",
+        "restored": "server.restored",
         "retention": "server.retention",
         "root_path": "server.root_path",
         "settings": "server.settings",

@@ -40,6 +40,7 @@ from cli import (
     service_log,
     settings,
     status,
+    take_over,
     token,
     up,
     variable,
@@ -210,6 +211,7 @@ command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://s
 command(
     app, "backup", "stageline backup ./backups/2026-11-30", "stageline restore ./backups/2026-11-30 --data ./restored"
 )(backup.backup)
+command(app, "take-over", "stageline take-over --data ./restored")(take_over.take_over)
 command(app, "prune", "stageline prune --dry-run", "stageline prune --keep-output 30 --max-output 2")(retention.prune)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 

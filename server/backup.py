@@ -26,17 +26,23 @@ def back_up(data: Path, target: Path, signing_key: Path | None = None) -> None:
 
 def restore(source: Path, data: Path) -> None:
     """Copy the backup *source* into the new data folder *data*, verify the copy, and say so. Exit with 1 on failure."""
-    events, files = _copy(source, data)
+    events, files = _copy(source, data, is_restore=True)
     print(f"Restored {events:,} events of {source} in {data}, and verified them: {', '.join(files)}.")
     if backup.KEYS not in files:
         print(f"The backup has no {backup.KEYS}: no secret and no actor's name can be read.")
     print(f"Start the server with: stageline serve --data {shlex.quote(str(data))}")
+    print(
+        "It sends no webhook and goes on with no deployment, since the original may still run. When that has ended: "
+        f"stageline take-over --data {shlex.quote(str(data))}"
+    )
 
 
-def _copy(source: Path, target: Path, signing_key: Path | None = None) -> tuple[int, tuple[str, ...]]:
+def _copy(
+    source: Path, target: Path, signing_key: Path | None = None, *, is_restore: bool = False
+) -> tuple[int, tuple[str, ...]]:
     """Copy a folder and verify the copy: its chain of hashes, as `stageline audit verify` does, and its output."""
     try:
-        copied = backup.copy(source, target, lambda share: progress.show(share / 2), signing_key)
+        copied = backup.copy(source, target, lambda share: progress.show(share / 2), signing_key, is_restore=is_restore)
         _, findings = asyncio.run(check(Settings(data=target), report=lambda share: progress.show(0.5 + share / 2)))
     except LogUnavailable as reason:
         sys.exit(str(reason))

@@ -50,7 +50,7 @@ from runner.webhook.courier import Courier, CursorDeliveries
 from runner.webhook.message import Narrator
 from runner.webhook.sender import Sender
 from runner.worker import WorkerEngine
-from server import retention, signing
+from server import restored, retention, signing
 from server.auth import Tokens
 from server.feed import LogFeed
 from server.revocation import Revocations
@@ -112,19 +112,27 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         rows = StandingRows(stores.projector, stores.views)
         runner = Runner(handler, targets.executors, stores.output, worker, secrets)
         engine = _engine(settings, runner, stores.output, rows)
-        if engine is not None:
-            stack.callback(report_services, targets.processes)
-            await engine.start()
-            stack.push_async_callback(engine.stop)
-            for watch in instance_watches(targets, engine, handler, rows, roster, secrets.again):
-                _run(stack, watch)
-        _run(stack, FreezeEnds(handler, rows.open_deployments).run())
+
+        async def begin() -> None:
+            """Go on with deployments, and send webhooks."""
+            if engine is not None:
+                stack.callback(report_services, targets.processes)
+                await engine.start()
+                stack.push_async_callback(engine.stop)
+                for watch in instance_watches(targets, engine, handler, rows, roster, secrets.again):
+                    _run(stack, watch)
+            _run(stack, FreezeEnds(handler, rows.open_deployments).run())
+            if settings.webhooks is not None:
+                _run(stack, _courier(settings.webhooks, application, stores, worker).run())
+
+        if restored.is_held(settings.data):
+            _run(stack, restored.when_taken_over(settings.data, begin))
+        else:
+            await begin()
         if settings.database is not None:  # the engine of a server on SQLite is its one worker
             _run(stack, WaitRecorder(handler, roster, rows.open_deployments).run())
         if settings.retention is not None:
             _run(stack, retention.run(stores.output, stores.log, settings.retention))
-        if settings.webhooks is not None:
-            _run(stack, _courier(settings.webhooks, application, stores, worker).run())
         tokens = Tokens(handler)
         backend = _backend(settings, application, aside)
         sessions = Sessions(handler, tokens, signing_key)

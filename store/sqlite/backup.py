@@ -21,6 +21,9 @@ CURSORS = "cursors.db"
 KEYS = "keys.db"
 SIGNING_KEY = "signing-key.pem"
 
+RESTORED = "restored"
+"""Name of the file that marks a restored copy until it takes over from the original."""
+
 PART = "-part"
 """Ending of a file's name until the copy is complete; the log is renamed last."""
 
@@ -32,12 +35,17 @@ ReportProgress = Callable[[float], None]
 
 
 def copy(
-    data: Path, target: Path, report: ReportProgress, signing_key: Path | None = None
+    data: Path,
+    target: Path,
+    report: ReportProgress,
+    signing_key: Path | None = None,
+    *,
+    is_restore: bool = False,
 ) -> tuple[int, tuple[str, ...]]:
     """Copy the folder *data* into the new or empty folder *target*; return the number of events, and the copied files.
 
-    *signing_key* is the file of the key if it is not in the folder. Raises `LogUnavailable`, and leaves no partial copy
-    behind.
+    *signing_key* is the file of the key if it is not in the folder. A restore is marked as such.
+    Raises `LogUnavailable`, and leaves no partial copy behind.
     """
     check_complete(data)
     check_folder(data)
@@ -53,6 +61,8 @@ def copy(
             if signing_key is not None or key.exists():
                 copied.append(SIGNING_KEY)
                 _copy_file(key, target / f"{SIGNING_KEY}{PART}")
+            if is_restore:
+                disk.make_file(target / RESTORED)
             _complete(target, copied)
     except BaseException:
         for path in target.iterdir():

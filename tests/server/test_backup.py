@@ -7,7 +7,9 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 import pytest
@@ -90,12 +92,60 @@ def test_a_server_goes_on_from_a_backup_that_was_made_under_load(tmp_path: Path)
         shutil.rmtree(server.data)
         told(server, "restore", str(backup), "--data", str(server.data))
         server.start()
+        told(server, "take-over", "--data", str(server.data))
         goes_on(server, known)
         told(server, "fsck", "--data", str(server.data))
         again = server.stageline("restore", str(backup), "--data", str(server.data))
         assert (again.returncode, "is not empty" in again.stderr) == (1, True)
         mixed = server.stageline("restore", str(backup), "--data", str(tmp_path / "new"), "--dry-run")
         assert (mixed.returncode, (tmp_path / "new").exists()) == (2, False)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """An address for webhooks that answers with `status`; `received` has the messages that it accepts."""
+
+    received: ClassVar[list[bytes]] = []
+    status: ClassVar[int] = 503
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.status == 200:
+            self.received.append(body)
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def test_a_restored_copy_sends_no_webhook_and_goes_on_with_no_deployment_until_it_takes_over(tmp_path: Path) -> None:
+    backup, mark = tmp_path / "backup", tmp_path / "mark"
+    hook = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    with closing(hook.socket), serving(tmp_path) as server:
+        server.stop()
+        server.start("--allow-webhook", "127.0.0.0/8")
+        furnish(server)
+        url = f"http://127.0.0.1:{hook.server_port}"
+        told(server, "webhook", "create", "hook", "--url", url, "--event", "deployment-planned", *IN)
+        told(server, "service", "edit", "-n", "job", "--run", f"echo ran >> {mark}", *IN)
+        told(server, "redeploy", "--watch", *IN)
+        server.kill()
+        mark.unlink()
+        told(server, "backup", "--data", str(server.data), str(backup))
+        shutil.rmtree(server.data)
+        said = told(server, "restore", str(backup), "--data", str(server.data))
+        assert f"stageline take-over --data {server.data}" in said
+        Receiver.status = 200
+        server.start("--allow-webhook", "127.0.0.0/8")
+        assert "is a restored copy: no webhook is sent and no deployment goes on" in server.log.read_text()
+        told(server, "redeploy", *IN)
+        assert (Receiver.received, mark.exists()) == ([], False)
+        told(server, "take-over", "--data", str(server.data))
+        wait_until(lambda: len(Receiver.received) >= 2, "both webhooks were sent")
+        wait_until(mark.exists, "the deployment went on")
+        again = server.stageline("take-over", "--data", str(server.data))
+        assert (again.returncode, "is no restored copy" in again.stderr) == (1, True)
+        hook.shutdown()
 
 
 def test_a_backup_of_a_damaged_log_says_so(tmp_path: Path) -> None:
