@@ -15,11 +15,13 @@ import typer
 from msgspec import Struct, convert
 
 from cli import lazy, verify
+from cli.actor import NamedActorJson
 from cli.client import Client, ServerAddress, document
 from cli.command import command, group
 from cli.errors import READER_GONE, Failed, Misused
 from cli.output import Output, encoded, moment, say
 from cli.private import private
+from cli.text import table
 
 app = group(
     """Export the log, and verify later that nothing in it was altered.
@@ -32,13 +34,37 @@ app = group(
     "stageline audit key -o public.pem                (once)",
     "stageline audit verify log.jsonl --head january.json --key public.pem",
     "stageline audit verify --live",
+    "stageline audit refusals                         (who was refused access)",
 )
 
 HEAD = document("query LogHead { logHead { logPosition hash epoch signedAt key signature publicKey } }")
 
+REFUSALS = document(
+    "query AccessRefusals { accessRefusals { reason client what tokenId count firstAt lastAt actor { id name } } }"
+)
+
 TICK = 0.2  # seconds between two updates of the progress
 TAIL = 1 << 16  # bytes at the end of an export in which its last line is first looked for
 BEGIN = b'{"position":'  # the beginning of every line
+
+
+class RefusalJson(Struct, rename="camel"):
+    """A refusal of access; without a reason it stands for those that were too many to record."""
+
+    reason: str | None
+    client: str
+    what: str
+    actor: NamedActorJson | None
+    token_id: str | None
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+    def row(self) -> tuple[str, ...]:
+        reason = "too many to record" if self.reason is None else self.reason.lower()
+        actor = "" if self.actor is None else self.actor.text
+        return moment(self.last_at), f"{self.count:,}", reason, self.client, actor, self.what
+
 
 Target = Annotated[
     Path | None,
@@ -202,6 +228,18 @@ def key(output: Output, target: Target = None) -> None:
         _keep(target, found["publicKey"])
     document = {"key": found["key"], "publicKey": found["publicKey"]}
     output.answer(document, found["publicKey"].rstrip() if target is None else f"Key {found['key']} is in {target}")
+
+
+@command(app, "refusals", "stageline audit refusals", "stageline audit refusals --json")
+def refusals(output: Output) -> None:
+    """List refused access: unknown, revoked and expired tokens, and requests beyond a token's roles.
+
+    The last 500 of the last 7 days, the last first. Equal ones within an hour are one line.
+    """
+    with Client.known() as client:
+        found = convert(client.execute(REFUSALS)["accessRefusals"], list[RefusalJson])
+    head = ("Last", "Count", "Reason", "From", "Actor", "What")
+    output.answer({"refusals": found}, table(head, [each.row() for each in found]) if found else "<no refusal>")
 
 
 def _keep(target: Path, text: str) -> None:

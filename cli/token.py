@@ -36,7 +36,7 @@ PREFIX = "stageline_"
 
 TOKEN = f"""
 fragment TokenFields on Token {{
-  id name issuedAt expiresAt revokedAt isValid issuingTokenId roles {{ {GRANT} }} cursor
+  id name issuedAt expiresAt revokedAt lastUsedAt isValid issuingTokenId roles {{ {GRANT} }} cursor
   actor {{ id name }} follows {{ id name }} issuedBy {{ id name }} revokedBy {{ id name }}
 }}
 """
@@ -71,7 +71,7 @@ ISSUE = mutation(
 )
 REVOKE = mutation("revokeToken", "TokenPayload", SUBJECT, TOKEN + SNAPSHOT, token="ID!", withIssued="Boolean")
 
-HEAD = ("Name", "Actor", "Made", "Valid until", "Roles", "Id")
+HEAD = ("Name", "Actor", "Made", "Valid until", "Last use", "Roles", "Id")
 
 
 class TokenJson(AnswerJson, rename="camel"):
@@ -88,6 +88,7 @@ class TokenJson(AnswerJson, rename="camel"):
     issuing_token_id: str | None
     roles: list[RoleGrantJson]
     cursor: str
+    last_used_at: datetime | None = None
 
     @property
     def held(self) -> str:
@@ -100,13 +101,14 @@ class TokenJson(AnswerJson, rename="camel"):
 
     def row(self) -> tuple[str, ...]:
         until = "revoked" if self.revoked_at else moment(self.expires_at) if self.is_valid else "expired"
-        return self.name, self.actor.text, moment(self.issued_at), until, self.held, self.id
+        used = moment(self.last_used_at)
+        return self.name, self.actor.text, moment(self.issued_at), until, used, self.held, self.id
 
 
 class NewTokenJson(TokenJson):
     """A new token with its text, which is null in a dry run."""
 
-    token: str | None
+    token: str | None = None
 
 
 complete_token = complete.names(lambda client, _: (each.name for each in _all(client) if each.is_valid))

@@ -36,6 +36,14 @@ class TooManyAttempts(Unauthenticated):
         self.retry = retry
 
 
+class TooManyRefusals(TooManyAttempts):
+    """A token asked too often for what it must not do; retry after *retry* seconds."""
+
+    def __init__(self, retry: int) -> None:
+        super().__init__(retry)
+        self.args = (f"Too many requests beyond the roles of this token: retry after {retry} s.",)
+
+
 class Credentials(Struct, frozen=True):
     """The credentials of a request.
 

@@ -4,16 +4,18 @@ The check of roles: the things that a request names, their places, and the role 
 `gql.rules` says which role is needed. Lists hold only what the token may see (`Context.seen`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
+from application.refusal import RefusalReason, RefusedAccess
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain import webhook as webhooks
-from domain.errors import EnvironmentNotFound, NotFound, ProjectNotFound
+from domain.errors import EnvironmentNotFound, Forbidden, NotFound, ProjectNotFound
 from domain.project import ProjectId
 from domain.role import EVERYTHING, Place, Role, forbidden, has, role_at, role_within
 from gql.context import Context
@@ -141,6 +143,32 @@ async def webhook(context: Context, arguments: Arguments) -> Sequence[Subject]:
     known = (await context.application.handler.states.load(webhooks.decider, webhooks.WEBHOOKS)).state
     found = None if id_ is None else known.find(webhooks.WebhookId(id_))
     return [Subject(f"on webhook {text!r}", None if found is None else found.config.place)]
+
+
+@contextmanager
+def noting(context: Context, what: str) -> Iterator[None]:
+    """Record it if the block refuses the token *what* it asks for."""
+    try:
+        yield
+    except Forbidden as refused:
+        note(context, what, refused)
+        raise
+
+
+def note(context: Context, what: str, refused: Forbidden) -> None:
+    """Record that the token is refused *what* it asks for, once: a compiled query that fails is executed again."""
+    if context.read is not None:  # it is compiled
+        return
+    identity = context.known_identity
+    context.application.refusals.note(
+        RefusedAccess(
+            reason=RefusalReason.FORBIDDEN,
+            client=context.client,
+            what=f"{what}: {refused}",
+            actor=identity.actor,
+            token=identity.token,
+        )
+    )
 
 
 async def check(context: Context, rule: Rule, arguments: Arguments) -> None:

@@ -14,7 +14,9 @@ from application.actor import Profiles
 from application.handler import Handler
 from application.log import ServiceLogs
 from application.place import Places
+from application.refusal import Refusals
 from application.secret import Vault
+from application.token_use import TokenUses
 from application.webhook import Deliveries
 from application.worker import Roster
 from cache.lru import Cache
@@ -74,6 +76,8 @@ class Application:
     unfinished: RowList[UnfinishedDeployment]
     logs: ServiceLogs
     places: Places
+    refusals: Refusals
+    uses: TokenUses
     shown: Cache[Hashable, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # by what they were made of
 
     def show(
@@ -98,10 +102,14 @@ class Application:
 
 @dataclass(kw_only=True)
 class Context(RequestContext):
-    """One HTTP request or one WebSocket connection, with its id and the *application* that serves it."""
+    """One HTTP request or one WebSocket connection, with its id and the *application* that serves it.
+
+    *client* is its network address.
+    """
 
     application: Application
     request_id: str = ""
+    client: str = ""
 
     @property
     def origin(self) -> Origin:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from application.handler import Outcome, Transaction
 from domain import name as names
 from domain.decider import Decider
-from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
+from domain.errors import Forbidden, IdempotencyKeyReused, InvalidArgument, Refused
 from endpoint import trace
 from gql import access
 from gql.context import Context, Info
@@ -139,6 +139,8 @@ def mutation(
                 write = _write(info, arguments)
                 return await work(write, **arguments)  # type: ignore[call-arg]  # GraphQL checks them by the signature
             except Refused as refused:
+                if isinstance(refused, Forbidden):
+                    access.note(info.context, info.field_name, refused)
                 return await refusal(info.context, refused)
 
         own_parameters = [

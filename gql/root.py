@@ -66,8 +66,9 @@ def guard(root: type, rules: Mapping[str, Rule]) -> None:
 def _guarded(resolve: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     @functools.wraps(resolve)
     async def guarded(source: Any, info: Any, **arguments: Any) -> Any:
-        await access.check(info.context, rule, arguments)
-        return await resolve(source, info, **arguments)
+        with access.noting(info.context, info.field_name):
+            await access.check(info.context, rule, arguments)
+            return await resolve(source, info, **arguments)
 
     return guarded
 
@@ -75,7 +76,8 @@ def _guarded(resolve: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
 def _guarded_stream(resolve: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     @functools.wraps(resolve)
     async def guarded(source: Any, info: Any, **arguments: Any) -> AsyncGenerator[Any, None]:
-        await access.check(info.context, rule, arguments)
+        with access.noting(info.context, info.field_name):
+            await access.check(info.context, rule, arguments)
         async with aclosing(resolve(source, info, **arguments)) as values:
             async for value in values:
                 yield value

@@ -37,6 +37,7 @@ OWN = Rule(None, everything)
 """The rule of fields that any token may use, and that check by themselves."""
 
 QUERIES: Mapping[str, Rule] = {
+    "accessRefusals": need(Role.ADMIN, everything),
     "actors": need(Role.VIEWER, everything),
     "cursor": some(Role.VIEWER),
     "deployment": need(Role.VIEWER, of("deployment", "id")),

@@ -137,8 +137,9 @@ def app(settings: Settings, url: str) -> Starlette:
 
     async def check(request: Request, identity: Identity, address: str) -> None:
         """Raise `Forbidden` unless the token has the role that the address needs."""
-        context = Context(application=application(), identity=identity)
-        await access.check(context, ADDRESSES[address], request.path_params)
+        context = Context(application=application(), identity=identity, client=client(request.scope))
+        with access.noting(context, address):
+            await access.check(context, ADDRESSES[address], request.path_params)
 
     async def forbidden(_: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, Forbidden)
@@ -231,6 +232,7 @@ class StagelineApp(Starlette):
             if scope["type"] == "websocket":
                 send = request_id.accepting(scope, send)
             trace.request.set(scope.get(request_id.KEY, b""))
+            trace.client.set(client(scope))
         if scope["type"] == "http" and scope["path"] == scope["root_path"] + "/graphql":
             await self._graphql(scope, receive, send)
         else:

@@ -8,6 +8,7 @@ the user's configuration file, where the command line finds it. Every request ne
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
 import tempfile
@@ -18,11 +19,22 @@ from pathlib import Path
 from uuid import UUID
 
 from application.handler import Handler, StreamState
+from application.refusal import Refusals
+from application.token_use import TokenUses
 from domain import access
 from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, Token, TokenId
 from domain.errors import InvalidArgument
 from domain.role import ALL
-from endpoint.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Credentials, Identity, Unauthenticated
+from endpoint.identity import (
+    EXPIRED,
+    MISSING,
+    REVOKED,
+    UNKNOWN,
+    Credentials,
+    Identity,
+    TooManyRefusals,
+    Unauthenticated,
+)
 from server.throttle import TokenThrottle
 from store import ids
 from store.log import Author, Origin, RecordedEvent
@@ -47,8 +59,9 @@ TOO_LONG = f"The token is too long: at most {MAX_AUTHORIZATION:,} characters are
 class Tokens:
     """The valid tokens, cached in memory until the log has new events about tokens."""
 
-    def __init__(self, handler: Handler) -> None:
-        self.throttle = TokenThrottle()
+    def __init__(self, handler: Handler, refusals: Refusals | None = None, uses: TokenUses | None = None) -> None:
+        self.throttle = TokenThrottle(refusals=refusals)
+        self._refusals, self._uses = refusals, uses
         self._handler = handler
         self._known: dict[str, Identity] = {}  # by the token's hash
         self._by_id: dict[UUID, Identity] = {}
@@ -66,11 +79,20 @@ class Tokens:
             if known is None:
                 known = await self._find(_hash_in(given), credentials.client)
                 self._cache(given, known)
-            return _check_expiry(known)
+            return self._admitted(known, credentials.client)
         except Unauthenticated as refused:
             if given:
                 self.throttle.log_failure(credentials.client, refused)
             raise
+
+    def _admitted(self, known: Identity, client: str) -> Identity:
+        """Return *known*, whose token is used now; raise `Unauthenticated` if it has expired or has to wait."""
+        _check_expiry(known)
+        if self._refusals is not None and (wait := self._refusals.wait(client, known.token)):
+            raise TooManyRefusals(max(1, math.ceil(wait)))
+        if self._uses is not None:
+            self._uses.note(known.token)
+        return known
 
     def _cache(self, given: str | None, known: Identity) -> None:
         if given is not None and not self._is_stale:
@@ -89,7 +111,7 @@ class Tokens:
                 known = self._by_id.get(token)
                 if known is None:
                     raise Unauthenticated(REVOKED)
-        return _check_expiry(known)
+        return self._admitted(known, client)
 
     async def is_valid(self, token: str) -> bool:
         """Return whether *token* is valid, without a limit of attempts: it is the operator's own."""

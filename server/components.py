@@ -16,7 +16,9 @@ from application.actor import Profiles
 from application.handler import Handler
 from application.log import ServiceLogs
 from application.place import Places
+from application.refusal import Refusals
 from application.secret import Vault
+from application.token_use import TokenUses
 from application.worker import Roster
 from cache.lru import BUDGET, shared
 from domain.pipeline.environment import Target
@@ -98,13 +100,20 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
         pages, kinds = _recent_pages(stores), frozenset(targets.executors)
         logs = service_logs(settings, targets, handler.states, roster, secrets.again)
-        elsewhere = stores.elsewhere()
+        elsewhere, refusals = stores.elsewhere(), Refusals(stores.cursors, worker)
         threaded = _application(
-            elsewhere, Handler(elsewhere.log), on_current_loop(roster), kinds, signing_key, pages, on_current_loop(logs)
+            elsewhere,
+            Handler(elsewhere.log),
+            on_current_loop(roster),
+            kinds,
+            signing_key,
+            pages,
+            on_current_loop(logs),
+            on_current_loop(refusals),
         )
         aside = Aside[Context](lambda context: replace(context, application=threaded))
         stack.push_async_callback(aside.stop)
-        application = _application(stores, handler, roster, kinds, signing_key, pages, logs)
+        application = _application(stores, handler, roster, kinds, signing_key, pages, logs, refusals)
         await application.profiles.forget_all()
         await application.vault.forget_all()
         await stores.projector.start()
@@ -133,7 +142,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             _run(stack, WaitRecorder(handler, roster, rows.open_deployments).run())
         if settings.retention is not None:
             _run(stack, retention.run(stores.output, stores.log, settings.retention))
-        tokens = Tokens(handler)
+        _run(stack, application.refusals.run())
+        _run(stack, application.uses.run())
+        tokens = Tokens(handler, application.refusals, application.uses)
         backend = _backend(settings, application, aside)
         sessions = Sessions(handler, tokens, signing_key)
         supervisor = None if engine is None else targets.processes.supervisor
@@ -171,6 +182,7 @@ def _backend(settings: Settings, application: Application, aside: Aside[Context]
             claimed_origin=claimed,
             aside=aside,
             request_id=trace.request.get().decode(),
+            client=trace.client.get(),
         )
 
     feed = LogFeed(application.log)
@@ -216,6 +228,7 @@ def _application(
     signing_key: Ed25519PrivateKey,
     pages: RecentlyRead,
     logs: ServiceLogs,
+    refusals: Refusals,
 ) -> Application:
     log, views = stores.log, stores.views
     return Application(
@@ -240,6 +253,8 @@ def _application(
         unfinished=RowList(views, standing.unfinished),
         logs=logs,
         places=Places(log),
+        refusals=refusals,
+        uses=TokenUses(stores.cursors),
     )
 
 

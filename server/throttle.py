@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 
-from endpoint.identity import TooManyAttempts, Unauthenticated
+from application.refusal import RefusalReason, Refusals, RefusedAccess, network
+from endpoint.identity import UNKNOWN, TooManyAttempts, Unauthenticated
 
 PER_CLIENT = 30
 """Maximum number of unknown tokens from one client in a window."""
@@ -31,9 +31,6 @@ WINDOW = 60.0
 
 LINES = 20
 """Maximum number of lines about failed authentications in the log, in a window."""
-
-PREFIX = 64
-"""Length of an IPv6 prefix that counts as one client, in bits: a client usually has the whole network."""
 
 logger = logging.getLogger("stageline")
 
@@ -49,10 +46,11 @@ class Window:
 
 
 class TokenThrottle:
-    """A throttle of unknown tokens, with windows of *length* seconds."""
+    """A throttle of unknown tokens, with windows of *length* seconds, which adds failures to *refusals*."""
 
-    def __init__(self, length: float = WINDOW) -> None:
+    def __init__(self, length: float = WINDOW, refusals: Refusals | None = None) -> None:
         self._length = length
+        self._refusals = refusals
         self._window = Window(time.monotonic() + length)
         self._summary: asyncio.TimerHandle | None = None
 
@@ -73,7 +71,9 @@ class TokenThrottle:
         window.clients[source] -= 1
 
     def log_failure(self, client: str, refused: Unauthenticated) -> None:
-        """Log a line. Beyond `LINES`, log only a summary at the end of the window."""
+        """Log a line, and record the failure. Beyond `LINES`, log only a summary at the end of the window."""
+        if self._refusals is not None:
+            self._refusals.note(RefusedAccess(reason=_reason(refused), client=client))
         window = self._now()
         if window.logged < LINES:
             window.logged += 1
@@ -110,14 +110,7 @@ class TokenThrottle:
         self._window = Window(time.monotonic() + self._length)
 
 
-def network(client: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the network of an IPv6 address."""
-    try:
-        address = ip_address(client.partition("%")[0])
-    except ValueError:
-        return client
-    if not isinstance(address, IPv6Address):
-        return client
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(IPv6Address(int(address) >> (128 - PREFIX) << (128 - PREFIX)))
+def _reason(refused: Unauthenticated) -> RefusalReason:
+    if isinstance(refused, TooManyAttempts):
+        return RefusalReason.THROTTLED
+    return RefusalReason.UNKNOWN if str(refused).startswith(UNKNOWN.split()[0]) else RefusalReason.ENDED

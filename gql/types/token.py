@@ -89,6 +89,14 @@ async def follows(context: Context, tokens: Tokens, selected: Selected) -> list[
     return await actors(context, [token.record.follows for token in tokens], selected)
 
 
+@edge(Token, "When the token was used last, to the hour; null for never. It is stored some seconds later.")
+async def last_used_at(context: Context, tokens: list[Token], selected: Selected) -> list[datetime | None]:
+    context.varies = True  # a use is no part of the log
+    found = await context.application.uses.last([token.record.fact.token for token in tokens])
+    hours = [found.get(token.record.fact.token) for token in tokens]
+    return [None if hour is None else datetime.fromtimestamp(hour, UTC) for hour in hours]
+
+
 @edge(TokenSnapshot, "The actor who issued the token.")
 @edge(Token, "The actor who issued the token.")
 async def issued_by(context: Context, tokens: Tokens, selected: Selected) -> list[Actor]:

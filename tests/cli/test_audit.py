@@ -275,3 +275,13 @@ def test_a_verification_without_a_head_says_what_it_can_not_prove(
     assert why in staging("audit", "verify", str(log)).out
     staging.done("audit", "export", "-o", str(log))
     assert why not in staging("audit", "verify", str(log), *head).out
+
+
+def test_refused_access_is_listed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("STAGELINE_TOKEN", "stageline_unknown")
+        assert shell("project", "list").code == 3
+    lines = shell.done("audit", "refusals").lines
+    assert any(" unknown " in line and "127.0.0.1" in line for line in lines)
+    found = shell("audit", "refusals", "--json").json["refusals"]
+    assert [each["actor"] for each in found if each["reason"] == "UNKNOWN"] == [None]

@@ -291,7 +291,7 @@ ABOUT = {
 }
 """Roots whose answer is about something."""
 
-NO_ID = {"logHead", "cursor", "viewer", "workers", "server"}
+NO_ID = {"accessRefusals", "logHead", "cursor", "viewer", "workers", "server"}
 """Roots that are given nothing to find."""
 
 

@@ -27,6 +27,7 @@ HELD: list[tuple[str, Role | None]] = [
 ]
 
 NEEDS_MORE = {
+    "accessRefusals": EVERYTHING,
     "actors": EVERYTHING,
     "cloneEnvironment": PROJECT,
     "createEnvironment": PROJECT,

@@ -16,6 +16,7 @@ from graphql import (
     validate,
 )
 
+from application.refusal import RefusalReason
 from domain.container import Pull
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
@@ -50,6 +51,7 @@ from tests.serving import ROOT
 TYPES = {name: type_ for name, type_ in schema.schema._schema.type_map.items() if not name.startswith("__")}
 EVENT = TYPES["Event"]
 ENUMS: dict[str, type[Enum]] = {
+    "RefusalReason": RefusalReason,
     "DeploymentAction": Action,
     "Cancellation": Cancellation,
     "DeploymentEventType": DeploymentEventType,

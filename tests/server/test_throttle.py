@@ -8,12 +8,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from application.handler import Handler
+from application.refusal import PREFIX, network
 from domain import access, session
 from domain.access import ACCESS, IssueToken, TokenId, TokenIssued
 from endpoint.identity import Credentials, TooManyAttempts, Unauthenticated
 from server import throttle
 from server.auth import MAX_AUTHORIZATION, Tokens, new_token
-from server.throttle import IN_ALL, LINES, PER_CLIENT, PREFIX, TokenThrottle, network
+from server.throttle import IN_ALL, LINES, PER_CLIENT, TokenThrottle
 from store import ids
 from store.log import Author, Event, LogUnavailable, Origin, StreamChange
 from store.memory import MemoryLog
