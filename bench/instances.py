@@ -23,6 +23,7 @@ from domain.spec import Health, ServiceSpec, ServiceType, TcpCheck
 from runner.targets.contract import StepRequest
 from runner.targets.process import start as starts
 from runner.targets.process.attempt import ProcessAttempt
+from runner.targets.process.confinement import Confinement
 from runner.targets.process.executor import ProcessExecutor
 from runner.targets.process.start import InstanceStart
 
@@ -50,7 +51,7 @@ def services(data: Path, count: int, port: int | None) -> Iterator[ProcessAttemp
         ports = () if port is None else (port,)
         starts.write(folder / starts.OWN, InstanceStart(request=request, ports=ports))
         attempt = ProcessAttempt(folder)
-        starts.begin(attempt, request, ("exec sleep 3600",), ports, None)
+        starts.begin(attempt, request, ("exec sleep 3600",), ports, Confinement())
         attempt.settle()
         yield attempt
 

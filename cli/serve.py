@@ -16,6 +16,11 @@ from cli.settings import ConfigFile
 from cli.worker_options import WorkerOptions
 
 
+class WorkerTarget(StrEnum):
+    DOCKER = "docker"
+    KUBERNETES = "kubernetes"
+
+
 class UnlistedOption(StrEnum):
     REFUSE = "refuse"
     REPORT = "report"
@@ -140,6 +145,16 @@ def serve(
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Issue another admin token, if the first was lost.")
     ] = False,
+    worker_target: Annotated[
+        list[WorkerTarget] | None,
+        typer.Option(
+            "--worker-target",
+            envvar="STAGELINE_WORKER_TARGET",
+            case_sensitive=False,
+            show_default="none",
+            help="A target that workers have, and this server has no access to; with --no-worker. Repeatable.",
+        ),
+    ] = None,
     allow_webhook: Annotated[
         list[str] | None,
         typer.Option(
@@ -157,6 +172,8 @@ def serve(
 
     The first start issues an admin token, and saves it where the other commands find it.
     """
+    if worker_target and worker:
+        raise Misused("A target of other workers needs --no-worker: this server runs deployments itself.")
     settings = replace(
         options.settings(data_folder(data), database),
         host=host,
@@ -174,6 +191,7 @@ def serve(
         retention=lazy.settings.limits(**vars(retention)),
         webhooks=lazy.settings.allowed(allow_webhook or ()),
         root_path=root_path,
+        offers=lazy.settings.targets([each.value for each in worker_target or ()]),
         origins=tuple(allow_origin or ()),
     )
     lazy.main.serve(settings)

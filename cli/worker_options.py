@@ -45,15 +45,46 @@ class WorkerOptions:
         ),
     ] = 300.0
     run_as: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--run-as",
             envvar="STAGELINE_RUN_AS",
             metavar="USER",
             show_default="the server's own user",
-            help="The user of this machine whom builds, services and health commands run as, if the server is root.",
+            help="The user of this machine whom builds, services and health commands run as, if the server is root. "
+            "ENVIRONMENT=USER is that of one environment, by its id. Repeatable.",
         ),
     ] = None
+    step_memory: Annotated[
+        int,
+        typer.Option(
+            "--step-memory",
+            envvar="STAGELINE_STEP_MEMORY",
+            metavar="MIB",
+            min=0,
+            help="Maximum memory of each process of a build or service on this machine, in MiB; 0 for no limit.",
+        ),
+    ] = 0
+    step_processes: Annotated[
+        int,
+        typer.Option(
+            "--step-processes",
+            envvar="STAGELINE_STEP_PROCESSES",
+            metavar="N",
+            min=0,
+            help="Maximum number of processes and threads of the user of --run-as; 0 for no limit.",
+        ),
+    ] = 0
+    step_files: Annotated[
+        int,
+        typer.Option(
+            "--step-files",
+            envvar="STAGELINE_STEP_FILES",
+            metavar="N",
+            min=0,
+            help="Maximum number of open files of each process of a build or service; 0 for no limit.",
+        ),
+    ] = 0
     docker: Annotated[
         str | None,
         typer.Option(
@@ -128,7 +159,8 @@ class WorkerOptions:
             data=folder,
             database=database,
             gone=self.gone_after,
-            run_as=self.run_as,
+            run_as=tuple(self.run_as or ()),
+            step_limits=lazy.settings.step_limits(self.step_memory, self.step_processes, self.step_files),
             docker=self.docker or None,
             metrics=cast("Any", self.metrics),
             kubernetes=self.kubernetes or None,

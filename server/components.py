@@ -98,7 +98,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         targets = await stack.enter_async_context(open_targets(settings, secrets.again))
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
-        pages, kinds = _recent_pages(stores), frozenset(targets.executors)
+        pages, kinds = _recent_pages(stores), settings.offers.union(targets.executors)
         logs = service_logs(settings, targets, handler.states, roster, secrets.again)
         elsewhere, refusals = stores.elsewhere(), Refusals(stores.cursors, worker)
         threaded = _application(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from domain.pipeline.environment import Target
+from runner.targets.process.confinement import Limits
 from runner.webhook import allow_list
 from runner.webhook.allow_list import AllowList
 from server.address import Address
@@ -29,7 +31,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *signing_key*: the file of the key that signs heads of the log; None for the server's own key, in *data*
     - *database*: the address of a PostgreSQL database; None for SQLite, in *data*
     - *works*: run deployments of that database, as one of any number of workers
-    - *run_as*: the user of the machine that steps run as; None for the server's own
+    - *run_as*: the user of the machine that steps run as, and `ENVIRONMENT=USER` for one environment; see
+      `runner.targets.process.confinement`; empty for the server's own user
+    - *step_limits*: the limits of their processes
+    - *offers*: targets that only workers have
     - *docker*: the address of the Docker engine that is the target DOCKER; None for no such target
     - *metrics*: the address of a listener for metrics and health, without a token; None for no listener
     - *kubernetes*: the context of the cluster that is the target KUBERNETES, current or in-cluster; None for no target
@@ -57,7 +62,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     signing_key: Path | None = None
     database: str | None = None
     works: bool = True
-    run_as: str | None = None
+    run_as: tuple[str, ...] = ()
+    step_limits: Limits = Limits()
+    offers: frozenset[Target] = frozenset()
     docker: str | None = None
     metrics: Address | None = None
     kubernetes: str | None = None
@@ -83,6 +90,16 @@ def limits(keep_output: float, max_output: float, keep_keys: float) -> Retention
         output_bytes=round(max_output * 2**30) if max_output else None,
         key_age=timedelta(days=keep_keys) if keep_keys else None,
     )
+
+
+def step_limits(memory: int, processes: int, files: int) -> Limits:
+    """Return the limits of MiB, processes and files; 0 stands for none."""
+    return Limits(memory=memory * 2**20 or None, processes=processes or None, files=files or None)
+
+
+def targets(names: Sequence[str]) -> frozenset[Target]:
+    """Return the targets with those names."""
+    return frozenset(Target(name.upper()) for name in names)
 
 
 def allowed(entries: Sequence[str]) -> AllowList:

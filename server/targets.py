@@ -32,7 +32,7 @@ from runner.targets.kubernetes import access
 from runner.targets.kubernetes.build import RegistryBuilder
 from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
 from runner.targets.kubernetes.executor import KubernetesExecutor
-from runner.targets.process import account
+from runner.targets.process import confinement
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.targets.process.instance import InstanceWatch
 from server.settings import Settings
@@ -55,9 +55,9 @@ class Targets:
 
 @asynccontextmanager
 async def open_targets(settings: Settings, open_secrets: OpenSecrets) -> AsyncIterator[Targets]:
-    """Yield the targets of a server or worker; raises `AddressInvalid` or `AccessInvalid`."""
-    user = None if settings.run_as is None else account.find(settings.run_as)
-    processes = ProcessExecutor(settings.data, user, open_secrets)
+    """Yield the targets of a server or worker; raises `AddressInvalid`, `AccessInvalid` or `AccountUnusable`."""
+    confinements = confinement.find(settings.run_as, settings.step_limits)
+    processes = ProcessExecutor(settings.data, confinements, open_secrets)
     executors: dict[Target, Executor] = {Target.PROCESS: processes}
     containers: DockerExecutor | None = None
     async with AsyncExitStack() as stack:

@@ -8,8 +8,9 @@ import pytest
 
 from domain.spec import CommandCheck, Health
 from runner.targets.contract import StepFailed, StepRequest
-from runner.targets.process import account
+from runner.targets.process import account, confinement
 from runner.targets.process.account import AccountUnusable
+from runner.targets.process.confinement import Limits
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import Printed, build, deploy, job
 
@@ -20,7 +21,7 @@ NOBODY = pwd.getpwnam("nobody")
 
 @pytest.fixture
 def executor(tmp_path: Path) -> ProcessExecutor:
-    return ProcessExecutor(tmp_path, account.find("nobody"))
+    return ProcessExecutor(tmp_path, confinement.find(["nobody"], Limits()))
 
 
 def owners(data: Path, name: str) -> set[int]:

@@ -8,7 +8,8 @@ import pytest
 from domain.deployment.plan import Output
 from runner.targets.contract import StepFailed
 from runner.targets.outputs import parse
-from runner.targets.process import account
+from runner.targets.process import confinement
+from runner.targets.process.confinement import Limits
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import Printed, deploy, job
 
@@ -82,7 +83,7 @@ async def test_only_a_job_has_the_variable(tmp_path: Path) -> None:
 
 @as_root
 async def test_a_job_of_another_user_writes_outputs_too_and_leaves_nothing(tmp_path: Path) -> None:
-    executor = ProcessExecutor(tmp_path, account.find("nobody"))
+    executor = ProcessExecutor(tmp_path, confinement.find(["nobody"], Limits()))
     request = job('echo "$STAGELINE_OUTPUT"; echo A=$(id -un) >> "$STAGELINE_OUTPUT"', directory="/")
     output = Printed()
     await executor.deploy(request, output)
@@ -95,7 +96,7 @@ async def test_a_job_of_another_user_writes_outputs_too_and_leaves_nothing(tmp_p
 
 @as_root
 async def test_the_file_of_another_user_is_not_read_in_its_place(tmp_path: Path) -> None:
-    executor = ProcessExecutor(tmp_path, account.find("nobody"))
+    executor = ProcessExecutor(tmp_path, confinement.find(["nobody"], Limits()))
     request = job('echo "$STAGELINE_OUTPUT"', directory="/")
     output = Printed()
     await executor.deploy(request, output)

@@ -23,6 +23,7 @@ from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process import instance, supervisor
 from runner.targets.process import start as starts
 from runner.targets.process.attempt import ProcessAttempt
+from runner.targets.process.confinement import Confinement
 from runner.targets.process.executor import ProcessExecutor
 from runner.targets.process.instance import InstanceState, InstanceWatch
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, deploy, fixed_port, job, server, until
@@ -415,7 +416,7 @@ async def test_a_supervisor_that_ends_at_any_moment_is_followed_by_one_that_coun
     attempt = attempt_of(request, tmp_path)
     start = starts.read(attempt.folder / starts.OWN)
     assert start is not None
-    watch = InstanceWatch(attempt, start, None, lambda _: None)
+    watch = InstanceWatch(attempt, start, Confinement(), lambda _: None)
     kill(tmp_path)
     await until(lambda: not attempt.is_running)
     with crashing_after(count, monkeypatch) as done:
@@ -476,7 +477,7 @@ async def test_a_restarted_instance_has_its_secrets_and_its_output_and_problems_
     run = f"{RUN}echo told {secret}; echo {secret} > got; exec sleep 60"
     plain = service(tmp_path, run)
     hidden = replace(plain, secrets=(secret,), shown=replace(plain.spec, run=run.replace(secret, "***")))
-    executor = ProcessExecutor(tmp_path / "data", None, opened)
+    executor = ProcessExecutor(tmp_path / "data", open_secrets=opened)
     try:
         async with supervised(executor) as reports:
             await executor.deploy(hidden, Printed())

@@ -43,7 +43,7 @@ from msgspec import Struct
 from domain.spec import STOP_GRACE, StopSignal
 from runner.targets.contract import StepFailed
 from runner.targets.process import table
-from runner.targets.process.account import Account
+from runner.targets.process.confinement import Confinement
 from runner.targets.process.table import STAMP, ProcessRow
 from store.sqlite import disk
 
@@ -168,13 +168,13 @@ class ProcessAttempt:
         name: str = "",
         grace: float = STOP_GRACE,
         signal: StopSignal = StopSignal.TERM,
-        account: Account | None = None,
+        confinement: Confinement = Confinement(),  # noqa: B008  # it is immutable
         run: int = 0,
     ) -> None:
         """Start *commands*, unless the attempt has begun already; raise `StepFailed` if that is impossible.
 
         With a *run* they are started again, for the time with that number, unless they run or were stopped on purpose.
-        They run as *account*, or as the server's user. The record stays the server's, since it is believed.
+        They run in *confinement*. The record stays the server's, since it is believed.
         """
         disk.make_folder(self.folder)
         with self._recording() as record, open(self.log, "ab", opener=disk.open_private) as log:
@@ -193,15 +193,17 @@ class ProcessAttempt:
                 "ports": " ".join(map(str, ports)),
                 **({"run": run, "settled": 1} if run else {}),
             }
+            account, limits = confinement.account, confinement.limits
             if account is not None:
                 os.fchown(log.fileno(), account.uid, account.gid)
             record.write("".join(f"{key} {value}\n" for key, value in state.items()).encode())
             try:
                 shim = subprocess.Popen(
                     [
+                        *limits.prefix,
                         "/bin/sh",
                         *([SHIM] if account is None else ["-c", SHIM.read_text(), SHIM.name]),  # it may have no access
-                        "unlimited" if OPEN_FILES == resource.RLIM_INFINITY else str(OPEN_FILES),
+                        _open_files(limits.files),
                         *commands,
                     ],
                     stdin=record,
@@ -210,7 +212,7 @@ class ProcessAttempt:
                     cwd=directory,
                     env={**variables, STAMP: str(self.folder)},
                     start_new_session=True,
-                    **({} if account is None else account.options),
+                    **confinement.options,
                 )
             except OSError as error:
                 raise StepFailed(f"cannot start a process in {directory}: {error.strerror}") from error
@@ -333,6 +335,13 @@ def is_in_use(port: int) -> bool:
             if error.errno == errno.EADDRINUSE:
                 return True
     return False
+
+
+def _open_files(limit: int | None) -> str:
+    """Return the soft limit of open files in the words of a shell, where *limit* is the hard one."""
+    if limit is not None:
+        return str(limit if OPEN_FILES == resource.RLIM_INFINITY else min(OPEN_FILES, limit))
+    return "unlimited" if OPEN_FILES == resource.RLIM_INFINITY else str(OPEN_FILES)
 
 
 def _reap(child: subprocess.Popen[bytes]) -> None:

@@ -14,8 +14,8 @@ from domain.spec import ServiceType
 from runner.targets import health
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.health import COMMAND
-from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt
+from runner.targets.process.confinement import Confinement
 from runner.targets.process.probe import ProcessInstance
 from runner.targets.process.table import STAMP
 
@@ -32,28 +32,32 @@ OWN_VARIABLES = (
 """Variables of Stageline's own that a service must not inherit. All but the first lead to Stageline's database."""
 
 
-async def wait_until_up(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> None:
+PLAIN = frozenset({"LANG", "LANGUAGE", "PATH", "TMPDIR", "TZ"})
+"""Variables of the server that steps of another user inherit, beside those that begin with LC_."""
+
+
+async def wait_until_up(request: StepRequest, attempt: ProcessAttempt, confinement: Confinement) -> None:
     """Wait until the service is healthy; raise `StepFailed` when the time is up."""
-    instance = partial(instance_of, request, attempt, account)
+    instance = partial(instance_of, request, attempt, confinement)
     await health.wait_until_up(request.spec, attempt.record.began, instance)
 
 
-async def is_up(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> bool:
+async def is_up(request: StepRequest, attempt: ProcessAttempt, confinement: Confinement) -> bool:
     """Return whether the running service is healthy, after a single try."""
     try:
-        return await health.is_up(request.spec, partial(instance_of, request, attempt, account))
+        return await health.is_up(request.spec, partial(instance_of, request, attempt, confinement))
     except StepFailed:
         return False
 
 
-def instance_of(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> ProcessInstance:
+def instance_of(request: StepRequest, attempt: ProcessAttempt, confinement: Confinement) -> ProcessInstance:
     """Return the instance of *attempt* for its checks, whose commands have its stamp, so that they end with it."""
     ports = attempt.record.ports
     return ProcessInstance(
         ports=ports,
         directory=directory(request),
-        variables={**variables(request, ports, account), STAMP: str(attempt.folder)},
-        account=account,
+        variables={**variables(request, ports, confinement), STAMP: str(attempt.folder)},
+        confinement=confinement,
         has_secrets=request.spec.health != request.shown_spec.health,
     )
 
@@ -101,15 +105,17 @@ def directory(request: StepRequest) -> Path:
     return found
 
 
-def variables(request: StepRequest, ports: Sequence[int], account: Account | None) -> dict[str, str]:
+def variables(request: StepRequest, ports: Sequence[int], confinement: Confinement) -> dict[str, str]:
     """Return the environment variables of the commands, which `ProcessExecutor` describes."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in OWN_VARIABLES and not name.startswith(("PORT_", "STAGELINE_"))
-    }
-    if account is not None:
-        inherited = {name: value for name, value in inherited.items() if not name.startswith("XDG_")}
+    account = confinement.account
+    if account is None:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in OWN_VARIABLES and not name.startswith(("PORT_", "STAGELINE_"))
+        }
+    else:  # the server's variables may have its credentials for targets
+        inherited = {name: value for name, value in os.environ.items() if name in PLAIN or name.startswith("LC_")}
         inherited |= account.variables
     listening = {"PORT": str(ports[0])} if ports else {}
     listening |= {f"PORT_{index}": str(port) for index, port in enumerate(ports)}

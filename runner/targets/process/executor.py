@@ -30,8 +30,8 @@ from runner.targets import outputs
 from runner.targets.contract import OpenSecrets, StepFailed, StepOutput, StepRequest
 from runner.targets.process import command
 from runner.targets.process import start as starts
-from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
+from runner.targets.process.confinement import Confinements
 from runner.targets.process.file import LogKeeper
 from runner.targets.process.start import InstanceStart
 from runner.targets.process.supervisor import Supervisor
@@ -62,17 +62,23 @@ class ProcessExecutor:
 
     From the moment when it is found healthy, an instance is watched by the `supervisor`.
 
-    With an *account*, the processes run as that user, with its HOME, and the log of an attempt is its file.
+    The processes run in *confinements*. With an account of their own they have its HOME and few of the server's
+    variables, and the log of an attempt is its file.
     """
 
     is_local = True
 
-    def __init__(self, data: Path, account: Account | None = None, open_secrets: OpenSecrets | None = None) -> None:
-        self._account = account
+    def __init__(
+        self,
+        data: Path,
+        confinements: Confinements = Confinements(),  # noqa: B008  # it is immutable
+        open_secrets: OpenSecrets | None = None,
+    ) -> None:
+        self._confinements = confinements
         self._open_secrets = open_secrets
         self._root = data.resolve() / "processes"
         self._recent: deque[int] = deque(maxlen=1000)  # assigned ports, on which a service may not listen yet
-        self.supervisor = Supervisor(self._root, account, open_secrets)
+        self.supervisor = Supervisor(self._root, confinements, open_secrets)
         self._tailed: set[Path] = set()  # folders of attempts whose log is being copied
         self._logs = LogKeeper(self._tailed)
 
@@ -80,7 +86,7 @@ class ProcessExecutor:
         attempt = self._attempt(request)
         if not attempt.is_begun:
             await self._forget_earlier(request)
-            starts.begin(attempt, request, request.spec.build, (), self._account)
+            starts.begin(attempt, request, request.spec.build, (), self._confinements.of(request.environment))
         await self._run_to_end(request, attempt, output, request.spec.build_timeout)
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
@@ -110,11 +116,11 @@ class ProcessExecutor:
                     known = await self._with_secrets(start.request)
                 except StepFailed:
                     return False
-                return await command.is_up(known, instance, self._account)
+                return await command.is_up(known, instance, self._confinements.of(known.environment))
         return False
 
     async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
-        return outputs.parse(OutputFile(self._attempt(request).folder, self._account).read())
+        return outputs.parse(self._output_file(request.environment, self._attempt(request)).read())
 
     async def abort(self, request: StepRequest) -> None:
         attempt = self._attempt(request)
@@ -135,7 +141,7 @@ class ProcessExecutor:
         except StepFailed as failure:
             return OldInstance(number=number, problem=mask.text(failure.reason))
         try:
-            healthy = command.wait_until_up(old.request, again, self._account)
+            healthy = command.wait_until_up(old.request, again, self._confinements.of(old.request.environment))
             await first([healthy, again.wait()])
             if not again.is_running:
                 raise StepFailed(f"the process {command.outcome(again.record)} before it was healthy")
@@ -236,7 +242,9 @@ class ProcessExecutor:
         async with self._watching(request, attempt, output) as tail:
             if attempt.record.is_settled and attempt.is_running:
                 return  # it was found healthy before a crash, after which the rest of its output is copied
-            await tail.follow(attempt.wait(), command.wait_until_up(request, attempt, self._account))
+            await tail.follow(
+                attempt.wait(), command.wait_until_up(request, attempt, self._confinements.of(request.environment))
+            )
             if not attempt.is_running:
                 record = attempt.record
                 raise StepFailed(f"{command.subject(request, record)} {command.outcome(record)} before it was healthy")
@@ -252,21 +260,28 @@ class ProcessExecutor:
         await self._make_way(request, attempt, output)
         ports = tuple(port or self._free_port() for port in request.spec.ports)
         if request.type is ServiceType.JOB:
-            output_file = OutputFile(attempt.folder, self._account)
-            starts.begin(attempt, request, (request.spec.run,), ports, self._account, output_file.create())
+            output_file = self._output_file(request.environment, attempt)
+            starts.begin(
+                attempt,
+                request,
+                (request.spec.run,),
+                ports,
+                self._confinements.of(request.environment),
+                output_file.create(),
+            )
         else:
             self._begin_service(attempt, request, ports)
 
     def _begin_service(self, attempt: ProcessAttempt, request: StepRequest, ports: tuple[int, ...]) -> None:
         assert request.spec.run is not None
         starts.write(attempt.folder / starts.OWN, InstanceStart(request=request, ports=ports))
-        starts.begin(attempt, request, (request.spec.run,), ports, self._account)
+        starts.begin(attempt, request, (request.spec.run,), ports, self._confinements.of(request.environment))
 
     async def _remove(self, service: Path) -> None:
         """Stop the service, and delete its files and the empty folder of its environment."""
         await self._end_all(service)
         for attempt in _attempts(service):
-            OutputFile(attempt.folder, self._account).discard()
+            self._output_file(UUID(service.parent.name), attempt).discard()
         await asyncio.to_thread(shutil.rmtree, service, ignore_errors=True)
         with suppress(OSError):  # the environment still has services, or never had any
             service.parent.rmdir()
@@ -286,6 +301,9 @@ class ProcessExecutor:
         alive = [attempt.folder.name for attempt in attempts if attempt.is_alive_in(rows)]
         if alive:
             raise StepFailed(f"processes of the service still run ({', '.join(alive)})")
+
+    def _output_file(self, environment: UUID, attempt: ProcessAttempt) -> OutputFile:
+        return OutputFile(attempt.folder, self._confinements.of(environment).account)
 
     def _service(self, environment: UUID, service: UUID) -> Path:
         return self._root / str(environment) / str(service)
@@ -309,7 +327,7 @@ class ProcessExecutor:
         rows = await tables.read() if earlier else []
         for attempt in earlier:
             if not attempt.is_alive_in(rows):
-                OutputFile(attempt.folder, self._account).discard()
+                self._output_file(request.environment, attempt).discard()
                 shutil.rmtree(attempt.folder, ignore_errors=True)
 
     async def _make_way(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:

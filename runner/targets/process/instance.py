@@ -30,8 +30,8 @@ from runner.targets.contract import OpenSecrets, StepFailed, StepRequest
 from runner.targets.health import watch
 from runner.targets.process import command
 from runner.targets.process import start as starts
-from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
+from runner.targets.process.confinement import Confinement
 from runner.targets.process.start import InstanceStart
 from store import ids
 
@@ -79,13 +79,13 @@ class InstanceWatch:
         self,
         attempt: ProcessAttempt,
         start: InstanceStart,
-        account: Account | None,
+        confinement: Confinement,
         report: Callable[["InstanceWatch"], None],
         open_secrets: OpenSecrets | None = None,
     ) -> None:
         self.attempt, self.start = attempt, start
         self.state = create(attempt.folder)
-        self._account, self._report, self._open_secrets = account, report, open_secrets
+        self._confinement, self._report, self._open_secrets = confinement, report, open_secrets
         self._spec = start.request.spec
 
     async def run(self) -> None:
@@ -119,13 +119,13 @@ class InstanceWatch:
             return
         if self.state.status is InstanceStatus.RESTARTING:
             try:
-                await command.wait_until_up(request, self.attempt, self._account)
+                await command.wait_until_up(request, self.attempt, self._confinement)
             except StepFailed as failure:
                 await self._be_unhealthy(Mask(request.secrets).text(failure.reason))
             else:
                 self._change(InstanceStatus.RUNNING)
         if request.spec.health is not None:
-            checks = watch(request.spec.health, lambda: command.instance_of(request, self.attempt, self._account))
+            checks = watch(request.spec.health, lambda: command.instance_of(request, self.attempt, self._confinement))
             async for problem in checks:
                 if problem is not None:
                     await self._be_unhealthy(Mask(request.secrets).text(problem))
@@ -181,7 +181,9 @@ class InstanceWatch:
                 raise StepFailed(f"port {port} is in use by another process")
         request = await self._request()
         assert request.spec.run is not None
-        starts.begin(self.attempt, request, (request.spec.run,), self.start.ports, self._account, run=self.state.exits)
+        starts.begin(
+            self.attempt, request, (request.spec.run,), self.start.ports, self._confinement, run=self.state.exits
+        )
         if self.attempt.is_stopped:  # meanwhile, by another worker
             await self.attempt.halt()
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from runner.targets.health import reach, shell
-from runner.targets.process.account import Account
+from runner.targets.process.confinement import Confinement
 
 HOSTS = ("127.0.0.1", "::1")
 """Addresses that a check tries: a service may listen on either."""
 
 
 class ProcessInstance(Struct, frozen=True, kw_only=True):
-    """A started service: its ports, and the directory, variables and user of its check's command.
+    """A started service: its ports, and the directory, variables and confinement of its check's command.
 
     Nobody else may see a command that *has_secrets*.
     """
@@ -25,7 +25,7 @@ class ProcessInstance(Struct, frozen=True, kw_only=True):
     ports: Sequence[int]
     directory: Path
     variables: Mapping[str, str]
-    account: Account | None = None
+    confinement: Confinement = Confinement()
     has_secrets: bool = False
 
     async def address(self, index: int) -> tuple[Sequence[str], int]:
@@ -38,6 +38,7 @@ class ProcessInstance(Struct, frozen=True, kw_only=True):
         null = asyncio.subprocess.DEVNULL
         arguments, own = shell(command, has_secrets=self.has_secrets)
         process = await asyncio.create_subprocess_exec(
+            *self.confinement.limits.prefix,
             *arguments,
             stdin=null,
             stdout=null,
@@ -45,7 +46,7 @@ class ProcessInstance(Struct, frozen=True, kw_only=True):
             cwd=self.directory,
             env={**self.variables, **own},
             start_new_session=True,
-            **({} if self.account is None else self.account.options),
+            **self.confinement.options,
         )
         try:
             return await process.wait()

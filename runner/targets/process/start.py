@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from runner.targets.contract import StepRequest
 from runner.targets.process import command
-from runner.targets.process.account import Account
 from runner.targets.process.attempt import ProcessAttempt
+from runner.targets.process.confinement import Confinement
 from store.sqlite import disk
 
 OWN = "start"
@@ -38,7 +38,7 @@ def begin(
     request: StepRequest,
     commands: Sequence[str],
     ports: Sequence[int],
-    account: Account | None,
+    confinement: Confinement,
     own: Mapping[str, str] = {},
     run: int = 0,
 ) -> None:
@@ -47,12 +47,12 @@ def begin(
     attempt.begin(
         visible,
         command.directory(request),
-        {**command.variables(request, ports, account), **own, **hidden},
+        {**command.variables(request, ports, confinement), **own, **hidden},
         ports,
         name=request.name,
         grace=request.spec.stop_grace,
         signal=request.spec.stop_signal,
-        account=account,
+        confinement=confinement,
         run=run,
     )
 

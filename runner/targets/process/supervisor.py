@@ -19,8 +19,8 @@ from domain.instance import InstanceStatus
 from runner.targets.contract import OpenSecrets
 from runner.targets.process import instance as instances
 from runner.targets.process import start as starts
-from runner.targets.process.account import Account
 from runner.targets.process.attempt import ProcessAttempt
+from runner.targets.process.confinement import Confinements
 from runner.targets.process.instance import InstanceWatch
 from store.sqlite import disk
 
@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """The supervisor of the instances in the folder *root*, which run as *account* or as the server's user."""
+    """The supervisor of the instances in the folder *root*, which run in *confinements*."""
 
-    def __init__(self, root: Path, account: Account | None, open_secrets: OpenSecrets | None = None) -> None:
-        self._root, self._account, self._open_secrets = root, account, open_secrets
+    def __init__(self, root: Path, confinements: Confinements, open_secrets: OpenSecrets | None = None) -> None:
+        self._root, self._confinements, self._open_secrets = root, confinements, open_secrets
         self._watches: dict[Path, asyncio.Task[None]] = {}
         self._watched: dict[Path, InstanceWatch] = {}
         self._report: Callable[[InstanceWatch], None] | None = None  # None while this is not the supervisor
@@ -77,7 +77,8 @@ class Supervisor:
         if attempt.folder not in self._watches:
             start = starts.read(attempt.folder / starts.OWN)
             if start is not None:
-                watch = InstanceWatch(attempt, start, self._account, report, self._open_secrets)
+                confinement = self._confinements.of(start.request.environment)
+                watch = InstanceWatch(attempt, start, confinement, report, self._open_secrets)
                 task = asyncio.create_task(self._run(watch))
                 self._watches[attempt.folder], self._watched[attempt.folder] = task, watch
 
