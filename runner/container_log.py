@@ -1,14 +1,15 @@
 """
-The output of services in containers, read from the engine's own logs while they run.
+The output of services in containers, read from the target's own logs while they run.
 
-The engine keeps each line with its time, and rotates them away (`container.LOG`). A cursor is the time of a line, with
-its place among lines of the same time: parts of a line that is longer than 16 KiB have one. A cursor that the log no
-longer has tells that lines are gone.
+The target keeps each line with its time, and rotates them away. A cursor is the time of a line, with its place among
+lines of the same time: parts of a line that is longer than 16 KiB have one. A cursor that the log no longer has tells
+that lines are gone.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -16,17 +17,16 @@ from application.log import MAX_TAIL, MAX_TAIL_BYTES, ServiceOutput
 from domain.errors import InvalidArgument, OutputElsewhere, OutputUnavailable
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from domain.spec import ServiceType
 from runner.log import HIDDEN, MAX_MASKS, Elsewhere
 from runner.mask import Mask
-from runner.targets.contract import OpenSecrets, StepFailed
-from runner.targets.docker import label
-from runner.targets.docker.container import ListedContainer
-from runner.targets.docker.engine import Engine, EngineError, EngineUnavailable
-from runner.targets.line import last_state
+from runner.targets.contract import OpenSecrets, StepFailed, StepRequest, TargetUnavailable
+from runner.targets.line import MAX_LINE, last_state
 
 CURSOR = re.compile(r"([0-9a-f]{64})@(\d{1,19})\.(\d{1,9})")
 """A cursor: a container, the time of a line in nanoseconds, and the number of lines of that time so far."""
+
+STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
+"""The time before a line, with up to nine digits after the point."""
 
 FEW = 20
 """Number of last lines that are read at first, to find whether there are new ones."""
@@ -66,14 +66,41 @@ class Place(Struct, frozen=True):
         return records[same[self.count - 1] + 1 :] if 0 < self.count <= len(same) else None
 
 
+class LoggedContainer(Struct, frozen=True):
+    """A container with a log, at *path* of the target's API with *query*; *id* has 64 hexadecimal digits."""
+
+    id: str
+    is_running: bool
+    path: str
+    query: dict[str, str] = {}
+
+
+class ContainerSource(Protocol):
+    """The containers of a target, and their logs."""
+
+    async def containers(self, environment: EnvironmentId, service: ServiceId) -> Sequence[LoggedContainer]:
+        """Return the containers of a service, newer ones first."""
+        ...
+
+    async def read(
+        self, container: LoggedContainer, *, tail: int | None, since: int | None, most: int | None
+    ) -> list[LogRecord]:
+        """Return the last *tail* lines of a log, or the first *most* of those since a time in nanoseconds."""
+        ...
+
+    async def request(self, container: LoggedContainer) -> StepRequest | None:
+        """Return the request of a listed container, without secrets; None if it can't be found."""
+        ...
+
+
 class ContainerLogs:
-    """The output of services on *engine*; *elsewhere* says which ones are on other machines.
+    """The output of services in the containers of *source*; *elsewhere* says which ones are on other machines.
 
     The values of secrets, which *open_secrets* gives, are masked.
     """
 
-    def __init__(self, engine: Engine, elsewhere: Elsewhere, open_secrets: OpenSecrets | None = None) -> None:
-        self._engine, self._elsewhere, self._open = engine, elsewhere, open_secrets
+    def __init__(self, source: ContainerSource, elsewhere: Elsewhere, open_secrets: OpenSecrets | None = None) -> None:
+        self._source, self._elsewhere, self._open = source, elsewhere, open_secrets
         self._masks: dict[str, Mask] = {}
 
     async def last(
@@ -81,13 +108,13 @@ class ContainerLogs:
     ) -> ServiceOutput:
         try:
             return await self._last(environment, service, tail, since)
-        except EngineUnavailable as error:
+        except TargetUnavailable as error:
             raise OutputUnavailable(why=str(error)) from error
 
     async def after(self, environment: EnvironmentId, service: ServiceId, cursor: str) -> ServiceOutput:
         try:
             return await self._after(environment, service, cursor)
-        except EngineUnavailable:  # a follower waits for it
+        except TargetUnavailable:  # a follower waits for it
             return ServiceOutput(cursor=cursor)
 
     async def _last(
@@ -96,8 +123,9 @@ class ContainerLogs:
         current = _current(await self._list(environment, service))
         if current is None:
             return ServiceOutput()
-        records = await self._read(current.id, tail=max(1, tail), since=since)
-        place = await self._counted(Place(current.id).after(records))
+        nanoseconds = None if since is None else int(since.timestamp() * SECOND)
+        records = await self._read(current, tail=max(1, tail), since=nanoseconds)
+        place = await self._counted(current, Place(current.id).after(records))
         return await self._output(current, _within(reversed(records[-tail:] if tail else []))[::-1], place)
 
     async def _after(self, environment: EnvironmentId, service: ServiceId, cursor: str) -> ServiceOutput:
@@ -112,23 +140,23 @@ class ContainerLogs:
             read = await self._next(current, Place(current.id))
             return read if found is None else ServiceOutput(lines=read.lines, cursor=read.cursor, has_gap=True)
         read = await self._next(own, Place(own.id, int(found[2]), int(found[3])))
-        if read.lines or read.has_gap or own is current:
+        if read.lines or read.has_gap or own is current or own.is_running:
             return read
         return await self._next(current, Place(current.id))
 
-    async def _next(self, container: ListedContainer, place: Place) -> ServiceOutput:
+    async def _next(self, container: LoggedContainer, place: Place) -> ServiceOutput:
         """Return the lines after *place*; the newest few are enough if it is among them."""
         records: Sequence[LogRecord] | None = None
         if place.at:
             for tail in (FEW, MAX_TAIL):
-                newest = await self._read(container.id, tail=tail)
+                newest = await self._read(container, tail=tail)
                 if newest and newest[0].at != place.at:
                     records = place.split(newest)
                 if records is not None or len(newest) < tail:
                     break
         has_gap = False
         if records is None:
-            whole = await self._read(container.id, since=place.at or None, most=MAX_TAIL + place.count)
+            whole = await self._read(container, since=place.at or None, most=MAX_TAIL + place.count)
             records = place.split(whole) if place.at else whole
             if records is None:
                 records, has_gap = [record for record in whole if record.at > place.at], bool(whole)
@@ -137,7 +165,7 @@ class ContainerLogs:
 
     async def _output(
         self,
-        container: ListedContainer,
+        container: LoggedContainer,
         records: Sequence[LogRecord],
         place: Place,
         *,
@@ -152,54 +180,39 @@ class ContainerLogs:
         if mask is None:
             return ServiceOutput(lines=(HIDDEN,) if records else (), cursor=str(place), has_gap=has_gap)
         data = b"".join(record.line + b"\n" for record in records)
-        is_end = begin is None or container.state != "running"
+        is_end = begin is None or not container.is_running
         lines = mask.hide(data, is_end=is_end).data.split(b"\n")[:-1]
         if begin is not None and len(lines) < len(records):
             place = begin.after(records[: len(lines)])
         shown = tuple(mask.shown(last_state(line)) for line in lines)
         return ServiceOutput(lines=shown, cursor=str(place), has_gap=has_gap)
 
-    async def _counted(self, place: Place) -> Place:
+    async def _counted(self, container: LoggedContainer, place: Place) -> Place:
         """Return *place*, with the number of all lines of its time if there are some."""
         if not place.at:
             return place
-        newest = await self._read(place.container, tail=MAX_TAIL)
+        newest = await self._read(container, tail=MAX_TAIL)
         count = sum(record.at == place.at for record in newest)
         return Place(place.container, place.at, max(count, place.count))
 
     async def _read(
-        self, container: str, *, tail: int | None = None, since: datetime | int | None = None, most: int | None = None
+        self, container: LoggedContainer, *, tail: int | None = None, since: int | None = None, most: int | None = None
     ) -> list[LogRecord]:
-        """Return the last *tail* lines of a log, or the first *most* of those since a time."""
-        seconds = since.timestamp() if isinstance(since, datetime) else since
-        text = f"{seconds // SECOND}.{seconds % SECOND:09}" if isinstance(seconds, int) else seconds
-        found: list[LogRecord] = []
-        try:
-            async with self._engine.frames(
-                f"/containers/{container}/logs", stdout=True, stderr=True, timestamps=True, tail=tail, since=text
-            ) as frames:
-                async for frame in frames:
-                    found.append(_record(frame))
-                    if most is not None and len(found) >= most:
-                        break
-        except EngineError as error:
-            if error.status != 404:  # it is gone meanwhile
-                raise
-        return found
+        return await self._source.read(container, tail=tail, since=since, most=most)
 
-    async def _list(self, environment: EnvironmentId, service: ServiceId) -> list[ListedContainer]:
+    async def _list(self, environment: EnvironmentId, service: ServiceId) -> Sequence[LoggedContainer]:
         machine = await self._elsewhere(environment)
         if machine is not None:
             raise OutputElsewhere(machine=machine)
-        filters = label.filters(environment=environment, service=service, phase="deploy")
-        found = await self._engine.get("/containers/json", list[ListedContainer], all=True, filters=filters)
-        return [each for each in found if each.labels.get(label.TYPE) != ServiceType.JOB and each.state != "created"]
+        return await self._source.containers(environment, service)
 
-    async def _mask(self, container: ListedContainer) -> Mask | None:
+    async def _mask(self, container: LoggedContainer) -> Mask | None:
         """Return the mask of a container; None if its secrets are unknown, so that nothing is shown."""
         mask = self._masks.get(container.id)
         if mask is None:
-            request, secrets = label.request(container.labels), tuple[str, ...]()
+            request, secrets = await self._source.request(container), tuple[str, ...]()
+            if request is None:
+                return None
             if request.needs_secrets and self._open is not None:
                 try:
                     secrets = (await self._open(request)).secrets
@@ -211,18 +224,32 @@ class ContainerLogs:
         return mask
 
 
-def _current(listed: Sequence[ListedContainer]) -> ListedContainer | None:
-    """Return the container that runs, else the newest; an engine lists newer ones first."""
-    running = (each for each in listed if each.state in ("running", "restarting"))
+def _current(listed: Sequence[LoggedContainer]) -> LoggedContainer | None:
+    """Return the container that runs, else the newest."""
+    running = (each for each in listed if each.is_running)
     return next(running, listed[0] if listed else None)
 
 
-def _record(frame: bytes) -> LogRecord:
-    """Return the record of a frame: a time with nine digits after the point, a space, and the line."""
-    stamp, _, line = frame.partition(b" ")
-    text = stamp.decode()
-    whole = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
-    return LogRecord(int(whole.timestamp()) * SECOND + int(text[20:29]), line.rstrip(b"\n"))
+def records(line: bytes) -> list[LogRecord]:
+    """Return the records of *line*, which begins with a time; none if it does not, as words of the target itself.
+
+    A line that is longer than `MAX_LINE` comes in parts. Kubernetes puts a time before each part of some.
+    """
+    found: list[LogRecord] = []
+    at: int | None = None
+    while line or not found:
+        if (stamp := STAMP.match(line)) is not None:
+            line, at = line[stamp.end() :], _nanoseconds(stamp)
+        if at is None:
+            return []
+        found.append(LogRecord(at, line[:MAX_LINE].rstrip(b"\n")))
+        line = line[MAX_LINE:].rstrip(b"\n")
+    return found
+
+
+def _nanoseconds(stamp: re.Match[bytes]) -> int:
+    whole = datetime.fromisoformat(stamp[1].decode() + stamp[3].decode().replace("Z", "+00:00"))
+    return int(whole.timestamp()) * SECOND + int((stamp[2] or b"").ljust(9, b"0"))
 
 
 def _within(records: Iterable[LogRecord]) -> list[LogRecord]:

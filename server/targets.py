@@ -14,10 +14,11 @@ from application.worker import Roster
 from domain import pipeline as pipelines
 from domain.pipeline.environment import Target
 from domain.project import EnvironmentId
-from runner.cluster_log import ClusterLogs
+from runner.cluster_log import ClusterContainers
 from runner.container_log import ContainerLogs
 from runner.deployed import DeployedInstances
 from runner.engine import Engine
+from runner.engine_log import EngineContainers
 from runner.log import ProcessLogs
 from runner.machine import machine
 from runner.report import InstanceReporter
@@ -46,10 +47,14 @@ logger = logging.getLogger("stageline")
 
 @dataclass(frozen=True)
 class Targets:
-    """The *executors* of the targets that the settings name; *containers* is None without a Docker engine."""
+    """The *executors* of the targets that the settings name.
+
+    *containers* is None without a Docker engine, *workloads* without a Kubernetes cluster.
+    """
 
     processes: ProcessExecutor
     containers: DockerExecutor | None
+    workloads: KubernetesExecutor | None
     executors: Mapping[Target, Executor]
 
 
@@ -60,14 +65,15 @@ async def open_targets(settings: Settings, open_secrets: OpenSecrets) -> AsyncIt
     processes = ProcessExecutor(settings.data, confinements, open_secrets)
     executors: dict[Target, Executor] = {Target.PROCESS: processes}
     containers: DockerExecutor | None = None
+    workloads: KubernetesExecutor | None = None
     async with AsyncExitStack() as stack:
         if settings.docker is not None:
             target = docker_target(settings.docker, settings.data, open_secrets)
             executors[Target.DOCKER] = containers = await stack.enter_async_context(target)
         if settings.kubernetes is not None:
-            workloads = kubernetes_target(settings, containers)
-            executors[Target.KUBERNETES] = await stack.enter_async_context(workloads)
-        yield Targets(processes, containers, executors)
+            cluster = kubernetes_target(settings, containers)
+            executors[Target.KUBERNETES] = workloads = await stack.enter_async_context(cluster)
+        yield Targets(processes, containers, workloads, executors)
 
 
 @asynccontextmanager
@@ -118,9 +124,11 @@ def service_logs(
     """Return the logs of the services of all targets."""
     logs: dict[Target, ServiceLogs] = {Target.PROCESS: ProcessLogs(settings.data, roster.elsewhere, open_secrets)}
     if targets.containers is not None:
-        logs[Target.DOCKER] = ContainerLogs(targets.containers.engine, roster.elsewhere, open_secrets)
-    if settings.kubernetes is not None:
-        logs[Target.KUBERNETES] = ClusterLogs(settings.namespace)
+        containers = EngineContainers(targets.containers.engine)
+        logs[Target.DOCKER] = ContainerLogs(containers, roster.elsewhere, open_secrets)
+    if targets.workloads is not None:
+        pods = ClusterContainers(targets.workloads.cluster, settings.namespace)
+        logs[Target.KUBERNETES] = ContainerLogs(pods, roster.elsewhere, open_secrets)
 
     async def target_of(environment: EnvironmentId) -> Target:
         return (await states.load(pipelines.decider, environment)).state.target

@@ -52,6 +52,9 @@ class Place(Protocol):
     fixed: dict[str, Any]
     """Fields of a specification of which two instances can't run side by side."""
 
+    flush: str
+    """A command after which all that was printed is in the log of the target."""
+
     def another(self, owner: int = 0) -> Executor: ...
 
     def runs(self, command: str) -> dict[str, Any]:
@@ -138,6 +141,8 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as notary:
 class ProcessPlace:
     """The target of processes."""
 
+    flush = "true"
+
     def __init__(self, folder: Path, notary: Notary, port: int) -> None:
         self._data, self._notary = folder / "data", notary
         self._server, self._tell = folder / "server.py", folder / "tell.py"
@@ -187,6 +192,8 @@ def _number(folder: Path) -> str:
 class DockerPlace:
     """The target of containers."""
 
+    flush = "true"
+
     server = "echo $STAGELINE_DEPLOYMENT_NUMBER > /www/index.html; exec httpd -f -p $PORT -h /www"
 
     def __init__(self, engine: Engine, folder: Path, notary: Notary, port: int) -> None:
@@ -234,12 +241,13 @@ class DockerPlace:
 class KubernetesPlace:
     """The target of workloads in a cluster."""
 
+    flush = "sleep 1"  # a node may lose what is printed right before the end: its own file lacks it
     server = DockerPlace.server
 
     def __init__(self, folder: Path, notary: Notary, port: int) -> None:
         self._folder, self._notary, self._context = folder, notary, os.environ[CONTEXT]
         self.cluster = Cluster(access.find(self._context))
-        self._restricted = Cluster(access.find(os.environ.get(RESTRICTED, self._context)))
+        self.restricted = Cluster(access.find(os.environ.get(RESTRICTED, self._context)))
         self._engine = Engine(address.parse(os.environ.get(HOST, "unix:///var/run/docker.sock")))
         self.executor: Executor = self.another()
         self.publication = Publication(host_port=port)
@@ -248,7 +256,7 @@ class KubernetesPlace:
     def another(self, owner: int = 0) -> Executor:
         registry = os.environ.get("TEST_REGISTRY")
         builder = RegistryBuilder(DockerExecutor(self._engine, UUID(int=1000 + owner)), registry) if registry else None
-        return KubernetesExecutor(self._restricted, UUID(int=1000 + owner), builder=builder)
+        return KubernetesExecutor(self.restricted, UUID(int=1000 + owner), builder=builder)
 
     def runs(self, command: str) -> dict[str, Any]:
         return {"image": image(), "container": Container(command=("sh", "-c", command))}
@@ -266,7 +274,7 @@ class KubernetesPlace:
     @property
     def requests(self) -> int:
         """Number of requests of the executor."""
-        return self._restricted.requests
+        return self.restricted.requests
 
     async def allow(self) -> None:
         """Give the target the rights of the manifest, if the cluster has a user with no others."""
@@ -299,7 +307,7 @@ class KubernetesPlace:
         if "TEST_REGISTRY" in os.environ:  # a build that was never deployed is nowhere in the cluster
             for owner in (0, 1):
                 await DockerExecutor(self._engine, UUID(int=1000 + owner)).sweep(keep=())
-        for each in (self.cluster, self._restricted, self._engine):
+        for each in (self.cluster, self.restricted, self._engine):
             await each.close()
 
     async def ask(self, ports: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from domain.spec import Variable
 from runner.container_log import ContainerLogs
+from runner.engine_log import EngineContainers
 from runner.targets.contract import StepRequest
 from runner.targets.docker import address, container
 from runner.targets.docker.engine import Engine
@@ -37,7 +38,7 @@ async def here(environment: EnvironmentId) -> None:
 
 @pytest.fixture
 def logs(engine: Engine) -> ContainerLogs:
-    return ContainerLogs(engine, here)
+    return ContainerLogs(EngineContainers(engine), here)
 
 
 def step(command: str, number: int = 1, **spec: Any) -> StepRequest:
@@ -125,11 +126,11 @@ async def test_secrets_are_masked_and_hidden_if_they_are_gone(executor: DockerEx
     async def open_secrets(request: StepRequest) -> StepRequest:
         return replace(request, secrets=("hidden-value",))
 
-    assert "hidden" not in str(await ContainerLogs(engine, here, open_secrets).last(*OWN, 10, None))
+    assert "hidden" not in str(await ContainerLogs(EngineContainers(engine), here, open_secrets).last(*OWN, 10, None))
 
 
 async def test_only_an_engine_that_can_be_reached_is_read(tmp_path: Path, engine: Engine, logs: ContainerLogs) -> None:
-    absent = ContainerLogs(Engine(address.parse(f"unix://{tmp_path}/docker.sock")), here)
+    absent = ContainerLogs(EngineContainers(Engine(address.parse(f"unix://{tmp_path}/docker.sock"))), here)
     with pytest.raises(OutputUnavailable, match=r"docker\.sock can't be reached"):
         await absent.last(*OWN, 10, None)
     assert (await absent.after(*OWN, "kept")).cursor == "kept"
@@ -138,6 +139,6 @@ async def test_only_an_engine_that_can_be_reached_is_read(tmp_path: Path, engine
         return "worker-2"
 
     with pytest.raises(OutputElsewhere, match="worker-2"):
-        await ContainerLogs(engine, elsewhere).last(*OWN, 10, None)
+        await ContainerLogs(EngineContainers(engine), elsewhere).last(*OWN, 10, None)
     with pytest.raises(InvalidArgument, match="cursor"):
         await logs.after(*OWN, "damaged")

@@ -74,7 +74,7 @@ async def test_the_old_one_is_stopped_first_where_both_need_the_same_port(place:
 
 
 async def test_a_job_runs_to_its_end_and_its_outputs_are_read(place: Place) -> None:
-    step = job(place, "seq 20000; echo URL=http://here > $STAGELINE_OUTPUT")
+    step = job(place, f"seq 20000; {place.flush}; echo URL=http://here > $STAGELINE_OUTPUT")
     await place.executor.deploy(step, printed := Printed())
     assert printed.lines == [str(number) for number in range(1, 20_001)]
     for executor in (place.executor, place.another()):

@@ -58,7 +58,7 @@ class KubernetesExecutor:
     def __init__(
         self, cluster: Cluster, owner: UUID, *, namespace: str | None = None, builder: Builder | None = None
     ) -> None:
-        self._cluster, self._owner, self._given, self._builder = cluster, owner, namespace, builder
+        self.cluster, self._owner, self._given, self._builder = cluster, owner, namespace, builder
         self._views = Views(cluster)
         self._ensured: set[str] = set()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -76,7 +76,7 @@ class KubernetesExecutor:
         await self._builder.build(request, output)
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
-        return await persist(self._cluster, lambda: self._deploy(request, output))
+        return await persist(self.cluster, lambda: self._deploy(request, output))
 
     async def _deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         async with self._place(request.environment) as place:
@@ -110,7 +110,7 @@ class KubernetesExecutor:
         return self._builder.image(request)
 
     async def is_healthy(self, request: StepRequest) -> bool:
-        return await persist(self._cluster, lambda: self._is_healthy(request))
+        return await persist(self.cluster, lambda: self._is_healthy(request))
 
     async def _is_healthy(self, request: StepRequest) -> bool:
         async with self._place(request.environment) as place:
@@ -125,12 +125,12 @@ class KubernetesExecutor:
         return False
 
     async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
-        return await persist(self._cluster, lambda: self._outputs(request))
+        return await persist(self.cluster, lambda: self._outputs(request))
 
     async def _outputs(self, request: StepRequest) -> tuple[Output, ...]:
         path = workload.PODS.format(self._namespace(request.environment))
         selector = label.selector(attempt=label.digest(request))
-        found, _ = await self._cluster.list(path, Pod, labelSelector=selector)
+        found, _ = await self.cluster.list(path, Pod, labelSelector=selector)
         status = found[0].container if found else None
         if status is None or (ended := status.state.terminated) is None:
             raise StepFailed("the Pod of the job is gone, and its outputs with it")
@@ -143,7 +143,7 @@ class KubernetesExecutor:
         return outputs.parse(content)
 
     async def abort(self, request: StepRequest) -> None:
-        await persist(self._cluster, lambda: self._abort(request))
+        await persist(self.cluster, lambda: self._abort(request))
 
     async def _abort(self, request: StepRequest) -> None:
         if request.phase is Phase.BUILD:
@@ -157,10 +157,10 @@ class KubernetesExecutor:
                 await attempt.fail("it was cancelled")
 
     async def restart_old(self, request: StepRequest) -> OldInstance | None:
-        return await persist(self._cluster, lambda: self._restart_old(request))
+        return await persist(self.cluster, lambda: self._restart_old(request))
 
     async def _restart_old(self, request: StepRequest) -> OldInstance | None:
-        found = await verdict.find(self._cluster, self._namespace(request.environment), request)
+        found = await verdict.find(self.cluster, self._namespace(request.environment), request)
         old = None if found is None else verdict.previous(found)
         if old is None:
             return None
@@ -177,7 +177,7 @@ class KubernetesExecutor:
         return OldInstance(number=old.request.number, ports=ports(old.request))
 
     async def stop(self, request: StepRequest) -> None:
-        await persist(self._cluster, lambda: self._stop(request))
+        await persist(self.cluster, lambda: self._stop(request))
 
     async def _stop(self, request: StepRequest) -> None:
         """Scale the service's workloads to nothing; they stay until the next deploy."""
@@ -192,13 +192,13 @@ class KubernetesExecutor:
             for job in list(place.view.jobs.values()):
                 if job.metadata.labels.get(label.SERVICE) == str(request.service) and not job.has_ended:
                     path = workload.JOBS.format(self._namespace(request.environment))
-                    await self._cluster.delete(f"{path}/{job.metadata.name}")
+                    await self.cluster.delete(f"{path}/{job.metadata.name}")
             left = await place.until_ended(request.service, None, grace)
         if left:
             raise StepFailed(f"Pods of the service still run ({', '.join(left)})")
 
     async def delete(self, environment: UUID, service: UUID) -> None:
-        await persist(self._cluster, lambda: self._delete(environment, service))
+        await persist(self.cluster, lambda: self._delete(environment, service))
 
     async def _delete(self, environment: UUID, service: UUID) -> None:
         namespace = self._namespace(environment)
@@ -210,10 +210,10 @@ class KubernetesExecutor:
             workload.SECRETS,
             workload.CONFIG_MAPS,
         ):
-            await self._cluster.delete(kind.format(namespace), labelSelector=selector)
+            await self.cluster.delete(kind.format(namespace), labelSelector=selector)
         path = workload.SERVICES.format(namespace)
-        for found in (await self._cluster.list(path, Named, labelSelector=selector))[0]:
-            await self._cluster.delete(f"{path}/{found.metadata.name}")
+        for found in (await self.cluster.list(path, Named, labelSelector=selector))[0]:
+            await self.cluster.delete(f"{path}/{found.metadata.name}")
         async with self._place(environment) as place:
             pods = place.pods(service)
             grace = max((pod.spec.termination_grace_period_seconds for pod in pods), default=0)
@@ -224,27 +224,27 @@ class KubernetesExecutor:
             await self._builder.delete(environment, service)
 
     async def delete_volume(self, environment: UUID, name: str) -> str | None:
-        return await persist(self._cluster, lambda: self._delete_volume(environment, label.claim(name)))
+        return await persist(self.cluster, lambda: self._delete_volume(environment, label.claim(name)))
 
     async def _delete_volume(self, environment: UUID, claim: str) -> str | None:
         """Delete the claim of that name: the cluster deletes the volume then, if its class says so."""
         namespace = self._namespace(environment)
         path = f"{workload.CLAIMS.format(namespace)}/{claim}"
-        found = await self._cluster.find(path, Named)
+        found = await self.cluster.find(path, Named)
         if found is None:
             return None
         if found.labels.get(label.VOLUME) is None or found.labels.get(label.ENVIRONMENT) != str(environment):
             return f"claim {claim} was not created for this environment by Stageline"
-        pods, _ = await self._cluster.list(workload.PODS.format(namespace), Pod)
+        pods, _ = await self.cluster.list(workload.PODS.format(namespace), Pod)
         if any(claim in pod.spec.claims and not pod.has_ended for pod in pods):
             return "another Pod still uses it"
         for kind in (workload.DEPLOYMENTS, workload.STATEFUL_SETS):
             selector = label.selector(environment=environment)
-            for each in (await self._cluster.list(kind.format(namespace), Workload, labelSelector=selector))[0]:
+            for each in (await self.cluster.list(kind.format(namespace), Workload, labelSelector=selector))[0]:
                 record = records.of_workload(each.metadata.annotations)
                 if record is not None and claim in workload.claim_names(record.request):
                     return f"{each.metadata.name} still uses it"
-        await self._cluster.delete(path)
+        await self.cluster.delete(path)
         return None
 
     async def sweep(self, keep: Collection[UUID]) -> None:
@@ -257,7 +257,7 @@ class KubernetesExecutor:
             workload.CONFIG_MAPS,
         ):
             path = kind.replace("/namespaces/{}", "") if self._given is None else kind.format(self._given)
-            objects, _ = await self._cluster.list(path, Named, labelSelector=label.selector(owner=self._owner))
+            objects, _ = await self.cluster.list(path, Named, labelSelector=label.selector(owner=self._owner))
             for each in objects:
                 found.add((UUID(each.labels[label.ENVIRONMENT]), UUID(each.labels[label.SERVICE])))
         for environment, service in found:
@@ -273,7 +273,7 @@ class KubernetesExecutor:
     async def _place(self, environment: UUID) -> AsyncIterator[Place]:
         namespace = self._namespace(environment)
         async with self._views.of(environment, namespace) as view:
-            yield Place(self._cluster, view, namespace, self._owner)
+            yield Place(self.cluster, view, namespace, self._owner)
 
     async def _ensure_namespace(self, environment: UUID) -> None:
         """Create the namespace of *environment*, unless it is a given one, or this server has done so."""
@@ -281,7 +281,7 @@ class KubernetesExecutor:
         if self._given is None and namespace not in self._ensured:
             labels = {label.MANAGED: "stageline", label.ENVIRONMENT: str(environment), label.OWNER: str(self._owner)}
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
-            await self._cluster.create("/api/v1/namespaces", body)
+            await self.cluster.create("/api/v1/namespaces", body)
             self._ensured.add(namespace)
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from runner.targets.kubernetes import label
 
 
 class Metadata(Struct, rename="camel", frozen=True):
     name: str
+    namespace: str = ""
     uid: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
@@ -43,6 +44,7 @@ class Terminated(Struct, rename="camel", frozen=True):
     message: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    container_id: str = field(name="containerID", default="")
 
     @property
     def outcome(self) -> str:
@@ -64,6 +66,7 @@ class ContainerStatus(Struct, rename="camel", frozen=True):
     restart_count: int = 0
     state: State = State()
     last_state: State = State()
+    container_id: str = field(name="containerID", default="")
 
     @property
     def has_ended(self) -> bool:
@@ -112,6 +115,10 @@ class Pod(Struct, frozen=True):
     metadata: Metadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+
+    @property
+    def is_of_job(self) -> bool:
+        return "job-name" in self.metadata.labels
 
     @property
     def is_going(self) -> bool:
