@@ -43,7 +43,8 @@ def identify(deployment: UUID, service: UUID) -> InstanceId:
 class InstanceStatus(StrEnum):
     """The status of an instance that a deployment brought.
 
-    RESTARTING lasts from an end until the instance is healthy again. EXITED and GIVEN_UP are final: nothing starts it.
+    RESTARTING lasts from an end until the instance is healthy again. EXITED and GIVEN_UP are final: nothing starts it,
+    but for a cluster, which tries again after a while.
     LOST is that of `DeployedStatus`, or of an instance that somebody removed from its target. STOPPED is that of
     `DeployedStatus`; no supervisor reports it.
     """

@@ -128,7 +128,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
                 stack.callback(report_services, targets.processes)
                 await engine.start()
                 stack.push_async_callback(engine.stop)
-                for watch in instance_watches(targets, engine, handler, rows, roster, secrets.again):
+                for watch in instance_watches(
+                    settings.namespace, targets, engine, handler, rows, roster, secrets.again
+                ):
                     _run(stack, watch)
             _run(stack, FreezeEnds(handler, rows.open_deployments).run())
             if settings.webhooks is not None:

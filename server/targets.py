@@ -33,6 +33,7 @@ from runner.targets.kubernetes import access
 from runner.targets.kubernetes.build import RegistryBuilder
 from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
 from runner.targets.kubernetes.executor import KubernetesExecutor
+from runner.targets.kubernetes.observer import ClusterObserver
 from runner.targets.process import confinement
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.targets.process.instance import InstanceWatch
@@ -137,6 +138,7 @@ def service_logs(
 
 
 def instance_watches(
+    namespace: str | None,
     targets: Targets,
     engine: Engine,
     handler: Handler,
@@ -144,23 +146,32 @@ def instance_watches(
     roster: Roster,
     open_secrets: OpenSecrets,
 ) -> Iterator[Coroutine[None, None, None]]:
-    """Yield what watches the instances of *targets*, to be run until the server stops."""
+    """Yield what watches the instances of *targets*, to be run until the server stops.
+
+    Those in a cluster are all in *namespace*, if it is given.
+    """
     processes, containers = targets.processes, targets.containers
     reporter = InstanceReporter(handler)
     yield reporter.run()
     yield _retried(processes.keep_logs_small, "Rotating the output of services")
     yield _retried(partial(_supervise, processes, engine, reporter), "Watching the instances")
-    if containers is None:
-        return
 
     async def near() -> list[EnvironmentId]:
         standing = await rows.services(await handler.log.position())
-        is_near = not containers.is_local
+        is_near = containers is None or not containers.is_local
         return [each for each in standing if is_near or await roster.elsewhere(each) is None]
 
-    deployed = DeployedInstances(handler.states, Target.DOCKER, near)
-    observer = Observer(containers.instances, deployed, open_secrets)
-    yield _retried(partial(_observe, observer, engine, reporter), "Observing the instances")
+    async def everywhere() -> list[EnvironmentId]:
+        return list(await rows.services(await handler.log.position()))
+
+    if containers is not None:
+        deployed = DeployedInstances(handler.states, Target.DOCKER, near)
+        observer = Observer(containers.instances, deployed, open_secrets)
+        yield _retried(partial(_observe, observer, engine, reporter), "Observing the instances")
+    if targets.workloads is not None:
+        deployed = DeployedInstances(handler.states, Target.KUBERNETES, everywhere)
+        cluster = ClusterObserver(targets.workloads.cluster, deployed, namespace)
+        yield _retried(partial(_observe, cluster, engine, reporter), "Observing the instances in the cluster")
 
 
 async def _supervise(processes: ProcessExecutor, engine: Engine, reporter: InstanceReporter) -> None:
@@ -173,8 +184,8 @@ async def _supervise(processes: ProcessExecutor, engine: Engine, reporter: Insta
     await processes.supervisor.run(report)
 
 
-async def _observe(observer: Observer, engine: Engine, reporter: InstanceReporter) -> None:
-    """Observe the instances on the Docker engine, once those that nobody needs are stopped."""
+async def _observe(observer: Observer | ClusterObserver, engine: Engine, reporter: InstanceReporter) -> None:
+    """Observe the instances on a target, once those that nobody needs are stopped."""
     await engine.swept.wait()
     await observer.run(lambda environment, report: reporter.report(EnvironmentId(environment), report))
 

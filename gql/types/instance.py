@@ -74,7 +74,8 @@ enum.describe(
     UNHEALTHY="It runs, and fails its health checks.",
     RESTARTING="It has ended, and is started again, or is not healthy yet since then.",
     EXITED="It has ended, and its restart policy leaves it so.",
-    GIVEN_UP="It has ended too often, and is not started again before the next deployment.",
+    GIVEN_UP="It has ended too often, and is not started again before the next deployment; a Kubernetes cluster tries"
+    " again after at most 5 minutes.",
     STOPPED="A deployment stopped it. It is started again by a deployment that starts or deploys the service.",
     LOST="Its service was stopped first for a new version, and did not become healthy again, so it may run; or somebody"
     " removed it from its target.",

@@ -28,6 +28,10 @@ class Notary:
         """Let those go on who wait for *word*."""
         self._open[word].set()
 
+    def hold(self, word: str) -> None:
+        """Let those wait again who ask from now on for *word*."""
+        self._open[word].clear()
+
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         verb, _, word = (await reader.readline()).decode().strip().partition(" ")
         if verb == "mark":

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,68 +11,32 @@ from uuid import UUID
 
 import pytest
 
-from domain import instance as instances
 from domain.container import Container
 from domain.deployment.step import Phase
 from domain.instance import (
-    InstanceEvent,
     InstanceExited,
     InstanceGivenUp,
-    InstanceIdentity,
     InstanceLost,
     InstanceRestarted,
     InstanceStatus,
     InstanceUnhealthy,
-    ReportInstance,
-    WatchedInstances,
 )
-from domain.pipeline.ref import ServiceId
 from domain.spec import CommandCheck, Health, Restart
 from runner.targets.contract import StepRequest
 from runner.targets.docker import address, label
 from runner.targets.docker.container import ListedContainer
 from runner.targets.docker.engine import Engine, EngineUnavailable
 from runner.targets.docker.executor import DockerExecutor
-from runner.targets.docker.observation import identity
 from runner.targets.docker.observer import Observer
+from runner.targets.instance import identity
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, request
 from tests.targets.engine import HOST, IMAGE, base
+from tests.targets.ledger import Ledger, until
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(HOST not in os.environ, reason="see tests.targets.test_on_docker"),
 ]
-
-
-class Ledger:
-    """The events that reports become, as in the log, and the instances that deployments brought."""
-
-    def __init__(self) -> None:
-        self.state, self.events = WatchedInstances(), list[InstanceEvent]()
-        self.reports = 0
-        self.deployed: dict[tuple[UUID, UUID], InstanceIdentity] = {}
-
-        self.last: InstanceIdentity | None = None
-
-    def record(self, environment: UUID, report: ReportInstance) -> None:
-        events = instances.decider.decide(self.state, report)
-        self.state = instances.decider.replay(events, self.state)
-        self.reports += 1
-        self.last = report.instance
-        self.events += events
-
-    async def watched(self, environment: UUID) -> WatchedInstances | None:
-        return self.state if environment == ENVIRONMENT else None
-
-    async def running(self) -> dict[tuple[UUID, UUID], InstanceIdentity]:
-        return self.deployed
-
-    def kinds(self) -> list[type[InstanceEvent]]:
-        return [type(event) for event in self.events]
-
-    def is_now(self, status: InstanceStatus) -> bool:
-        known = self.state.known.get(ServiceId(SERVICE))
-        return known is not None and known.status is status
 
 
 def step(command: str, number: int = 1, phase: Phase = Phase.DEPLOY, **spec: Any) -> StepRequest:
@@ -90,12 +54,6 @@ async def observed(engine: Engine, ledger: Ledger) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def only(engine: Engine) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from msgspec import Struct, field
 
 from domain.instance import InstanceExit
-from runner.targets.docker.observation import exit_of
+from runner.targets.instance import exit_of
 
 ACTIONS = ("create", "start", "die", "health_status", "update", "destroy")
 """The engine's events of containers that are followed."""

@@ -1,42 +1,12 @@
 """What is known of the instance in a container after its deployment, from what its engine says of it."""
 
-import signal
-from contextlib import suppress
 from datetime import datetime
 
 from domain import instance as instances
-from domain.deployment.queue import DeploymentId
-from domain.instance import (
-    InstanceExit,
-    InstanceIdentity,
-    InstanceStatus,
-    ReportInstance,
-    WatchedInstance,
-)
-from domain.pipeline.ref import ServiceId
+from domain.instance import InstanceExit, InstanceStatus, ReportInstance, WatchedInstance
 from domain.spec import Restart
-from runner.targets.contract import StepRequest
 from runner.targets.docker.container import Container, moment
-
-
-def identity(request: StepRequest) -> InstanceIdentity:
-    """Return the instance that *request* brought. A deployment brings one of a service, so its id follows."""
-    return InstanceIdentity(
-        id=instances.identify(request.deployment, request.service),
-        service=ServiceId(request.service),
-        name=request.name,
-        type=request.type,
-        deployment=DeploymentId(request.deployment),
-        number=request.number,
-    )
-
-
-def exit_of(code: int, at: datetime, *, is_out_of_memory: bool = False) -> InstanceExit:
-    """Return the end of a program; an engine reports a signal as 128 plus its number."""
-    with suppress(ValueError):
-        name = signal.Signals(code - 128).name
-        return InstanceExit(at=at, signal=name, is_out_of_memory=is_out_of_memory)
-    return InstanceExit(at=at, code=code, is_out_of_memory=is_out_of_memory)
+from runner.targets.instance import exit_of, identity
 
 
 class Observation:

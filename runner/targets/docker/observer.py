@@ -9,14 +9,13 @@ and in the log, so any number of observers may follow one engine: they report th
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
-from domain.instance import InstanceExit, InstanceIdentity, InstanceStatus, ReportInstance, WatchedInstances
+from domain.instance import InstanceExit, InstanceStatus
 from domain.spec import Restart, ServiceType
 from runner.mask import Mask
 from runner.targets.contract import OpenSecrets, StepFailed
@@ -28,33 +27,13 @@ from runner.targets.docker.health import ContainerInstance
 from runner.targets.docker.instance import Instances
 from runner.targets.docker.observation import Observation
 from runner.targets.health import watch
+from runner.targets.instance import LOOK, DeployedInstances, Report, absent, report_lost
 from runner.targets.outage import PAUSE
-
-LOOK = 30.0
-"""Time between two comparisons of what runs with what deployments brought, in seconds."""
 
 REMOVED = "somebody removed its container from the engine"
 ABSENT = "its container is not on the engine any more"
 
-ServiceKey = tuple[UUID, UUID]
-"""An environment and a service."""
-
-Report = Callable[[UUID, ReportInstance], None]
-"""Reports how an instance of an environment is."""
-
 logger = logging.getLogger(__name__)
-
-
-class DeployedInstances(Protocol):
-    """What the log has of instances."""
-
-    async def watched(self, environment: UUID) -> WatchedInstances | None:
-        """Return what is known of the environment's instances; None if it is not one of this log's."""
-        ...
-
-    async def running(self) -> Mapping[ServiceKey, InstanceIdentity]:
-        """Return the instances that run on the target as far as deployments know, where no deployment is under way."""
-        ...
 
 
 class Observer:
@@ -270,30 +249,13 @@ class Observer:
                 before = await self._deployed.running()
                 there = {_key(each.labels) for each in await self._list()}
                 after = await self._deployed.running()
-                for key, instance in before.items():
-                    if after.get(key) == instance and (*key, instance.deployment) not in there:
-                        await self._report_absent(key[0], instance)
+                for environment, instance in absent(before, after, there):
+                    await report_lost(self._deployed, self._report, environment, instance, ABSENT)
             except (EngineError, EngineUnavailable):
                 pass  # `_follow` hears of it, too
             except Exception:
                 logger.exception("Comparing what runs with what was deployed failed")
             await asyncio.sleep(LOOK)
-
-    async def _report_absent(self, environment: UUID, instance: InstanceIdentity) -> None:
-        watched = await self._deployed.watched(environment)
-        known = None if watched is None else watched.known.get(instance.service)
-        own = known if known is not None and known.instance.id == instance.id else None
-        if own is None or own.status is not InstanceStatus.LOST:
-            report = ReportInstance(
-                instance=instance,
-                status=InstanceStatus.LOST,
-                at=datetime.now(UTC),
-                exits=0 if own is None else own.exits,
-                restarts=0 if own is None else own.restarts,
-                last=None if own is None else own.last,
-                problem=ABSENT,
-            )
-            self._report(environment, report)
 
 
 def _key(labels: label.Labels) -> tuple[UUID, UUID, UUID]:

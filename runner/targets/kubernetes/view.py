@@ -7,61 +7,48 @@ All steps of an environment that run at once share one view. So a step needs no 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 
 from runner.targets.kubernetes import label, workload
-from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
-from runner.targets.kubernetes.model import ConfigMap, Job, Metadata, Named, Pod, Workload
-
-PATIENCE = 240
-"""Time after which a cluster ends a watch, in seconds."""
-
-PAUSE = 0.5
-"""Time between two tries to reach the cluster, in seconds."""
+from runner.targets.kubernetes.cluster import Cluster
+from runner.targets.kubernetes.model import ConfigMap, Job, Pod, Workload
+from runner.targets.kubernetes.watch import Watch
 
 TICK = 0.5
 """Maximum time between two looks at the view, in seconds: what is awaited may depend on the time."""
 
 T = TypeVar("T")
-
-
-class Bookmark(Struct, frozen=True):
-    code: int = 0
-    message: str = ""
+AnyObject = TypeVar("AnyObject", Pod, Workload, Job, ConfigMap)
 
 
 class View:
     """The view of what *selector* selects in *namespace*."""
 
     def __init__(self, cluster: Cluster, namespace: str, selector: str) -> None:
-        self._cluster, self._selector = cluster, selector
-        self.pods: dict[str, Pod] = {}
-        self.deployments: dict[str, Workload] = {}
-        self.stateful_sets: dict[str, Workload] = {}
-        self.jobs: dict[str, Job] = {}
-        self.verdicts: dict[str, ConfigMap] = {}
-        self._kinds: list[tuple[str, dict[str, Any], type[Any], str]] = [
-            (workload.PODS.format(namespace), self.pods, Pod, selector),
-            (workload.DEPLOYMENTS.format(namespace), self.deployments, Workload, selector),
-            (workload.STATEFUL_SETS.format(namespace), self.stateful_sets, Workload, selector),
-            (workload.JOBS.format(namespace), self.jobs, Job, selector),
-            (workload.CONFIG_MAPS.format(namespace), self.verdicts, ConfigMap, f"{selector},{label.VERDICT}"),
-        ]
         self._changed = asyncio.Event()
-        self._problem: ClusterError | ClusterUnavailable | None = None
+
+        def watch(path: str, type: type[AnyObject], more: str = "") -> Watch[AnyObject]:
+            decode = partial(msgspec.json.decode, type=type)
+            return Watch(cluster, path.format(namespace), selector + more, decode, lambda _: self.notify())
+
+        pods, jobs = watch(workload.PODS, Pod), watch(workload.JOBS, Job)
+        deployments, stateful_sets = watch(workload.DEPLOYMENTS, Workload), watch(workload.STATEFUL_SETS, Workload)
+        verdicts = watch(workload.CONFIG_MAPS, ConfigMap, f",{label.VERDICT}")
+        self.pods, self.jobs, self.verdicts = pods.objects, jobs.objects, verdicts.objects
+        self.deployments, self.stateful_sets = deployments.objects, stateful_sets.objects
+        self._watches = (pods, deployments, stateful_sets, jobs, verdicts)
 
     async def run(self, synced: asyncio.Event) -> None:
         """Keep the view equal, until this is cancelled; set *synced* when it is complete."""
-        waits = [asyncio.Event() for _ in self._kinds]
-        async with asyncio.TaskGroup() as watches:
-            for kind, done in zip(self._kinds, waits, strict=True):
-                watches.create_task(self._follow(*kind, done))
-            for done in waits:
-                await done.wait()
+        async with asyncio.TaskGroup() as group:
+            for each in self._watches:
+                group.create_task(each.run())
+            for each in self._watches:
+                await each.synced.wait()
             synced.set()
 
     async def until(self, look: Callable[[], T | None], *, tick: float = TICK) -> T:
@@ -70,8 +57,9 @@ class View:
         Raise `ClusterUnavailable` or `ClusterError` if the view can't be kept.
         """
         while True:
-            if self._problem is not None:
-                raise self._problem
+            for each in self._watches:
+                if each.problem is not None:
+                    raise each.problem
             changed = self._changed
             if (found := look()) is not None:
                 return found
@@ -83,50 +71,6 @@ class View:
         """Let everyone look again."""
         self._changed.set()
         self._changed = asyncio.Event()
-
-    async def _follow(
-        self, path: str, objects: dict[str, Any], type: type[Any], selector: str, done: asyncio.Event
-    ) -> None:
-        while True:
-            try:
-                found, version = await self._cluster.list(path, type, labelSelector=selector)
-                objects.clear()
-                objects.update({each.metadata.name: each for each in found})
-                self._problem = None
-                done.set()
-                self.notify()
-                await self._watch(path, objects, type, selector, version)
-            except (ClusterUnavailable, ClusterError) as error:
-                if not isinstance(error, ClusterError) or error.status != 410:  # gone: the list is begun anew
-                    self._problem = error
-                    done.set()
-                    self.notify()
-                    await asyncio.sleep(PAUSE)
-
-    async def _watch(self, path: str, objects: dict[str, Any], type: type[Any], selector: str, version: str) -> None:
-        """Follow the changes after *version*, until the cluster can't go on from where it was."""
-        while True:
-            query = {"labelSelector": selector, "resourceVersion": version, "timeoutSeconds": PATIENCE}
-            async with self._cluster.watch(path, **query) as changes:
-                async for change in changes:
-                    if change.type == "ERROR":
-                        status = msgspec.json.decode(change.object, type=Bookmark)
-                        raise ClusterError(status.code, "Expired", status.message)
-                    metadata = msgspec.json.decode(change.object, type=Named).metadata
-                    version = metadata.resource_version
-                    known = objects.get(metadata.name)
-                    if known is not None and is_older(metadata, known.metadata):
-                        continue  # we have applied it meanwhile
-                    if change.type == "DELETED":
-                        objects.pop(metadata.name, None)
-                    else:
-                        objects[metadata.name] = msgspec.json.decode(change.object, type=type)
-                    self.notify()
-
-
-def is_older(one: Metadata, other: Metadata) -> bool:
-    """Return whether *one* is an earlier version of an object than *other*. All servers count versions in numbers."""
-    return int(one.resource_version or 0) < int(other.resource_version or 0)
 
 
 class Views:
