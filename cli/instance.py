@@ -17,7 +17,7 @@ query Instances($environment: ID!) {
       services {
         id name type
         instance {
-          status since restarts problem lastExit { code signal isOutOfMemory at } endpoints { host port } revision
+          status since restarts problem drift lastExit { code signal isOutOfMemory at } endpoints { host port } revision
           deployment { number }
         }
       }
@@ -96,10 +96,17 @@ class LiveInstanceJson(Struct, rename="camel"):
     since: datetime | None
     restarts: int
     problem: str | None
+    drift: list[str]
     last_exit: ExitJson | None
     endpoints: list[EndpointJson]
     revision: str | None
     deployment: NumberJson
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader should know beside its status."""
+        changed = [f"changed on the cluster: {'; '.join(self.drift)}"] if self.drift else []
+        return [*([] if self.problem is None else [self.problem]), *changed]
 
 
 class ServiceInstanceJson(Struct, rename="camel"):
@@ -116,7 +123,7 @@ class ServiceInstanceJson(Struct, rename="camel"):
             return plain(self.name), "–", "", "", "", "", ""
         return (
             plain(self.name),
-            live.status.lower().replace("_", " ") + ("" if live.problem is None else plain(f": {live.problem}")),
+            live.status.lower().replace("_", " ") + "".join(plain(f": {each}") for each in live.remarks),
             "" if live.since is None else moment(live.since),
             str(live.restarts),
             "" if live.last_exit is None else str(live.last_exit),

@@ -152,13 +152,30 @@ class InstanceLost(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     problem: str | None = None
 
 
+class InstanceDrifted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Somebody has changed on the target what was applied; *drift* says which fields differ. None do if it is empty."""
+
+    instance: InstanceIdentity
+    at: datetime
+    drift: tuple[str, ...] = ()
+
+
 InstanceEvent = (
-    InstanceExited | InstanceRestarted | InstanceGivenUp | InstanceUnhealthy | InstanceRecovered | InstanceLost
+    InstanceExited
+    | InstanceRestarted
+    | InstanceGivenUp
+    | InstanceUnhealthy
+    | InstanceRecovered
+    | InstanceLost
+    | InstanceDrifted
 )
 
 
 class ReportInstance(Struct, frozen=True, kw_only=True, gc=False):
-    """The instance has *status* since *at*; it has ended *exits* times, and was started again *restarts* times."""
+    """The instance has *status* since *at*; it has ended *exits* times, and was started again *restarts* times.
+
+    *drift* says what somebody has changed on the target since; None if that is not known.
+    """
 
     instance: InstanceIdentity
     status: InstanceStatus
@@ -167,6 +184,7 @@ class ReportInstance(Struct, frozen=True, kw_only=True, gc=False):
     restarts: int = 0
     last: InstanceExit | None = None
     problem: str | None = None
+    drift: tuple[str, ...] | None = None
 
 
 class WatchedInstance(Struct, frozen=True, kw_only=True, gc=False):
@@ -179,6 +197,7 @@ class WatchedInstance(Struct, frozen=True, kw_only=True, gc=False):
     restarts: int = 0
     last: InstanceExit | None = None
     problem: str | None = None
+    drift: tuple[str, ...] = ()
 
 
 class WatchedInstances(Struct, frozen=True, kw_only=True, gc=False):
@@ -217,6 +236,8 @@ def decide(instances: WatchedInstances, command: ReportInstance) -> list[Instanc
             pass  # deployments say so
         case _:
             assert_never(command.status)
+    if command.drift is not None and command.drift != known.drift:
+        events.append(InstanceDrifted(instance=of, at=at, drift=command.drift))
     return events
 
 
@@ -235,6 +256,8 @@ def evolve(instances: WatchedInstances, event: InstanceEvent) -> WatchedInstance
             known = replace(known, status=InstanceStatus.RUNNING, since=event.at, problem=None)
         case InstanceLost():
             known = replace(known, status=InstanceStatus.LOST, since=event.at, problem=event.problem)
+        case InstanceDrifted():
+            known = replace(known, drift=event.drift)
         case _:
             assert_never(event)
     return replace(instances, known={**instances.known, event.instance.service: known})

@@ -116,6 +116,7 @@ INSTANCE_EVENTS: dict[type[instances.InstanceEvent], str] = {
     instances.InstanceUnhealthy: "A running instance failed its health checks.",
     instances.InstanceRecovered: "An unhealthy instance is healthy again, without a restart.",
     instances.InstanceLost: "Nothing of an instance is left on its target, and no deployment removed it.",
+    instances.InstanceDrifted: "Somebody has changed on the target what a deployment applied, or set it back.",
 }
 """A description of each event of an instance."""
 

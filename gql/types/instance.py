@@ -100,6 +100,10 @@ class ServiceInstance:
     restarts: int = strawberry.field(description="How often it was started again since its deployment.")
     last_exit: InstanceExit | None = strawberry.field(description="Its last end since its deployment, if it ended.")
     problem: str | None = strawberry.field(description="Why it is unhealthy, given up or lost, if that is known.")
+    drift: list[str] = strawberry.field(
+        description="The fields that somebody has changed on the target since it was deployed, such as"
+        " `replicas 3, applied 2`. Only a Kubernetes cluster is watched for that."
+    )
     ports: list[int] = strawberry.field(description="The ports on which it listens.")
     endpoints: list[InstanceEndpoint] = strawberry.field(description="The addresses on which it listens.")
     revision: str | None = strawberry.field(description="The revision of its sources, if the deployment had one.")
@@ -110,7 +114,10 @@ class ServiceInstance:
 @strawberry.type(description="What a deployment would do with a service.")
 class ServicePlan:
     action: PlannedAction = strawberry.field(description="The action.")
-    reason: str | None = strawberry.field(description="The reason why there is nothing to do with it, if that is so.")
+    reason: str | None = strawberry.field(
+        description="The reason why there is nothing to do with it, or why it is renewed although nothing of it"
+        " changes, if that is so."
+    )
     instance: ServiceInstance | None = strawberry.field(
         description="What runs of the service now, as far as deployments know; null for a job."
     )
@@ -231,11 +238,11 @@ async def _plans(
 
 
 def _ended(inherited: Mapping[int, Instance], watched: WatchedInstances) -> Collection[ServiceId]:
-    """Return the services whose instances have ended for good, which a deployment thus does not leave as they are."""
+    """Return the services whose instances have ended or were changed, so that a deployment does not leave them."""
     return {
         service
         for service, each in watched.known.items()
-        if each.status in (InstanceStatus.EXITED, InstanceStatus.GIVEN_UP, InstanceStatus.LOST)
+        if (each.status in (InstanceStatus.EXITED, InstanceStatus.GIVEN_UP, InstanceStatus.LOST) or each.drift)
         and (instance := inherited.get(service.int)) is not None
         and instance.deployment == each.instance.deployment
     }
@@ -280,10 +287,15 @@ def _plan(
     effect = Effect.DEPLOY if state.plan is None else state.plan.effect
     due = PlannedAction.RENEW if effect is Effect.DEPLOY else PlannedAction(effect)
     cause = run.omission
+    action = ACTIONS.get(run.status, due)
+    shown = None if run.service.type is ServiceType.JOB else _converted(instance, watched)
+    reason = None if cause is None else actions.omission_words(cause, actions.since(cause, instance))
+    if action is PlannedAction.RENEW and shown is not None and shown.drift:
+        reason = f"changed on the cluster: {'; '.join(shown.drift)}"
     return ServicePlan(
-        action=ACTIONS.get(run.status, due),
-        reason=None if cause is None else actions.omission_words(cause, actions.since(cause, instance)),
-        instance=None if run.service.type is ServiceType.JOB else _converted(instance, watched),
+        action=action,
+        reason=reason,
+        instance=shown,
         changes=[]
         if source is None or before is None or effect is not Effect.DEPLOY
         else field_changes(_with_variables(source, before), _with_variables(state, run)),
@@ -318,6 +330,7 @@ def _converted(instance: Instance | None, watched: WatchedInstances | None) -> S
         restarts=0 if known is None else known.restarts,
         last_exit=None if known is None else exit_from_domain(known.last),
         problem=None if known is None else known.problem,
+        drift=[] if known is None or not instance.is_running else list(known.drift),
         ports=list(instance.ports),
         endpoints=[InstanceEndpoint(host=HOST, port=port) for port in instance.ports],
         revision=instance.revision,

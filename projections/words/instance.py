@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from domain.instance import (
+    InstanceDrifted,
     InstanceEvent,
     InstanceExit,
     InstanceExited,
@@ -41,6 +42,10 @@ def _words(event: InstanceEvent) -> str:
             return "healthy again"
         case InstanceLost():
             return f"the instance of deployment {event.instance.number} is lost" + _why(event.problem)
+        case InstanceDrifted(drift=()):
+            return "as it was applied again"
+        case InstanceDrifted():
+            return f"changed on the target: {'; '.join(event.drift)}"
         case _:
             assert_never(event)
 

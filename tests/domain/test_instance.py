@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from domain import instance as instances
 from domain.deployment.queue import DeploymentId
 from domain.instance import (
+    InstanceDrifted,
     InstanceExit,
     InstanceExited,
     InstanceGivenUp,
@@ -143,3 +145,14 @@ def test_an_instance_is_given_up_after_so_many_restarts_within_the_window() -> N
 def test_restarts_before_a_restart_of_the_machine_do_not_count() -> None:
     """The monotonic clock was reset."""
     assert counted(ServiceSpec(), (5000.0, 99.0), 100.0) == (99.0,)
+
+
+def test_what_somebody_changed_on_the_target_is_an_event_until_it_is_as_before() -> None:
+    changed = InstanceDrifted(instance=WEB, at=AT, drift=("replicas 3, applied 2",))
+    back = InstanceDrifted(instance=WEB, at=AT)
+    given().when(replace(report(InstanceStatus.RUNNING), drift=())).then()
+    given().when(replace(report(InstanceStatus.RUNNING), drift=changed.drift)).then(changed)
+    given(changed).when(replace(report(InstanceStatus.RUNNING), drift=changed.drift)).then()
+    given(changed).when(report(InstanceStatus.RUNNING)).then()
+    given(changed).when(replace(report(InstanceStatus.RUNNING), drift=())).then(back)
+    given(changed).when(replace(report(InstanceStatus.RUNNING, instance=NEXT), drift=())).then()

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
-from domain.instance import InstanceEvent, InstanceExit, InstanceLost, InstanceStatus
+from domain.instance import InstanceDrifted, InstanceEvent, InstanceExit, InstanceLost, InstanceStatus
 from projections.words.instance import instance_event_words
 from tests.domain.test_instance import AT, ended, given_up, recovered, restarted, unhealthy
 
@@ -28,6 +28,11 @@ WORDS: list[tuple[InstanceEvent, str]] = [
     (replace(given_up, restarts=10, problem="port 80 is in use"), "given up after 10 restarts: port 80 is in use"),
     (unhealthy, "unhealthy: no response"),
     (recovered, "healthy again"),
+    (InstanceDrifted(instance=ended.instance, at=AT), "as it was applied again"),
+    (
+        InstanceDrifted(instance=ended.instance, at=AT, drift=("replicas 3, applied 2", "env KEY changed")),
+        "changed on the target: replicas 3, applied 2; env KEY changed",
+    ),
     (
         InstanceLost(instance=ended.instance, at=AT, problem="no container is left"),
         f"{ONE} is lost: no container is left",

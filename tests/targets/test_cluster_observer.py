@@ -12,6 +12,7 @@ import pytest
 from domain.container import Container
 from domain.deployment.step import Phase
 from domain.instance import (
+    InstanceDrifted,
     InstanceExited,
     InstanceGivenUp,
     InstanceLost,
@@ -173,3 +174,18 @@ async def test_what_deployments_stop_and_replace_is_no_event(cluster: Kubernetes
         await cluster.executor.deploy(step("exec sleep 600", 5, service=OTHER), Printed())
         await until(lambda: ledger.last is not None and ledger.last.service == OTHER)
     assert ledger.events == []
+
+
+async def test_what_somebody_changes_is_said_until_it_is_set_back(cluster: KubernetesPlace) -> None:
+    ledger, path = Ledger(), f"{workload.DEPLOYMENTS.format(NAMESPACE)}/api"
+    async with observed(cluster.restricted, ledger):
+        await cluster.executor.deploy(step("exec sleep 600", ports=()), Printed())
+        await until(lambda: ledger.reports)
+        await cluster.scale(path, 2)
+        await until(lambda: ledger.events)
+        await cluster.scale(path, 1)
+        await until(lambda: len(ledger.events) > 1)
+    assert [(type(event), getattr(event, "drift", None)) for event in ledger.events] == [
+        (InstanceDrifted, ("replicas 2, applied 1",)),
+        (InstanceDrifted, ()),
+    ]

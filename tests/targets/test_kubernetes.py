@@ -153,6 +153,35 @@ async def test_what_somebody_has_changed_is_set_back_and_said(cluster: Kubernete
     assert (await cluster.cluster.get(path, Workload)).spec.replicas == 1
 
 
+async def test_a_service_that_somebody_has_changed_is_not_left_as_it_is(cluster: KubernetesPlace) -> None:
+    container = Container(
+        command=("sh", "-c", cluster.server),
+        cpus=1.0,
+        cpus_request=0.01,
+        memory=1024,
+        memory_request=8,
+        shared_memory=8,
+    )
+    env = (Variable(name="EMPTY", value=""), Variable(name="KEY", value="$(value)"))
+    health = Health(check=HttpCheck(path="/"))
+    step = deploy(cluster, "", ports=(0,), container=container, env=env, health=health)
+    await cluster.executor.deploy(step, Printed())
+    known = replace(deploy(cluster, "", 2, ports=(0,), container=container, health=health), known=step.deployment)
+    assert await cluster.executor.is_healthy(known)
+    await cluster.scale(f"{workload.DEPLOYMENTS.format(NAMESPACE)}/api", 2)
+    assert not await cluster.executor.is_healthy(known)
+    await cluster.scale(f"{workload.DEPLOYMENTS.format(NAMESPACE)}/api", 1)
+    await up(cluster, known)
+    await cluster.cluster.delete(f"{workload.SERVICES.format(NAMESPACE)}/api")
+    assert not await cluster.executor.is_healthy(known)
+
+
+async def up(cluster: KubernetesPlace, known: StepRequest) -> None:
+    async with asyncio.timeout(60):
+        while not await cluster.executor.is_healthy(known):
+            await asyncio.sleep(0.1)
+
+
 async def test_a_check_and_a_secret_that_are_removed_leave_nothing(cluster: KubernetesPlace) -> None:
     health, env = Health(check=HttpCheck(path="/")), (Variable(name="KEY", value="s3cret-value"),)
     checked = deploy(cluster, cluster.server, ports=(0,), health=health, env=env)

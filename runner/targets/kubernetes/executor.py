@@ -21,11 +21,11 @@ from domain.deployment.step import OldInstance, Phase
 from runner.mask import Mask
 from runner.targets import outputs
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
-from runner.targets.kubernetes import label, verdict, workload
+from runner.targets.kubernetes import drift, label, verdict, workload
 from runner.targets.kubernetes import record as records
 from runner.targets.kubernetes.attempt import Attempt
 from runner.targets.kubernetes.cluster import Cluster, ClusterError
-from runner.targets.kubernetes.model import Named, Pod, Workload
+from runner.targets.kubernetes.model import Live, Named, Pod, Workload
 from runner.targets.kubernetes.place import Place
 from runner.targets.kubernetes.rollout import is_settled
 from runner.targets.kubernetes.view import Views
@@ -117,12 +117,19 @@ class KubernetesExecutor:
             attempt = Attempt(place, request, NoOutput())
             if attempt.has_begun or attempt.reason is not None:
                 return False
-            for _, found in place.workloads(request.service):
+            for kind, found in place.workloads(request.service):
                 record = records.of_workload(found.metadata.annotations)
                 if record is not None and record.request.deployment == request.known and not record.is_stopped:
                     is_ready = found.status.ready_replicas >= max(1, found.spec.replicas)
-                    return is_ready and is_settled(found, record)
+                    is_up = is_ready and is_settled(found, record)
+                    return is_up and not await self._drift(kind, found.metadata.name, record, place.namespace)
         return False
+
+    async def _drift(self, kind: str, name: str, record: records.Record, namespace: str) -> tuple[str, ...]:
+        """Return what somebody has changed since the workload and its Service were applied."""
+        path = f"{workload.SERVICES.format(namespace)}/{name}"
+        found, service = await asyncio.gather(self.cluster.find(f"{kind}/{name}", Live), self.cluster.find(path, Live))
+        return () if found is None else drift.find(record, found, service)
 
     async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
         return await persist(self.cluster, lambda: self._outputs(request))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -171,6 +172,13 @@ class Workload(Struct, frozen=True):
     metadata: Metadata
     spec: WorkloadSpec = WorkloadSpec()
     status: WorkloadStatus = WorkloadStatus()
+
+
+class Live(Struct, frozen=True):
+    """An object with its whole specification."""
+
+    metadata: Metadata
+    spec: dict[str, Any] = {}
 
 
 class JobStatus(Struct, frozen=True):

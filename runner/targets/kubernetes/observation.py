@@ -37,6 +37,8 @@ class Observation:
         self._up: set[tuple[str, int]] = set()  # containers that were up, by their Pod and number
         self._replicas, self._surplus = record.request.spec.container.replicas, 0
         self._is_first = True
+        self.drift: tuple[str, ...] = ()
+        """The applied fields that differ in the cluster."""
 
     def has_lost(self, pods: Collection[Pod]) -> bool:
         """Return whether a Pod goes: somebody or the cluster removes it, or a deployment does."""
@@ -131,6 +133,7 @@ class Observation:
             restarts=self.exits if is_up else max(0, self.exits - 1),
             last=self.last,
             problem=self.problem,
+            drift=self.drift,
         )
 
 

@@ -10,21 +10,21 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from domain.instance import InstanceIdentity, InstanceStatus
 from runner.targets.instance import LOOK, DeployedInstances, Report, ServiceKey, absent, report_lost
-from runner.targets.kubernetes import label, reason, workload
+from runner.targets.kubernetes import drift, label, reason, workload
 from runner.targets.kubernetes import record as records
 from runner.targets.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable
-from runner.targets.kubernetes.model import Event, Metadata, Pod, Workload
+from runner.targets.kubernetes.model import Event, Live, Metadata, Pod, Workload
 from runner.targets.kubernetes.observation import Observation
 from runner.targets.kubernetes.record import Record
 from runner.targets.kubernetes.rollout import is_settled
@@ -41,12 +41,25 @@ ABSENT = "its workload is not in the cluster any more"
 logger = logging.getLogger(__name__)
 
 
+class LiveWorkload(Struct, frozen=True):
+    """A workload, with its whole specification in *live*."""
+
+    workload: Workload
+    live: Live
+
+    @property
+    def metadata(self) -> Metadata:
+        return self.workload.metadata
+
+
 class Owned(Struct, frozen=True):
-    """A workload with its record, at *path*."""
+    """A workload with its record and its Service, at *path*."""
 
     path: str
     workload: Workload
+    live: Live
     record: Record
+    service: Live | None
 
 
 class ClusterObserver:
@@ -61,13 +74,13 @@ class ClusterObserver:
         self._is_away = False
         self._compared = 0.0
 
-        def watch(path: str, type: type[Found]) -> Watch[Found]:
-            decode = partial(msgspec.json.decode, type=type)
+        def watch(path: str, decode: Callable[[Raw], Found]) -> Watch[Found]:
             where = path.replace("/namespaces/{}", "") if namespace is None else path.format(namespace)
             return Watch(cluster, where, label.ENVIRONMENT, decode, self._note, key=lambda metadata: metadata.uid)
 
-        self._pods = watch(workload.PODS, Pod)
-        self._kinds = {kind: watch(kind, Workload) for kind in (workload.DEPLOYMENTS, workload.STATEFUL_SETS)}
+        self._pods = watch(workload.PODS, partial(msgspec.json.decode, type=Pod))
+        self._services = watch(workload.SERVICES, partial(msgspec.json.decode, type=Live))
+        self._kinds = {kind: watch(kind, _workload) for kind in (workload.DEPLOYMENTS, workload.STATEFUL_SETS)}
 
     async def run(self, report: Report) -> None:
         """Observe until cancelled; *report* is called with each instance at first, and after each change."""
@@ -90,8 +103,8 @@ class ClusterObserver:
                 await asyncio.sleep(PACE)
 
     @property
-    def _watches(self) -> tuple[Watch[Pod] | Watch[Workload], ...]:
-        return (self._pods, *self._kinds.values())
+    def _watches(self) -> tuple[Watch[Pod] | Watch[Live] | Watch[LiveWorkload], ...]:
+        return (self._pods, self._services, *self._kinds.values())
 
     def _note(self, metadata: Metadata | None) -> None:
         if metadata is not None and (key := _key(metadata)) is not None:
@@ -128,12 +141,14 @@ class ClusterObserver:
     def _owned(self) -> dict[ServiceKey, Owned]:
         """Return the workloads of services."""
         found: dict[ServiceKey, Owned] = {}
+        services = {_key(each.metadata): each for each in self._services.objects.values()}
         for kind, watch in self._kinds.items():
             for each in watch.objects.values():
                 record = records.of_workload(each.metadata.annotations)
                 if record is not None:
                     path = f"{kind.format(each.metadata.namespace)}/{each.metadata.name}"
-                    found[record.request.environment, record.request.service] = Owned(path, each, record)
+                    key = record.request.environment, record.request.service
+                    found[key] = Owned(path, each.workload, each.live, record, services.get(key))
         return found
 
     async def _look_at(self, key: ServiceKey, owned: Owned | None, pods: Iterable[Pod], report: Report) -> None:
@@ -165,6 +180,7 @@ class ClusterObserver:
         observation.look(own, replicas)
         if observation.status is InstanceStatus.UNHEALTHY is not before:
             observation.problem = await self._problem(owned, own)
+        observation.drift = drift.find(record, owned.live, owned.service)
         report(key[0], observation.report)
 
     def _is_up(self, key: ServiceKey, owned: Owned) -> bool:
@@ -208,7 +224,11 @@ class ClusterObserver:
         return found
 
 
-Found = TypeVar("Found", Pod, Workload)
+Found = TypeVar("Found", Pod, Live, LiveWorkload)
+
+
+def _workload(raw: Raw) -> LiveWorkload:
+    return LiveWorkload(msgspec.json.decode(raw, type=Workload), msgspec.json.decode(raw, type=Live))
 
 
 def _key(metadata: Metadata) -> ServiceKey | None:

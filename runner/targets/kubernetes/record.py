@@ -8,6 +8,9 @@ from msgspec import Struct
 from runner.targets.contract import StepRequest
 from runner.targets.kubernetes import label
 
+FORM = 1
+"""Number of the form of the objects that follow from a record. A change of them in `workload.py` raises it."""
+
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The attempt that a workload carries out, and the state before it.
@@ -15,6 +18,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     *secrets* are the names of variables whose values are in the Secret of the attempt. *image* is what runs. *began* is
     the time of the attempt, in seconds since 1970. *is_settled* is whether it was found healthy before it was applied,
     as when a failed attempt leads back to it. *previous* is the record to which a failure of this one leads back.
+    *form* is the `FORM` of the objects that were applied; 0 if that is unknown.
     """
 
     request: StepRequest
@@ -24,6 +28,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_stopped: bool = False
     is_settled: bool = False
     previous: "Record | None" = None
+    form: int = 0
 
     @property
     def attempt(self) -> str:
@@ -39,7 +44,7 @@ def of(request: StepRequest, image: str) -> Record:
     """Return the record of a new attempt, which has no secrets in it."""
     shown = {variable.name: variable.value for variable in request.shown_spec.env}
     secrets = tuple(each.name for each in request.spec.env if shown.get(each.name) != each.value)
-    return Record(request=request.without_secrets(), image=image, secrets=secrets, began=time.time())
+    return Record(request=request.without_secrets(), image=image, secrets=secrets, began=time.time(), form=FORM)
 
 
 def encode(record: Record) -> str:
