@@ -16,10 +16,10 @@ from tests.targets.notary import Notary, notary
 from tests.targets.place import DockerPlace, KubernetesPlace, Place, ProcessPlace
 from tests.targets.shared import OWNERS, shared_engine
 
-PLACES = ("process", "docker")
+PLACES = ("process", "docker", "kubernetes")
 
 TABLE = "STAGELINE_CONFORMANCE"
-"""The variable that names the document whose table is written from the run."""
+"""The variable that names the document in whose table the run writes what it has tried."""
 
 MARKS = "<!-- conformance -->\n", "<!-- end of conformance -->\n"
 """Where the table stands in the document."""
@@ -85,18 +85,21 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    if (file := os.environ.get(TABLE)) and all(len(places) == len(PLACES) for places in _outcomes.values()):
+    if file := os.environ.get(TABLE):
         document = Path(file)
         before, rest = document.read_text().split(MARKS[0])
-        _, after = rest.split(MARKS[1])
-        document.write_text(f"{before}{MARKS[0]}{table(_outcomes)}{MARKS[1]}{after}")
+        known, after = rest.split(MARKS[1])
+        document.write_text(f"{before}{MARKS[0]}{table(known, _outcomes)}{MARKS[1]}{after}")
 
 
-def table(outcomes: dict[str, dict[str, bool]]) -> str:
-    """Return the table of behaviours: a test's name in words, and in which place it passed."""
-    lines = [f"| behaviour | {' | '.join(PLACES)} |", "|---|---|---|"]
+def table(known: str, outcomes: dict[str, dict[str, bool]]) -> str:
+    """Return the *known* table with *outcomes*: a test's name in words, and in which place it passed."""
+    header, _, *lines = (line.strip("| ").split(" | ") for line in known.splitlines())
+    rows = {words: dict(zip(header[1:], cells, strict=True)) for words, *cells in lines}
     for name, places in outcomes.items():
-        words = name.removeprefix("test_").replace("_", " ")
-        cells = ("yes" if places[place] else "no" for place in PLACES)
-        lines.append(f"| {words} | {' | '.join(cells)} |")
-    return "".join(f"{line}\n" for line in lines)
+        row = rows.setdefault(name.removeprefix("test_").replace("_", " "), {})
+        row |= {place: "yes" if has_passed else "no" for place, has_passed in places.items()}
+    written = [f"| behaviour | {' | '.join(PLACES)} |", f"|{'---|' * (len(PLACES) + 1)}"]
+    for words, row in rows.items():
+        written.append(f"| {words} | {' | '.join(row.get(place, '–') for place in PLACES)} |")
+    return "".join(f"{line}\n" for line in written)

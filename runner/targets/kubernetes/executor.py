@@ -285,11 +285,16 @@ class KubernetesExecutor:
     async def _ensure_namespace(self, environment: UUID) -> None:
         """Create the namespace of *environment*, unless it is a given one, or this server has done so."""
         namespace = self._namespace(environment)
-        if self._given is None and namespace not in self._ensured:
-            labels = {label.MANAGED: "stageline", label.ENVIRONMENT: str(environment), label.OWNER: str(self._owner)}
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
-            await self.cluster.create("/api/v1/namespaces", body)
-            self._ensured.add(namespace)
+        async with self._locks[namespace]:  # services of one stage begin at once
+            if self._given is None and namespace not in self._ensured:
+                labels = {
+                    label.MANAGED: "stageline",
+                    label.ENVIRONMENT: str(environment),
+                    label.OWNER: str(self._owner),
+                }
+                body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+                await self.cluster.create("/api/v1/namespaces", body)
+                self._ensured.add(namespace)
 
 
 class NoOutput:
