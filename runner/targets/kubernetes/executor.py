@@ -21,15 +21,16 @@ from domain.deployment.step import OldInstance, Phase
 from runner.mask import Mask
 from runner.targets import outputs
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.kubernetes import claim as claims
 from runner.targets.kubernetes import drift, label, verdict, workload
 from runner.targets.kubernetes import record as records
 from runner.targets.kubernetes.attempt import Attempt
 from runner.targets.kubernetes.cluster import Cluster, ClusterError
-from runner.targets.kubernetes.model import Live, Named, Pod, Workload
+from runner.targets.kubernetes.model import Live, Named, Pod
 from runner.targets.kubernetes.place import Place
 from runner.targets.kubernetes.rollout import is_settled
+from runner.targets.kubernetes.template import MAX_OUTPUT
 from runner.targets.kubernetes.view import Views
-from runner.targets.kubernetes.workload import MAX_OUTPUT
 from runner.targets.outage import persist
 from runner.targets.port import ports
 
@@ -92,13 +93,13 @@ class KubernetesExecutor:
     async def _carry_out(self, attempt: Attempt, request: StepRequest) -> None:
         try:
             async with self._locks[label.digest(request)]:
-                if (why := attempt.reason) is not None:
+                if (why := attempt.state.reason) is not None:
                     raise StepFailed(why)
                 image = self._image(request)
-                if not attempt.has_begun:
+                if not attempt.state.has_begun:
                     await self._ensure_namespace(request.environment)
                     await attempt.begin(image)
-            await attempt.follow(image)
+            await attempt.follower.follow(image)
         except ClusterError as error:
             raise StepFailed(str(error)) from error
 
@@ -115,7 +116,7 @@ class KubernetesExecutor:
     async def _is_healthy(self, request: StepRequest) -> bool:
         async with self._place(request.environment) as place:
             attempt = Attempt(place, request, NoOutput())
-            if attempt.has_begun or attempt.reason is not None:
+            if attempt.state.has_begun or attempt.state.reason is not None:
                 return False
             for kind, found in place.workloads(request.service):
                 record = records.of_workload(found.metadata.annotations)
@@ -159,7 +160,7 @@ class KubernetesExecutor:
             return
         async with self._place(request.environment) as place, self._locks[label.digest(request)]:
             attempt = Attempt(place, request, NoOutput())
-            if not attempt.is_settled:
+            if not attempt.state.is_settled:
                 await self._ensure_namespace(request.environment)
                 await attempt.fail("it was cancelled")
 
@@ -176,7 +177,7 @@ class KubernetesExecutor:
             attempt = Attempt(place, request, NoOutput())
             await attempt.undo()
             try:
-                await attempt.until_up_again(old)
+                await attempt.follower.until_up_again(old)
             except StepFailed as failure:
                 problem = Mask(request.secrets).text(failure.reason)
         if problem is not None:
@@ -231,28 +232,10 @@ class KubernetesExecutor:
             await self._builder.delete(environment, service)
 
     async def delete_volume(self, environment: UUID, name: str) -> str | None:
-        return await persist(self.cluster, lambda: self._delete_volume(environment, label.claim(name)))
-
-    async def _delete_volume(self, environment: UUID, claim: str) -> str | None:
-        """Delete the claim of that name: the cluster deletes the volume then, if its class says so."""
-        namespace = self._namespace(environment)
-        path = f"{workload.CLAIMS.format(namespace)}/{claim}"
-        found = await self.cluster.find(path, Named)
-        if found is None:
-            return None
-        if found.labels.get(label.VOLUME) is None or found.labels.get(label.ENVIRONMENT) != str(environment):
-            return f"claim {claim} was not created for this environment by Stageline"
-        pods, _ = await self.cluster.list(workload.PODS.format(namespace), Pod)
-        if any(claim in pod.spec.claims and not pod.has_ended for pod in pods):
-            return "another Pod still uses it"
-        for kind in (workload.DEPLOYMENTS, workload.STATEFUL_SETS):
-            selector = label.selector(environment=environment)
-            for each in (await self.cluster.list(kind.format(namespace), Workload, labelSelector=selector))[0]:
-                record = records.of_workload(each.metadata.annotations)
-                if record is not None and claim in workload.claim_names(record.request):
-                    return f"{each.metadata.name} still uses it"
-        await self.cluster.delete(path)
-        return None
+        return await persist(
+            self.cluster,
+            lambda: claims.delete(self.cluster, self._namespace(environment), environment, label.claim(name)),
+        )
 
     async def sweep(self, keep: Collection[UUID]) -> None:
         found: set[tuple[UUID, UUID]] = set()
