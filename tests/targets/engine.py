@@ -91,7 +91,7 @@ def beside(*command: str) -> int:
 
 
 def unpack_sid(folder: Path) -> str:
-    """Unpack the engine of Debian's release sid in *folder*, and return the value of PATH that finds it.
+    """Unpack the engine of Debian's release sid and Compose in *folder*; return the value of PATH that finds them.
 
     runc stays that of this machine.
     """
@@ -102,11 +102,12 @@ def unpack_sid(folder: Path) -> str:
     lines = [f'{name} "{folder / file}";\n' for name, file in settings.items()]
     (folder / "apt.conf").write_text("".join([*lines, 'Dir::Etc::sourceparts "-";\n']))
     apt = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
-    for arguments in (["update"], ["download", "docker.io", "containerd"]):
+    for arguments in (["update"], ["download", "docker.io", "containerd", "docker-compose"]):
         subprocess.run(["apt-get", "--quiet", *arguments], cwd=folder / "packages", env=apt, check=True)
     for package in (folder / "packages").glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", package, folder / "engine"], check=True)
-    return f"{folder}/engine/usr/sbin:{folder}/engine/usr/bin:{os.environ['PATH']}"
+    programs = (f"{folder}/engine/usr/{each}" for each in ("sbin", "bin", "libexec/docker/cli-plugins"))
+    return ":".join([*programs, os.environ["PATH"]])
 
 
 def base() -> bytes:

@@ -95,9 +95,11 @@ def test_an_imported_stack_is_deployed(name: str, server: Serving, stacks: Path)
     services = [each for stage in yaml.safe_load(target.read_text())["stages"] for each in stage["services"]]
     asyncio.run(_stand_in({each["spec"]["image"] for each in services if "image" in each["spec"]}))
     assert server.stageline("pipeline", "apply", "-f", str(target), *scope).returncode == 0
-    deployed = server.stageline("environment", "deploy", "--watch", *scope)
-    logs = server.stageline("deployment", "logs", *scope)
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr + logs.stdout
-    if name == "backend":
-        assert "a file of the machine" in logs.stdout
-    server.stageline("environment", "delete-instances", "--watch", "--yes", *scope)
+    try:
+        deployed = server.stageline("environment", "deploy", "--watch", *scope)
+        logs = server.stageline("deployment", "logs", *scope)
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr + logs.stdout
+        if name == "backend":
+            assert "a file of the machine" in logs.stdout
+    finally:  # else each test after a failed one fails, too
+        server.stageline("environment", "delete-instances", "--watch", "--yes", *scope)

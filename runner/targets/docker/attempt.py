@@ -39,6 +39,7 @@ class Attempts:
         self._instances, self._owner = instances, owner
         self._engine, self._verdicts = instances.engine, instances.verdicts
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._networks: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._aborted: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def build(self, request: StepRequest, output: StepOutput) -> None:
@@ -57,20 +58,20 @@ class Attempts:
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         name = label.attempt(request)
-        found = await self._instances.find(name)
+        found, reason = await self._instances.find(name), await self._verdicts.find(request)
         if found is None:
-            if reason := await self._verdicts.find(request):
+            if reason:
                 raise StepFailed(reason)
             found = await self._unless_aborted(request, self._begin(request, output))
         path = f"/containers/{found.id}/logs"
         log = ContainerLog(partial(self._engine.frames, path, stdout=True, stderr=True), output, Mask(request.secrets))
         try:
-            if reason := await self._verdicts.find(request):
+            if reason:
                 raise StepFailed(reason)
             if request.type is ServiceType.JOB:
                 await self._run_to_end(request, found, log)
             else:
-                await self._wait_for_service(request, found, log)
+                found = await self._wait_for_service(request, found, log)
         except StepFailed as failure:
             reason = await self._verdicts.record(request, failure.reason)
             await self._instances.end(found.id)
@@ -116,7 +117,8 @@ class Attempts:
                 raise StepFailed("a secret can't be in an argument of a container, which others see: use env")
             await self._instances.forget_earlier(request)
             source = await self._image(request, output)
-            await network.ensure(self._engine, request.environment, self._owner)
+            async with self._networks[request.environment]:
+                await network.ensure(self._engine, request.environment, self._owner)
             async with self._locks[label.attempt(request)]:
                 if reason := await self._verdicts.find(request):
                     raise StepFailed(reason)
@@ -161,7 +163,7 @@ class Attempts:
             if found is None:
                 raise StepFailed(f"the container can't be created: {error.message}") from error
             return await self._started(request, found)
-        return await self._start_new(request, await self._instances.inspect(id_))
+        return await self._start_new(request, id_)
 
     async def _appearing(self, name: str) -> Container | None:
         """Return the container *name*, which the last request of a killed server may be creating."""
@@ -172,19 +174,19 @@ class Attempts:
 
     async def _started(self, request: StepRequest, found: Container) -> Container:
         """Return the container, started if a crash came between its creation and its start."""
-        return await self._start_new(request, found) if found.is_new else found
+        return await self._start_new(request, found.id, is_adopted=True) if found.is_new else found
 
-    async def _start_new(self, request: StepRequest, created: Container) -> Container:
+    async def _start_new(self, request: StepRequest, id_: str, *, is_adopted: bool = False) -> Container:
+        """Start a created container; the last request of a killed server may have started one that *is_adopted*."""
         if request.type is ServiceType.JOB:
-            await self._engine.write_archive(created.id, "/", archive.of_file(containers.OUTPUT.lstrip("/"), 0o666))
+            await self._engine.write_archive(id_, "/", archive.of_file(containers.OUTPUT.lstrip("/"), 0o666))
         try:
-            now = await self._instances.inspect(created.id)
-            if now.is_new:  # the last request of a killed server may have started it
-                await self._instances.start(created)
+            if not is_adopted or (await self._instances.inspect(id_)).is_new:
+                await self._instances.start(id_)
         except StepFailed:
-            await self._engine.delete(f"/containers/{created.id}", force=True)
+            await self._engine.delete(f"/containers/{id_}", force=True)
             raise
-        return await self._instances.inspect(created.id)
+        return await self._instances.inspect(id_)
 
     # Watching
 
@@ -198,10 +200,10 @@ class Attempts:
         if ended.state.exit_code != 0:
             raise StepFailed(f"the job {ended.outcome}")
 
-    async def _wait_for_service(self, request: StepRequest, found: Container, log: ContainerLog) -> None:
-        """Wait until the service is healthy, and settle the attempt; raise `StepFailed`."""
+    async def _wait_for_service(self, request: StepRequest, found: Container, log: ContainerLog) -> Container:
+        """Wait until the service is healthy, and settle the attempt; return its container, or raise `StepFailed`."""
         if await self._instances.is_settled(found):
-            return  # before a crash
+            return found  # before a crash
         started = await self._started(request, found)
         await log.follow(self._instances.until_ended(found.id), health.wait_until_up(self._engine, started, request))
         async with self._locks[label.attempt(request)]:
@@ -211,6 +213,7 @@ class Attempts:
             if not now.state.running:
                 raise StepFailed(f"the container {now.outcome} before it was healthy")
             await self._instances.settle(found)
+            return now
 
     # Switching
 
@@ -220,23 +223,29 @@ class Attempts:
         What others left is removed.
         """
         if request.type is not ServiceType.JOB:
-            alias = names.host(request.name)
-            await network.connect(self._engine, await self._instances.inspect(found.id), request.environment, alias)
+            found = await self._name(request, found)
         others = [each for each in await self._instances.list(label.instances(request)) if each.id != found.id]
         for other in others:
             await network.disconnect(self._engine, other.id, request.environment)
         await asyncio.gather(*(self._instances.retire(other) for other in others))
         await builds.prune(self._engine, request.service, builds.KEPT)
-        await self._note_publications(request, found, output)
+        if request.type is not ServiceType.JOB:
+            await _note_publications(request, found, output)
+
+    async def _name(self, request: StepRequest, found: Container) -> Container:
+        """Give the service's name in the network to its container, and return how that is now."""
+        if await network.connect(self._engine, found, request.environment, names.host(request.name)):
+            return await self._instances.inspect(found.id)
+        return found
 
     async def _tell_image(self, request: StepRequest, found: Container, output: StepOutput) -> None:
         used = await image.find(self._engine, found.image)
         if used is not None:
             output.use(UsedImage(digest=used.digest(request.spec.image or "")))
 
-    async def _note_publications(self, request: StepRequest, found: Container, output: StepOutput) -> None:
-        now = await self._instances.inspect(found.id)
-        published = [(port, now.published(port)) for port in ports(request)]
-        words = [f"port {port} is published at {at.host_ip}:{at.host_port}" for port, at in published if at is not None]
-        if words and request.type is not ServiceType.JOB:
-            await output.note("; ".join(words))
+
+async def _note_publications(request: StepRequest, now: Container, output: StepOutput) -> None:
+    published = [(port, now.published(port)) for port in ports(request)]
+    words = [f"port {port} is published at {at.host_ip}:{at.host_port}" for port, at in published if at is not None]
+    if words:
+        await output.note("; ".join(words))

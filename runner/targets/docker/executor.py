@@ -96,7 +96,7 @@ class DockerExecutor:
             its = await self._request_of(old)
             mask = Mask(its.secrets)
             if not old.state.running:
-                await self.instances.start(old)
+                await self.instances.start(old.id)
             started = await self.instances.inspect(old.id)
             await first([self.instances.until_ended(old.id), health.wait_until_up(self.engine, started, its)])
             now = await self.instances.inspect(old.id)

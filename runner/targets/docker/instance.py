@@ -37,9 +37,9 @@ class Instances:
 
     # Running
 
-    async def start(self, container: Container) -> None:
+    async def start(self, id_: str) -> None:
         try:
-            await self.engine.post(f"/containers/{container.id}/start")
+            await self.engine.post(f"/containers/{id_}/start")
         except EngineError as error:
             raise StepFailed(f"the container can't be started: {error.message}") from error
 

@@ -100,14 +100,14 @@ async def _list(engine: Engine, filters: Mapping[str, Sequence[str]] = {}) -> li
     return await engine.get("/networks", list[Network], filters=filters)
 
 
-async def connect(engine: Engine, container: Container, environment: UUID, alias: str) -> None:
-    """Let other services reach *container* as *alias*. It keeps its address, and so its connections.
+async def connect(engine: Engine, container: Container, environment: UUID, alias: str) -> bool:
+    """Let other services reach *container* as *alias*; return False if they did. It keeps its address and connections.
 
     A later call completes one that was interrupted.
     """
     network = label.network(environment)
     if container.is_on(network, alias):
-        return
+        return False
     endpoint = container.network_settings.networks.get(network)
     if endpoint is not None:
         await engine.post(f"/networks/{network}/disconnect", {"Container": container.id})
@@ -116,8 +116,9 @@ async def connect(engine: Engine, container: Container, environment: UUID, alias
         same = {**config, "IPAMConfig": {"IPv4Address": endpoint.address}}
         with suppress(EngineError):  # another container has got the address meanwhile
             await engine.post(f"/networks/{network}/connect", {"Container": container.id, "EndpointConfig": same})
-            return
+            return True
     await engine.post(f"/networks/{network}/connect", {"Container": container.id, "EndpointConfig": config})
+    return True
 
 
 async def disconnect(engine: Engine, container: str, environment: UUID) -> None:
