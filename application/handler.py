@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 from msgspec import Struct
 from msgspec.structs import replace
 
+from application.weight import state_weight
 from cache.lru import Cache, Versions, weight
 from domain.decider import Decider
 from domain.errors import Refused, VersionMismatch
@@ -99,6 +100,10 @@ class Outcome(Struct, Generic[State], frozen=True, kw_only=True):
         ]
 
 
+def _weight(loaded: StreamState[Any]) -> int:
+    return state_weight(loaded.state)
+
+
 def mismatch(stream: UUID, expected: int, current: int) -> VersionMismatch:
     """Return the refusal of a command that expected another version of *stream*, with the events in between."""
     refused = VersionMismatch(expected=expected, current=current)
@@ -107,12 +112,18 @@ def mismatch(stream: UUID, expected: int, current: int) -> VersionMismatch:
 
 
 class Transaction:
-    """The streams that a decision read, and the events that it wants to append; *cached* states may be stale."""
+    """The streams that a decision read, and the events that it wants to append.
 
-    def __init__(self, states: "States", cached: bool = False) -> None:
+    *cached* states may be stale, and so may the one that the caller has *held*, if any.
+    """
+
+    def __init__(self, states: "States", cached: bool = False, held: StreamState[Any] | None = None) -> None:
         self._load = states.cached if cached else states.load
+        self._held = held
         self._read: dict[UUID, int] = {}
         self._now: dict[UUID, StreamState[Any]] = {}
+        if cached and held is not None and held.version:
+            self._read[held.stream], self._now[held.stream] = held.version, held
         self._events: dict[UUID, list[Event]] = {}
         self.cause: UUID | None = None  # an event, for the envelope
 
@@ -160,8 +171,9 @@ class Transaction:
 
     @property
     def loaded(self) -> list[StreamState[Any]]:
-        """The state of each stream that was read, after the decided events."""
-        return list(self._now.values())
+        """The state of each stream that was read, after the decided events, but for the one that the caller holds."""
+        held = None if self._held is None else self._held.stream
+        return [each for stream, each in self._now.items() if stream != held]
 
 
 class States:
@@ -172,7 +184,7 @@ class States:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._states: Versions[UUID, StreamState[Any]] = Versions(STATES_BYTES)
+        self._states: Versions[UUID, StreamState[Any]] = Versions(STATES_BYTES, _weight)
         self._pending: Cache[UUID, tuple[RecordedEvent, ...]] = Cache(PENDING_BYTES)
 
     async def load(
@@ -205,8 +217,17 @@ class States:
         if pending and pending[0].version == kept.version + 1:
             events = cast("Sequence[EventT]", [each.event for each in pending])
             kept = StreamState(stream, pending[-1].version, decider.replay(events, kept.state))
-            self.keep(kept)
         return kept if kept.version else await self.load(decider, stream)
+
+    async def first(self, stream: UUID) -> RecordedEvent | None:
+        """Return the first event of *stream*; the next decision need not read the events that were read for it."""
+        pending = self._pending.get(stream)
+        if pending and pending[0].version == 1:
+            return pending[0]
+        events = await self._log.read(stream, until=MAX_PENDING)
+        if self._pending.get(stream) is None and len(events) < MAX_PENDING:  # otherwise there may be more
+            self.learn(events)
+        return events[0] if events else None
 
     def learn(self, events: Sequence[RecordedEvent]) -> None:
         """Keep the first `MAX_PENDING` new events of each stream, so that the next decision need not read them."""
@@ -258,18 +279,21 @@ class Handler:
         request: str = "",
         dry_run: bool = False,
         cached: bool = False,
+        held: StreamState[Any] | None = None,
     ) -> Outcome[State]:
         """Run *work*, which decides in its transaction and returns the subject's stream; append the decided events.
 
         An idempotency *key* that is known for the same *request* gives the first outcome again; each key needs a
-        correlation of its own in *by*. *dry_run* writes nothing. With *cached* the first attempt uses cached states.
+        correlation of its own in *by*. *dry_run* writes nothing. With *cached* the first attempt uses cached states and
+        the one that the caller has *held*. That is not cached, because the caller holds the next one, too.
         Raises the refusal of *work*, `IdempotencyKeyReused`, or `StreamMoved` after `ATTEMPTS` conflicts.
         """
         turn: asyncio.Lock | nullcontext[None] = nullcontext()
         for left in reversed(range(ATTEMPTS)):
             async with turn:
                 try:
-                    return await self._attempt(work, answer, by, key, request, dry_run, cached and left == ATTEMPTS - 1)
+                    transaction = Transaction(self.states, cached and left == ATTEMPTS - 1, held)
+                    return await self._attempt(transaction, work, answer, by, key, request, dry_run)
                 except StreamMoved as moved:
                     if not left:
                         raise
@@ -279,17 +303,16 @@ class Handler:
 
     async def _attempt(
         self,
+        transaction: Transaction,
         work: Callable[[Transaction], Awaitable[UUID]],
         answer: Decider[State, Any, Any],
         by: Author,
         key: str | None,
         request: str,
         dry_run: bool,
-        cached: bool,
     ) -> Outcome[State]:
         if key and (first := await self.log.find(key, request)):
             return await self._again(answer, first, by)
-        transaction = Transaction(self.states, cached)
         try:
             subject = await work(transaction)
         except Refused:

@@ -186,10 +186,12 @@ class Version(Struct, Generic[Value], frozen=True):
 class Versions(Generic[Key, Value]):
     """The newest versions of values, of at most *limit* bytes in all.
 
-    One may take all of it: without the version before, a new one is made from all events.
+    One may take all of it: without the version before, a new one is made from all events. *weigh* returns the size of a
+    value, in bytes.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, weigh: Callable[[Value], int] = weight) -> None:
+        self._weigh = weigh
         self._entries: Cache[Key, Version[Value]] = Cache(limit, parts=1)
 
     def __len__(self) -> int:
@@ -201,12 +203,12 @@ class Versions(Generic[Key, Value]):
         return None if found is None else found.value
 
     def put(self, key: Key, value: Value, version: int) -> None:
-        """Cache *value*, which msgspec can encode, unless it takes too much."""
+        """Cache *value*, unless it takes too much."""
         known = self._entries.get(key)
         if known is not None and known.value is value:
             return
         if known is not None and known.weighed_at <= version < known.weighed_at * GROWTH:
             size, weighed_at = known.weight, known.weighed_at
         else:
-            size, weighed_at = weight(value), version
+            size, weighed_at = self._weigh(value), version
         self._entries.put(key, Version(value, size, weighed_at), size)

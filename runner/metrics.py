@@ -1,5 +1,6 @@
 """The metrics of the deployments that this process runs, for Prometheus."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -9,7 +10,7 @@ from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment, DeploymentStarted
 from domain.deployment.step import AbortStep, FailStep, KeepStep, StartStep, StepCommand, SucceedStep
 from runner.retry import retry
-from store.log import EventLog
+from store.log import EventLog, RecordedEvent
 
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Upper bounds of the durations of deployments, in seconds."""
@@ -29,13 +30,22 @@ STEPS = Counter(
 )
 
 
-async def count_deployment(log: EventLog, id_: DeploymentId, over: Deployment) -> None:
+def count_deployment(over: Deployment, started_at: datetime) -> None:
     """Count a deployment that is *over*, with the time since its start."""
-    first = await retry(lambda: log.read(id_, until=UNTIL_START))
-    started = next((each.recorded_at for each in first if isinstance(each.event, DeploymentStarted)), None)
-    if started is not None:
-        outcome = "timed_out" if over.has_timed_out else over.status.lower()
-        DEPLOYMENTS.labels(outcome).observe((datetime.now(UTC) - started).total_seconds())
+    outcome = "timed_out" if over.has_timed_out else over.status.lower()
+    DEPLOYMENTS.labels(outcome).observe((datetime.now(UTC) - started_at).total_seconds())
+
+
+async def count_resumed(log: EventLog, id_: DeploymentId, over: Deployment) -> None:
+    """Count a deployment that is *over* and started in another process: the log has the time."""
+    started_at = time_of_start(await retry(lambda: log.read(id_, until=UNTIL_START)))
+    if started_at is not None:
+        count_deployment(over, started_at)
+
+
+def time_of_start(events: Iterable[RecordedEvent]) -> datetime | None:
+    """Return when a deployment started, if one of *events* says so."""
+    return next((each.recorded_at for each in events if isinstance(each.event, DeploymentStarted)), None)
 
 
 def count_step(outcome: StepCommand) -> None:

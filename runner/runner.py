@@ -37,7 +37,7 @@ from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
 from domain.pipeline.gate import GateKind
 from runner.check import wait_until_passed
-from runner.metrics import RUNNING, count_deployment, count_step
+from runner.metrics import RUNNING, count_deployment, count_resumed, count_step, time_of_start
 from runner.retry import retry
 from runner.secret import FilledSpec, SecretOpener
 from runner.step import StepExecution
@@ -91,10 +91,10 @@ class Runner:
         """
         drive = self._drives[deployment] = DeploymentExecution(self, deployment)
         try:
-            await bind_deployment(self.handler.log, deployment)
+            await bind_deployment(self.handler.states, deployment)
             with RUNNING.track_inprogress():
                 over = await drive.carry_out()
-            self._count(deployment, over)
+            self._count(deployment, over, drive.started_at)
             if over.status is Status.FAILED:
                 logger.warning("A deployment failed", {"deployment": deployment, "environment": over.environment})
             return over
@@ -102,9 +102,15 @@ class Runner:
             if self._drives.get(deployment) is drive:
                 del self._drives[deployment]
 
-    def _count(self, deployment: DeploymentId, over: Deployment) -> None:
-        """Count a deployment that is *over*, aside: its job must be done before another one of its environment runs."""
-        counting = asyncio.create_task(count_deployment(self.handler.log, deployment, over))
+    def _count(self, deployment: DeploymentId, over: Deployment, started_at: datetime | None) -> None:
+        """Count a deployment that is *over*.
+
+        One that started elsewhere is counted aside: its job must be done before another one of its environment runs.
+        """
+        if started_at is not None:
+            count_deployment(over, started_at)
+            return
+        counting = asyncio.create_task(count_resumed(self.handler.log, deployment, over))
         self._counts.add(counting)
         counting.add_done_callback(self._counts.discard)
 
@@ -125,6 +131,7 @@ class DeploymentExecution:
         self._by = Author(actor=ENGINE, origin=Origin.ENGINE, correlation=id_)
         self._woken = asyncio.Event()
         self._now: StreamState[Deployment] = StreamState(id_, 0, deployments.decider.initial)
+        self.started_at: datetime | None = None  # None if it started in another process
         self._newest = 0  # the stream's last version that the log has reported
         self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
@@ -137,10 +144,11 @@ class DeploymentExecution:
         self._is_overdue = False
 
     async def carry_out(self) -> Deployment:
-        await self._transact(self._take_up)
+        self.started_at = time_of_start(await self._transact(self._take_up))
         try:
             while not (deployment := await self._reconcile()).status.is_final:
                 await self._woken.wait()
+            self._runner.handler.states.keep(self._now)  # the next deployment of its environment begins with it
             return deployment
         finally:
             for timer in (*self._waits.values(), *([self._deadline] if self._deadline else [])):
@@ -247,7 +255,7 @@ class DeploymentExecution:
 
     async def _load(self) -> None:
         states = self._runner.handler.states
-        self._now = await retry(lambda: states.load(deployments.decider, self._id))
+        self._now = await retry(lambda: states.advance(deployments.decider, self._now))
         if self._now.state.worker != self._runner.worker:
             raise Fenced(worker=self._now.state.worker)
 
@@ -268,15 +276,19 @@ class DeploymentExecution:
         )
         return await writing.report(transaction, self._id, advance)
 
-    async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> None:
-        transact = partial(self._runner.handler.transact, work, deployments.decider, self._by, cached=True)
+    async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> Sequence[RecordedEvent]:
+        """Carry out *work*, and return the events that were recorded."""
+        handler, held = self._runner.handler, self._now
+        transact = partial(handler.transact, work, deployments.decider, self._by, cached=True, held=held)
         self._is_recording = True
         try:
-            self._now = (await retry(transact)).subject
+            outcome = await retry(transact)
+            self._now = outcome.subject
         finally:
             self._is_recording = False
         if self._newest > self._now.version:
             self._woken.set()
+        return outcome.receipt.recorded
 
     def _task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(coroutine)

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 
+from application.handler import States
 from domain.deployment.queue import DeploymentId
 from runner.retry import retry
-from store.log import EventLog
 
 fields: ContextVar[Mapping[str, object]] = ContextVar("fields", default={})  # noqa: B039 - nothing changes the mapping
 
@@ -23,10 +23,10 @@ def bind(**more: object) -> None:
     fields.set({**fields.get(), **more})
 
 
-async def bind_deployment(log: EventLog, deployment: DeploymentId) -> None:
+async def bind_deployment(states: States, deployment: DeploymentId) -> None:
     """Add the id of *deployment*, and the correlation id of its request."""
     bind(deployment=deployment)
-    for requested in await retry(lambda: log.read(deployment, until=1)):
-        if requested.by.correlation is not None:
-            bind(correlation=requested.by.correlation.hex)
+    requested = await retry(lambda: states.first(deployment))
+    if requested is not None and requested.by.correlation is not None:
+        bind(correlation=requested.by.correlation.hex)
     logger.info("A deployment runs here")

@@ -17,7 +17,7 @@ from domain.pipeline.stage import CreateStage, EditStage, StageRenamed
 from domain.pipeline.state import Pipeline
 from domain.project import ProjectId
 from store import ids
-from store.log import EventLog, StreamMoved
+from store.log import EventLog, LogUnavailable, StreamMoved
 from store.sqlite.log import SqliteLog
 from tests.store.sample import ANN, BOB, A, B, change
 
@@ -123,6 +123,38 @@ async def test_a_state_that_was_told_of_need_not_be_read(handler: Handler) -> No
     await handler.log.close()  # from now on nothing can be read
     assert await seen.cached(pipeline.decider, A) == handled.subject
     assert (await gap.cached(pipeline.decider, A)).version == 5  # as it was seen: it wasn't told of all
+
+
+async def test_a_decision_need_not_read_what_was_read_with_the_first_event(handler: Handler) -> None:
+    short, long = States(handler.log), States(handler.log)
+    first = await short.first(A)
+    await handler.transact(on(A, stage("one"), stage("two"), stage("three")), pipeline.decider, ANN)
+    assert first == await long.first(A) == (await handler.log.read(A, until=1))[0]
+    assert await short.first(ids.new()) is None
+    await handler.log.close()  # from now on nothing can be read
+    assert (await short.cached(pipeline.decider, A)).version == 5
+    with pytest.raises(LogUnavailable):
+        await long.cached(pipeline.decider, A)  # there were more events than it read
+
+
+async def test_a_state_that_its_caller_holds_is_not_cached(handler: Handler) -> None:
+    other = Handler(handler.log)
+    held = (await handler.handle(pipeline.decider, A, stage("new"), ANN)).subject
+    work = on(A, EditStage(stage="new", name="newer"))
+    handled = await other.transact(work, pipeline.decider, BOB, cached=True, held=held)
+    assert handled.state.stages[-1].name == "newer"
+    await handler.log.close()  # from now on nothing can be read
+    with pytest.raises(LogUnavailable):
+        await other.states.cached(pipeline.decider, A)
+
+
+async def test_who_holds_a_stale_state_decides_on_what_others_did_since(handler: Handler) -> None:
+    held = await handler.states.load(pipeline.decider, A)
+    await handler.handle(pipeline.decider, A, stage("new"), ANN)
+    work = on(A, EditStage(stage="new", name="newer"))
+    handled = await Handler(handler.log).transact(work, pipeline.decider, BOB, cached=True, held=held)
+    assert handled.subject == await handler.states.load(pipeline.decider, A)
+    assert handled.state.stages[-1].name == "newer"
 
 
 # The expected version

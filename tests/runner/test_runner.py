@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -32,7 +33,7 @@ from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.pipeline.environment import EnvironmentPolicy, Target
 from domain.spec import Backoff
 from runner.targets.contract import StepOutput, StepRequest
-from store.log import Author, IdempotencyKey, Receipt, StreamChange
+from store.log import Author, Event, IdempotencyKey, Receipt, RecordedEvent, StreamChange
 from store.memory import MemoryLog
 from store.output import LineKind, OutputSelection
 from store.sqlite.log import SqliteLog
@@ -586,6 +587,32 @@ async def test_what_ends_and_starts_at_once_is_recorded_at_once() -> None:
         log.appends = 0
         await world.runner().drive(id_)
         assert log.appends <= 8
+
+
+class Observed(MemoryLog):
+    """A log that counts the times that a stream is read."""
+
+    reads = 0
+
+    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[RecordedEvent]:
+        self.reads += 1
+        return await super().read(stream, after, until)
+
+    async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
+        self.reads += 1
+        return await super().events(stream, after, until)
+
+
+async def test_a_deployment_reads_its_request_and_no_stream_more() -> None:
+    log = Observed()
+    async with World(log, MemoryOutput()).standing() as world:
+        environment = await world.environment(["api", "web"], ["front"])
+        for _ in range(2):
+            id_ = await world.request(environment)
+            log.reads = 0
+            await world.runner().drive(id_)
+            await asyncio.sleep(0)  # it may have left something to a task
+            assert log.reads == 1
 
 
 class Late(MemoryLog):
