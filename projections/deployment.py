@@ -21,7 +21,7 @@ from domain.deployment.fold import evolve
 from domain.deployment.gate import GateEvent, GateRun
 from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import Action, DeploymentId
-from domain.deployment.stage import StageRun
+from domain.deployment.stage import StageRun, index_of
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -275,6 +275,7 @@ def _with_stages(
         status=view.status,
         worker=view.worker,
         stages=stages,
+        index=index_of(stages),
         places=places,
         failure=view.failure,
         cancellation=view.cancellation,

@@ -14,7 +14,7 @@ from domain.deployment.gate import (
 from domain.deployment.hold import DeploymentHeld, DeploymentReleased
 from domain.deployment.instance import LastRun
 from domain.deployment.plan import Plan, PlannedStage
-from domain.deployment.stage import StageFailed, StageRun, StageSkipped, StageStarted, StageSucceeded
+from domain.deployment.stage import StageFailed, StageRun, StageSkipped, StageStarted, StageSucceeded, index_of
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -185,28 +185,33 @@ def _with_gate(deployment: Deployment, event: GateEvent) -> Deployment:
     failure = deployment.failure
     if failure is None and gate.problem is not None:
         failure = Failure(stage=event.stage, reason=gate.problem)
-    return replace(deployment, stages=tuple(stages), failure=failure)
+    return replace(_with_stages(deployment, tuple(stages)), failure=failure)
 
 
 def _over(deployment: Deployment, status: Status) -> Deployment:
     """Return the deployment ended with *status*; its incomplete stages are cancelled."""
     stages = tuple(run if run.status.is_final else replace(run, status=Status.CANCELLED) for run in deployment.stages)
-    return replace(deployment, status=status, stages=stages)
+    return replace(_with_stages(deployment, stages), status=status)
 
 
 def _with_stage(deployment: Deployment, stage: StageId, status: Status) -> Deployment:
     stages = tuple(replace(run, status=status) if run.stage.id == stage else run for run in deployment.stages)
-    return replace(deployment, stages=stages)
+    return _with_stages(deployment, stages)
+
+
+def _with_stages(deployment: Deployment, stages: tuple[StageRun, ...]) -> Deployment:
+    return replace(deployment, stages=stages, index=index_of(stages))
 
 
 def _with_runs(deployment: Deployment, changed: Mapping[tuple[int, int], ServiceRun]) -> Deployment:
     """Return the deployment with the runs in *changed*, which has them by the indexes of stage and service."""
     if not changed:
         return deployment
-    stages = list(deployment.stages)
+    stages, has_cancelled = list(deployment.stages), deployment.has_cancelled
     services = {place: list(stages[place].services) for place in {stage for stage, _ in changed}}
     for (stage, service), run in changed.items():
         services[stage][service] = run
+        has_cancelled = has_cancelled or run.is_cancelled
     for stage, runs in services.items():
         stages[stage] = replace(stages[stage], services=tuple(runs))
-    return replace(deployment, stages=tuple(stages))
+    return replace(deployment, stages=tuple(stages), has_cancelled=has_cancelled)

@@ -356,11 +356,12 @@ def _with_consequences(events: list[DeploymentEvent], deployment: Deployment) ->
 def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     if deployment.status.is_final:
         return
-    stage, waiting = deployment.current, deployment.waiting
+    stage = deployment.current
     is_between = stage is None and deployment.status is Status.RUNNING
+    waiting = deployment.waiting if is_between else ()
     if doomed := deployment.doomed:
         yield from (ServiceCancelled(service=run.service.id) for run in doomed)
-    elif refused := next((run for run in deployment.stages if run.is_refused), None):
+    elif refused := deployment.refused:
         yield StageFailed(stage=refused.stage.id)
     elif left := omissions(deployment):
         yield from (_omitted(deployment, run, cause) for run, cause in left)

@@ -90,3 +90,24 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
         if self.stage.on_failure is OnFailure.CONTINUE:
             return False
         return self.status is Status.FAILED or self.has_failed
+
+
+class StageIndex(Struct, frozen=True, gc=False):
+    """The stages that each event of a deployment asks for, so that it need not look at all of them.
+
+    *current* is the index of the running stage, and *refused* that of the first one that does not start and whose
+    failure is not recorded yet. With *is_halted* a stage that does not run stops the later ones.
+    """
+
+    current: int | None = None
+    refused: int | None = None
+    is_halted: bool = False
+
+
+def index_of(stages: tuple[StageRun, ...]) -> StageIndex:
+    """Return the index of *stages*; the services of those that do not run have no part in it."""
+    return StageIndex(
+        current=next((place for place, run in enumerate(stages) if run.status is Status.RUNNING), None),
+        refused=next((place for place, run in enumerate(stages) if run.is_refused), None),
+        is_halted=any(run.is_halted for run in stages if run.status is not Status.RUNNING),
+    )

@@ -11,6 +11,7 @@ from domain.deployment.effect import Effect
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
+from domain.deployment.stage import index_of
 from domain.deployment.state import (
     Deployment,
     DeploymentCommand,
@@ -135,6 +136,7 @@ class Run:
         assert led_to == deployment.decider.replay(decided, self.state)
         self.events += decided
         self.state = deployment.decider.replay(decided, self.state)
+        check_index(self.state)
         return decided
 
     def take_up(self, worker: str = WORKER, at: datetime | None = None, instances: tuple[Instance, ...] = ()) -> "Run":
@@ -179,3 +181,9 @@ class Run:
     @property
     def stages(self) -> list[Status]:
         return [run.status for run in self.state.stages]
+
+
+def check_index(state: Deployment) -> None:
+    """What the fold notes of the stages is what a walk over them finds."""
+    assert state.index == index_of(state.stages)
+    assert state.has_cancelled == any(run.is_cancelled for each in state.stages for run in each.services)
