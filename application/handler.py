@@ -11,7 +11,7 @@ so fast that it would starve those who have to read.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
@@ -125,6 +125,7 @@ class Transaction:
         if cached and held is not None and held.version:
             self._read[held.stream], self._now[held.stream] = held.version, held
         self._events: dict[UUID, list[Event]] = {}
+        self._released: set[UUID] = set()
         self.cause: UUID | None = None  # an event, for the envelope
 
     async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
@@ -146,6 +147,10 @@ class Transaction:
         after = StreamState(stream, loaded.version + len(events), state)
         self._now[stream] = after
         return after
+
+    def release(self, stream: UUID) -> None:
+        """Drop the state of *stream* from the cache after the append: it is not read again soon."""
+        self._released.add(stream)
 
     def events(self, stream: UUID) -> tuple[Event, ...]:
         """Return the events that were decided on *stream* so far."""
@@ -171,9 +176,14 @@ class Transaction:
 
     @property
     def loaded(self) -> list[StreamState[Any]]:
-        """The state of each stream that was read, after the decided events, but for the one that the caller holds."""
+        """The states to cache, after the decided events: all that were read but the released ones and the held one."""
         held = None if self._held is None else self._held.stream
-        return [each for stream, each in self._now.items() if stream != held]
+        return [each for stream, each in self._now.items() if stream != held and stream not in self._released]
+
+    @property
+    def released(self) -> Collection[UUID]:
+        """The streams whose states are dropped from the cache."""
+        return self._released
 
 
 class States:
@@ -261,6 +271,10 @@ class States:
             self._states.put(loaded.stream, loaded, loaded.version)
             self._pending.pop(loaded.stream)
 
+    def drop(self, stream: UUID) -> None:
+        """Drop the state of *stream* from the cache."""
+        self._states.pop(stream)
+
 
 class Handler:
     """Runs transactions against the log."""
@@ -333,6 +347,8 @@ class Handler:
             return await self._again(answer, receipt, by)
         for each in transaction.loaded:
             self.states.keep(each)
+        for stream in transaction.released:
+            self.states.drop(stream)
         return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject), last=transaction.last)
 
     async def handle(

@@ -212,3 +212,7 @@ class Versions(Generic[Key, Value]):
         else:
             size, weighed_at = self._weigh(value), version
         self._entries.put(key, Version(value, size, weighed_at), size)
+
+    def pop(self, key: Key) -> None:
+        """Drop the value."""
+        self._entries.pop(key)

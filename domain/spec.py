@@ -163,7 +163,7 @@ class Health(Struct, frozen=True, kw_only=True):
         return (self.check, *self.also)
 
 
-class Variable(Struct, frozen=True, kw_only=True):
+class Variable(Struct, frozen=True, kw_only=True, gc=False):
     """An environment variable of the service's build and run commands."""
 
     name: str
@@ -187,7 +187,7 @@ class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return min(self.max, self.initial * self.factor ** (attempt - 1)) * (1 - self.jitter * chance)
 
 
-class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ServiceSpec(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The specification of a service.
 
     It has one of three sources: *image* (an existing image), *context* with *dockerfile* (an image to build), or

@@ -41,10 +41,13 @@ class Mask:
     """Hides the values of *secrets*."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
+        self._pattern: re.Pattern[bytes] | None = None
         masked = [secret for secret in secrets if len(secret) >= MIN_MASKED]
         forms = {form.translate(None, BREAKS) for secret in masked for form in _forms(secret)}
         self._forms = sorted((form for form in forms if len(form) >= MIN_MASKED), key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, self._forms))) if self._forms else None
+        if not self._forms:  # most often
+            return
+        self._pattern = re.compile(b"|".join(map(re.escape, self._forms)))
         heads = {re.escape(form[:MIN_MASKED]) for form in self._forms}
         self._heads = re.compile(b"(?=" + b"|".join(heads) + b")")
 

@@ -48,19 +48,24 @@ def time_of_start(events: Iterable[RecordedEvent]) -> datetime | None:
     return next((each.recorded_at for each in events if isinstance(each.event, DeploymentStarted)), None)
 
 
-def count_step(outcome: StepCommand) -> None:
-    """Count the end of an attempt."""
+def count_steps(outcomes: Iterable[StepCommand]) -> None:
+    """Count the ends of attempts, of which many may be equal."""
+    ends = [(outcome.step.phase.lower(), label) for outcome in outcomes if (label := _label(outcome))]
+    for labels in set(ends):
+        STEPS.labels(*labels).inc(ends.count(labels))
+
+
+def _label(outcome: StepCommand) -> str | None:
     match outcome:
         case SucceedStep():
-            label = "succeeded"
+            return "succeeded"
         case KeepStep():
-            label = "unchanged"
+            return "unchanged"
         case FailStep():
-            label = "failed"
+            return "failed"
         case AbortStep():
-            label = "cancelled"
+            return "cancelled"
         case StartStep():
-            return
+            return None
         case _:
             assert_never(outcome)
-    STEPS.labels(outcome.step.phase.lower(), label).inc()

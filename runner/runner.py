@@ -37,7 +37,7 @@ from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
 from domain.pipeline.gate import GateKind
 from runner.check import wait_until_passed
-from runner.metrics import RUNNING, count_deployment, count_resumed, count_step, time_of_start
+from runner.metrics import RUNNING, count_deployment, count_resumed, count_steps, time_of_start
 from runner.retry import retry
 from runner.secret import FilledSpec, SecretOpener
 from runner.step import StepExecution
@@ -205,8 +205,7 @@ class DeploymentExecution:
             if not self._is_due(state):
                 return state
         await self._transact(partial(self._report, tuple(ended.values()), checks))
-        for outcome in ended.values():
-            count_step(outcome)
+        count_steps(ended.values())
         for each in over:
             del self._checks[each]
         for tasks_of in (self._watches, self._aborts):

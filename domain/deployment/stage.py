@@ -78,7 +78,7 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def has_failed(self) -> bool:
-        return not all(run.is_allowed for run in self.services)
+        return any(run.status is Status.FAILED and not run.is_allowed for run in self.services)
 
     @property
     def is_halted(self) -> bool:

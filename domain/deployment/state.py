@@ -30,7 +30,7 @@ from domain.deployment.value import Known, Lookup, SecretVersion, Value
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.ref import ServiceId, ServiceRef, StageId
 from domain.project import EnvironmentId
-from domain.spec import ServiceSpec
+from domain.spec import ServiceSpec, refers
 
 
 class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
@@ -380,6 +380,8 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def values(self, run: ServiceRun) -> tuple[Value, ...]:
         """Return the known values of the references of a service that starts now."""
         kept = () if run.last is None else run.last.values
+        if not refers(run.service.spec):  # most often
+            return kept
         names_of = {value.reference for value in kept}
         found = self._lookup(run).values(run.service.spec)
         return (*kept, *(value for value in found if value.reference not in names_of))
@@ -430,6 +432,8 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         """
         assert self.plan is not None, "the deployment was planned"
         variables = self.plan.variables if run.last is None else run.last.variables
+        if not (variables or refers(run.service.spec)):
+            return run.service.spec
         return self._lookup(run).filled(run.service, values, variables, opened)
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
