@@ -21,6 +21,7 @@ RUN pip install --no-deps --require-hashes --requirement requirements-dev.lock
 
 COPY pyproject.toml hatch_build.py README.md LICENSE NOTICE sbom.cdx.json ./
 COPY cache ./cache
+COPY tracing ./tracing
 COPY domain ./domain
 COPY store ./store
 COPY projections ./projections

@@ -50,6 +50,7 @@ from domain.pipeline.environment import EnvironmentPolicy
 from domain.pipeline.ref import ServiceRef, StageRef
 from domain.project import EnvironmentId
 from domain.role import Role
+from tracing import span
 
 DEFAULT_POLICY = EnvironmentPolicy()
 """The policy of a request that the server makes itself."""
@@ -95,7 +96,8 @@ async def enqueue(
             return event.deployment
     open_ = queue.state.open
     place = next(place for place, known in enumerate(open_) if known.deployment == deployment)
-    command = PlanDeployment(environment=environment, number=open_[place].number, action=action, plan=plan)
+    number, trace = open_[place].number, span.context()
+    command = PlanDeployment(environment=environment, number=number, action=action, plan=plan, trace=trace)
     await transaction.do(deployments.decider, deployment, command)
     if cause := _cause(open_, place, plan):
         await transaction.do(deployments.decider, deployment, RecordWait(cause=cause))

@@ -27,6 +27,7 @@ from domain.decider import Decider
 from domain.errors import Refused, VersionMismatch
 from store import codec, ids
 from store.log import Author, Event, EventLog, IdempotencyKey, Receipt, RecordedEvent, StreamChange, StreamMoved
+from tracing.span import annotate, child
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -340,7 +341,7 @@ class Handler:
         if dry_run:
             receipt = await self.log.append(transaction.reads, by)
             return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject), last=transaction.last)
-        receipt = await self.log.append(
+        receipt = await self._append(
             transaction.changes, by, IdempotencyKey(key=key, request=request, subject=subject) if key else None
         )
         if receipt.is_repeat:
@@ -350,6 +351,14 @@ class Handler:
         for stream in transaction.released:
             self.states.drop(stream)
         return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject), last=transaction.last)
+
+    async def _append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None) -> Receipt:
+        """Append *changes*, and show new events in the trace."""
+        with child("append"):
+            receipt = await self.log.append(changes, by, key)
+            if receipt.recorded:
+                annotate(events=[each.name for each in receipt.recorded], position=receipt.position)
+            return receipt
 
     async def handle(
         self, decider: Decider[State, Command, EventT], stream: UUID, command: Command, by: Author

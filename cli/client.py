@@ -28,6 +28,9 @@ UNAVAILABLE_STATUSES = (502, 503, 504)
 
 WHY = re.compile(r'error_description="([^"]*)"')
 
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""The form of a W3C `traceparent`, in the variable TRACEPARENT of a traced program."""
+
 VARIABLE = re.compile(r"Variable '\$(\w+)' has invalid value(?: at (\S+))?: (.*?)\.?", re.DOTALL)
 """An error of graphql-core: the variable, the path within it, and the reason."""
 
@@ -70,14 +73,18 @@ class ServerAddress:
     @property
     def headers(self) -> dict[str, str]:
         """The headers of every request. Warn if the token goes over a network in plain text."""
+        common = {"stageline-origin": "CLI"}
+        parent = os.environ.get("TRACEPARENT", "")
+        if TRACEPARENT.fullmatch(parent):
+            common["traceparent"] = parent
         if self.token is None:
-            return {"stageline-origin": "CLI"}
+            return common
         if self._is_overheard:
             warn(
                 f"The token goes to {self.url} unencrypted: anyone who can listen on the way can use it. Put a "
                 "proxy with TLS in front of the server and use its https:// address, or use an SSH tunnel."
             )
-        return {"stageline-origin": "CLI", "authorization": f"Bearer {self.token}"}
+        return {**common, "authorization": f"Bearer {self.token}"}
 
     @property
     def _is_overheard(self) -> bool:

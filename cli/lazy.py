@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gql.document import pipeline as pipeline
     from server import address as address
     from server import backup as backup
+    from server import collector as collector
     from server import cors as cors
     from server import fsck as fsck
     from server import main as main
@@ -59,6 +60,7 @@ else:
         "format": "gql.document.format",
         "pipeline": "gql.document.pipeline",
         "backup": "server.backup",
+        "collector": "server.collector",
         "cors": "server.cors",
         "fsck": "server.fsck",
         "main": "server.main",

@@ -30,9 +30,16 @@ def _address(named: str | None) -> Any:
         raise Misused(str(fault)) from None
 
 
+def _collector(named: str | None) -> str | None:
+    try:
+        return lazy.collector.normalize_collector(named) if named else None
+    except ValueError as fault:
+        raise Misused(str(fault)) from None
+
+
 @dataclass(frozen=True)
 class WorkerOptions:
-    """The targets of deployments, the listener for metrics, and the log."""
+    """The targets of deployments, the listener for metrics, the collector of traces, and the log."""
 
     gone_after: Annotated[
         float,
@@ -107,6 +114,28 @@ class WorkerOptions:
             help="Serve /metrics for Prometheus, /livez and /readyz at this address, without a token: 127.0.0.1:9464.",
         ),
     ] = None
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            "--traces",
+            envvar="STAGELINE_TRACES",
+            metavar="URL",
+            callback=_collector,
+            show_default="no traces",
+            help="Send traces to this collector, by OTLP over HTTP: http://127.0.0.1:4318. Needs stageline[tracing].",
+        ),
+    ] = None
+    trace_ratio: Annotated[
+        float,
+        typer.Option(
+            "--trace-ratio",
+            envvar="STAGELINE_TRACE_RATIO",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="The share of the traces that begin here and are sent, from 0 to 1; a client's trace keeps its own.",
+        ),
+    ] = 1.0
     kubernetes: Annotated[
         str | None,
         typer.Option(
@@ -163,6 +192,8 @@ class WorkerOptions:
             step_limits=lazy.settings.step_limits(self.step_memory, self.step_processes, self.step_files),
             docker=self.docker or None,
             metrics=cast("Any", self.metrics),
+            traces=self.traces,
+            trace_ratio=self.trace_ratio,
             kubernetes=self.kubernetes or None,
             namespace=self.kubernetes_namespace or None,
             registry=self.registry or None,

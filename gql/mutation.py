@@ -26,6 +26,7 @@ from gql import access
 from gql.context import Context, Info
 from gql.rules import MUTATIONS
 from gql.types.refusal import Refusal, refusal
+from tracing.span import annotate, span
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -74,6 +75,7 @@ class Write:
             author = replace(author, correlation=uuid5(token, self.key))
         assert author.correlation is not None
         trace.correlation.set(author.correlation.hex)
+        annotate(correlation=author.correlation.hex)
         try:
             return await self.context.application.handler.transact(
                 work,
@@ -134,14 +136,17 @@ def mutation(
 
         @functools.wraps(work)
         async def resolver(info: Info, **arguments: Any) -> Answer | Refusal:
-            try:
-                await access.check(info.context, MUTATIONS[info.field_name], arguments)
-                write = _write(info, arguments)
-                return await work(write, **arguments)  # type: ignore[call-arg]  # GraphQL checks them by the signature
-            except Refused as refused:
-                if isinstance(refused, Forbidden):
-                    access.note(info.context, info.field_name, refused)
-                return await refusal(info.context, refused)
+            with span(info.field_name):
+                try:
+                    await access.check(info.context, MUTATIONS[info.field_name], arguments)
+                    write = _write(info, arguments)
+                    return await work(write, **arguments)  # type: ignore[call-arg]  # as the signature says
+                except Refused as refused:
+                    if isinstance(refused, Forbidden):
+                        access.note(info.context, info.field_name, refused)
+                    answer = await refusal(info.context, refused)
+                    annotate(refusal=answer.code.value)
+                    return answer
 
         own_parameters = [
             each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in list(own.parameters.values())[1:]

@@ -15,6 +15,9 @@ from store.log import EventLog, RecordedEvent
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Upper bounds of the durations of deployments, in seconds."""
 
+FAILED = "failed"
+"""Label of a failed attempt."""
+
 UNTIL_START = 50
 """Version by which a deployment's stream has its start: the deployment is planned, waits and is taken up before."""
 
@@ -50,19 +53,20 @@ def time_of_start(events: Iterable[RecordedEvent]) -> datetime | None:
 
 def count_steps(outcomes: Iterable[StepCommand]) -> None:
     """Count the ends of attempts, of which many may be equal."""
-    ends = [(outcome.step.phase.lower(), label) for outcome in outcomes if (label := _label(outcome))]
+    ends = [(outcome.step.phase.lower(), label) for outcome in outcomes if (label := outcome_label(outcome))]
     for labels in set(ends):
         STEPS.labels(*labels).inc(ends.count(labels))
 
 
-def _label(outcome: StepCommand) -> str | None:
+def outcome_label(outcome: StepCommand) -> str | None:
+    """Return the label of an attempt's outcome; None for its start."""
     match outcome:
         case SucceedStep():
             return "succeeded"
         case KeepStep():
             return "unchanged"
         case FailStep():
-            return "failed"
+            return FAILED
         case AbortStep():
             return "cancelled"
         case StartStep():

@@ -37,7 +37,7 @@ from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
 from domain.pipeline.gate import GateKind
 from runner.check import wait_until_passed
-from runner.metrics import RUNNING, count_deployment, count_resumed, count_steps, time_of_start
+from runner.metrics import FAILED, RUNNING, count_deployment, count_resumed, count_steps, outcome_label, time_of_start
 from runner.retry import retry
 from runner.secret import FilledSpec, SecretOpener
 from runner.step import StepExecution
@@ -45,6 +45,7 @@ from runner.targets.contract import Executor, RegistryLogin, StepFailed, StepReq
 from runner.trace import bind_deployment
 from store.log import Author, Event, Origin, RecordedEvent
 from store.output import OutputStore
+from tracing.span import Kind, annotate, child, fail, span
 
 T = TypeVar("T")
 
@@ -91,9 +92,12 @@ class Runner:
         """
         drive = self._drives[deployment] = DeploymentExecution(self, deployment)
         try:
-            await bind_deployment(self.handler.states, deployment)
-            with RUNNING.track_inprogress():
+            parent = await bind_deployment(self.handler.states, deployment)
+            with span("deployment", Kind.JOB, parent), RUNNING.track_inprogress():
+                logger.info("A deployment runs here")
+                annotate(deployment=str(deployment))
                 over = await drive.carry_out()
+                _annotate_end(over)
             self._count(deployment, over, drive.started_at)
             if over.status is Status.FAILED:
                 logger.warning("A deployment failed", {"deployment": deployment, "environment": over.environment})
@@ -295,7 +299,16 @@ class DeploymentExecution:
         return task
 
     async def _watch(self, deployment: Deployment, step: Step) -> StepCommand:
-        return await (await self._run_of(deployment, step)).watch()
+        execution = await self._run_of(deployment, step)
+        with child("step"):
+            annotate(service=str(step.service), phase=step.phase.lower(), attempt=step.attempt)
+            outcome = await execution.watch()
+            label = outcome_label(outcome)
+            if label is not None:
+                annotate(outcome=label)
+            if label == FAILED:
+                fail(label)
+            return outcome
 
     async def _abort(
         self, deployment: Deployment, step: Step, watching: asyncio.Task[StepCommand] | None
@@ -337,6 +350,13 @@ class DeploymentExecution:
         )
         executor = self._runner.executors.get(deployment.plan.target)
         return StepExecution(request, executor, self._runner.outputs, self._runner.worker, unmet)
+
+
+def _annotate_end(over: Deployment) -> None:
+    """Add to the present span what the deployment was, and its outcome."""
+    annotate(number=over.number, environment=str(over.environment), outcome=over.status.lower())
+    if over.status is Status.FAILED:
+        fail(FAILED)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -5,17 +5,15 @@ They lead from a request to its deployment and to the steps, also on another mac
 correlation id, and so has each line.
 """
 
-import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 
 from application.handler import States
 from domain.deployment.queue import DeploymentId
+from domain.deployment.state import DeploymentPlanned
 from runner.retry import retry
 
 fields: ContextVar[Mapping[str, object]] = ContextVar("fields", default={})  # noqa: B039 - nothing changes the mapping
-
-logger = logging.getLogger(__name__)
 
 
 def bind(**more: object) -> None:
@@ -23,10 +21,12 @@ def bind(**more: object) -> None:
     fields.set({**fields.get(), **more})
 
 
-async def bind_deployment(states: States, deployment: DeploymentId) -> None:
-    """Add the id of *deployment*, and the correlation id of its request."""
+async def bind_deployment(states: States, deployment: DeploymentId) -> str | None:
+    """Add the id of *deployment*, and the correlation id of its request; return the `traceparent` of the request."""
     bind(deployment=deployment)
     requested = await retry(lambda: states.first(deployment))
-    if requested is not None and requested.by.correlation is not None:
+    if requested is None:
+        return None
+    if requested.by.correlation is not None:
         bind(correlation=requested.by.correlation.hex)
-    logger.info("A deployment runs here")
+    return requested.event.trace if isinstance(requested.event, DeploymentPlanned) else None

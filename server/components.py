@@ -66,6 +66,7 @@ from store.postgres.log import PostgresLog
 from store.postgres.output import PostgresOutput
 from store.sqlite import disk
 from store.sqlite.output import SqliteOutput
+from tracing.exporter import exporting
 
 logger = logging.getLogger("stageline")
 
@@ -92,7 +93,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     _make_folder(settings.data)
     signing_key = signing.key(settings)
     opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
-    async with opened as stores, AsyncExitStack() as stack:
+    async with exporting(settings.traces, settings.trace_ratio), opened as stores, AsyncExitStack() as stack:
         handler = Handler(stores.log)
         secrets = SecretOpener(handler.states, Vault(handler.states, stores.keys))
         targets = await stack.enter_async_context(open_targets(settings, secrets.again))

@@ -8,6 +8,7 @@ Code gives the fields of a line as one dict of %-arguments, and names those in t
 Text ends with the fields that the message doesn't name. JSON has all fields beside `time`, `level`, `event` (the
 message), `logger`, and, for an exception, `error` and `trace`. Lines of a request have its id (`request`) and the
 correlation id of its events (`correlation`). Lines of a deployment have `deployment` and the same correlation id.
+Lines of a trace have its id (`trace_id`).
 """
 
 import logging
@@ -22,6 +23,7 @@ from endpoint import trace
 from runner.jobs import is_reportable
 from runner.trace import fields
 from server.settings import LogFormat, Settings
+from tracing import span
 
 
 def begin(settings: Settings) -> None:
@@ -71,7 +73,11 @@ class JsonFormatter(logging.Formatter):
 
 def add_context(record: logging.LogRecord) -> bool:
     """Give *record* the ids of its request, or the fields of its deployment and step."""
-    ids = {"request": trace.request.get().decode(), "correlation": trace.correlation.get()}
+    ids = {
+        "request": trace.request.get().decode(),
+        "correlation": trace.correlation.get(),
+        "trace_id": span.trace_id(),
+    }
     record.context = {**fields.get(), **{name: value for name, value in ids.items() if value}}
     return True
 

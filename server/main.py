@@ -32,6 +32,7 @@ from server.signing import SigningKeyUnusable
 from server.targets import docker_target
 from server.websocket import PING, WebSocketProtocol
 from store.log import LogUnavailable
+from tracing.exporter import TracesUnusable
 
 MAX_MESSAGE = 1024 * 1024
 """Maximum length of a WebSocket message, in bytes."""
@@ -62,6 +63,7 @@ UNUSABLE = (
     KeyringUnusable,
     ListenerUnusable,
     SigningKeyUnusable,
+    TracesUnusable,
 )
 """Reasons for which a server can't start; their messages say what to do."""
 

@@ -37,6 +37,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *offers*: targets that only workers have
     - *docker*: the address of the Docker engine that is the target DOCKER; None for no such target
     - *metrics*: the address of a listener for metrics and health, without a token; None for no listener
+    - *traces*: the URL of the collector of traces; None for no traces
+    - *trace_ratio*: the share of the traces that begin here and are sent, from 0 to 1
     - *kubernetes*: the context of the cluster that is the target KUBERNETES, current or in-cluster; None for no target
     - *namespace*: the namespace of that cluster in which everything runs; None for one for each environment
     - *registry*: where images that *docker* builds for that cluster are pushed; None if none are built
@@ -67,6 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     offers: frozenset[Target] = frozenset()
     docker: str | None = None
     metrics: Address | None = None
+    traces: str | None = None
+    trace_ratio: float = 1.0
     kubernetes: str | None = None
     namespace: str | None = None
     registry: str | None = None

@@ -18,6 +18,7 @@ from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from store.log import LogUnavailable
 from store.postgres.errors import describe_database
+from tracing.exporter import TracesUnusable
 
 logger = logging.getLogger("stageline")
 
@@ -35,6 +36,7 @@ def work(settings: Settings) -> None:
         AddressInvalid,
         ListenerUnusable,
         SigningKeyUnusable,
+        TracesUnusable,
     ) as reason:
         sys.exit(str(reason))
     except asyncio.CancelledError:

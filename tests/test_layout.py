@@ -14,7 +14,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-node.lock"]
-FOLDERS = ["cache", "domain", "store", "projections", "application", "runner", "endpoint", "gql", "server", "cli"]
+FOLDERS = [
+    "cache",
+    "tracing",
+    "domain",
+    "store",
+    "projections",
+    "application",
+    "runner",
+    "endpoint",
+    "gql",
+    "server",
+    "cli",
+]
 
 
 def locked(lock: str) -> dict[str, str]:

@@ -104,7 +104,11 @@ def advance(deployment: Deployment, command: DeploymentCommand) -> Decided:
         if deployment.plan is not None:
             return [], deployment
         planned = DeploymentPlanned(
-            environment=command.environment, number=command.number, action=command.action, plan=command.plan
+            environment=command.environment,
+            number=command.number,
+            action=command.action,
+            plan=command.plan,
+            trace=command.trace,
         )
         return [planned], evolve(deployment, planned)
     if deployment.plan is None:

@@ -33,13 +33,17 @@ from domain.project import EnvironmentId
 from domain.spec import ServiceSpec, refers
 
 
-class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
-    """The deployment was requested with *plan*; later changes of the pipeline don't affect it."""
+class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The deployment was requested with *plan*; later changes of the pipeline don't affect it.
+
+    *trace* is the W3C `traceparent` of the request, if it was traced; the rules know nothing of it.
+    """
 
     environment: EnvironmentId
     number: int
     action: Action
     plan: Plan
+    trace: str | None = None
 
 
 class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -134,6 +138,7 @@ class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
     number: int
     action: Action
     plan: Plan
+    trace: str | None = None
 
 
 class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):

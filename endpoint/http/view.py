@@ -68,6 +68,7 @@ from endpoint.metrics import Measurement, Outcome, log_operations, type_label
 from endpoint.port import Authenticate, RevocationNotifier, Unavailable
 from endpoint.streams.hub import Hub
 from endpoint.streams.subscription import SubscriptionPlans
+from tracing.span import Kind, annotate, fail, span
 
 INIT_TIMEOUT = timedelta(seconds=10)
 """Maximum time until a WebSocket's `connection_init`."""
@@ -200,7 +201,7 @@ class View(GraphQL[RequestContext, None]):
         representation = Representation.of(method, headers)
         request = HttpRequest(scope, receive, method, text, identity, key, representation, measurement)
         try:
-            return await self._cached(request) or await self._execute(request)
+            return await self._cached(request) or await self._traced(request, headers)
         except HTTPException as fault:
             if not _is_subscription(fault) or not accepts_events(accept.decode("latin-1")):
                 raise
@@ -227,6 +228,16 @@ class View(GraphQL[RequestContext, None]):
                 raise
             return StaleResponse(cached.body, answers.known_at, request.representation)
         return None if current is None else AnswerResponse(current, request.representation)
+
+    async def _traced(self, request: HttpRequest, headers: dict[bytes, bytes]) -> ASGIApp:
+        """Execute the request as a span; its trace may have begun at the client."""
+        with span("request", Kind.REQUEST, headers.get(b"traceparent", b"").decode("latin-1") or None):
+            response = await self._execute(request)
+            outcome_ = request.measurement.outcome
+            annotate(type=request.measurement.type, outcome=outcome_)
+            if outcome_ in (Outcome.FAULT, Outcome.UNAVAILABLE):
+                fail(outcome_)
+            return response
 
     async def _execute(self, request: HttpRequest) -> ASGIApp:
         text = request.text if request.method == "POST" else b""
