@@ -40,6 +40,11 @@ PAUSE = 0.05
 class Serving:
     """The server of *folder*: it can be stopped or killed, and started again with the same address, data and token."""
 
+    root = ROOT
+    """The checkout whose program runs."""
+
+    python = sys.executable
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -54,7 +59,7 @@ class Serving:
         """The variables that the server sees, and with which the command line finds it."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STAGELINE_", "XDG_"))}
         return inherited | {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(self.root),
             "STAGELINE_URL": self.url,
             "XDG_CONFIG_HOME": str(self.config),
             "XDG_DATA_HOME": str(self.folder / "share"),
@@ -78,7 +83,7 @@ class Serving:
         arguments = ["serve", "--port", self.url.rpartition(":")[2], "--data", str(self.data), *options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                _command(*arguments),
+                self.command(*arguments),
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -134,7 +139,7 @@ class Serving:
     def stageline(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Runs the command line against this server to its end."""
         return subprocess.run(
-            _command(*arguments),
+            self.command(*arguments),
             cwd=self.folder,
             env=self.env,
             input=stdin,
@@ -143,6 +148,10 @@ class Serving:
             timeout=PATIENCE,
             check=False,
         )
+
+    def command(self, *arguments: str) -> list[str]:
+        """Returns the command line of the program with *arguments*."""
+        return [self.python, "-m", "cli.main", *arguments]
 
     def _is_well(self) -> bool:
         try:
@@ -172,10 +181,6 @@ def serving(folder: Path, *options: str) -> Iterator[Serving]:
         yield server
     finally:
         server.close()
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "cli.main", *arguments]
 
 
 def _step_of(process: psutil.Process) -> str:

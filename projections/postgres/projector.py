@@ -2,10 +2,12 @@
 One projector that several nodes share.
 
 The node that holds the lease runs the tasks of the projector. The projectors of the other nodes watch the checkpoints.
-When the node with the lease dies, another takes over as soon as the lease has expired.
+When the node with the lease dies, another takes over as soon as the lease has expired. A node that meets an event of a
+newer version leaves the lease to the nodes of that version, until it is restarted.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -17,6 +19,7 @@ from projections.engine.views import Checkpoint
 from projections.postgres.lease import TERM, Lease
 from projections.postgres.views import PostgresViews
 from store import ids
+from store.codec import UnknownEvent
 from store.log import LogUnavailable
 from store.postgres.log import PostgresLog
 
@@ -25,6 +28,8 @@ IDLE_INTERVAL = 0.2
 
 BUSY_INTERVAL = 0.01
 """The same pause while a read waits for a position, in seconds."""
+
+logger = logging.getLogger(__name__)
 
 
 class SharedProjector(Projector):
@@ -40,6 +45,7 @@ class SharedProjector(Projector):
     ) -> None:
         super().__init__(log, views, projections, pause)
         self.is_active = False
+        self._is_outdated = False  # if true, another version writes events that this one does not know
         self._lease: Lease = views.lease
         self._term = term
         self._seen: dict[str, Checkpoint] | None = None  # None before the first reading
@@ -56,7 +62,7 @@ class SharedProjector(Projector):
     async def _participate(self) -> None:
         """Watch the checkpoints until this node gets the lease; then run the tasks until it loses the lease."""
         self._seen = None
-        while not await self._lease.take(self._holder, self._term):
+        while self._is_outdated or not await self._lease.take(self._holder, self._term):
             await self._watch(self._term.total_seconds() / 3)
         self._faults.clear()
         self.is_active = True
@@ -73,12 +79,22 @@ class SharedProjector(Projector):
                 await self._lease.release()
 
     async def _keep_lease(self) -> None:
-        """Renew the lease until it is lost. While the database is away, no other node can take it."""
+        """Renew the lease until it is lost, or until the log has an event that this version does not know.
+
+        While the database is away, no other node can take the lease.
+        """
         is_held = True
         while is_held:
             await asyncio.sleep(self._term.total_seconds() / 3)
-            with suppress(LogUnavailable):
+            try:
                 is_held = await self._lease.renew(self._term)
+                await self._log.position()  # raises if the log can't read its last events
+            except UnknownEvent as event:
+                logger.warning("A newer version keeps the read models from now on: %(reason)s", {"reason": event})
+                self._is_outdated = True
+                return
+            except LogUnavailable:
+                pass
 
     async def _watch(self, seconds: float) -> None:
         """Follow the checkpoints that another node moves."""
