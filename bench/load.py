@@ -2,11 +2,36 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from threading import Event, Thread
 from typing import cast
 
+import httpx
 import psutil
 from msgspec import Struct
+
+SCRAPE_INTERVAL = 1.0
+"""Interval at which metrics are read, in seconds; Prometheus has 15 by the example in deploy/."""
+
+
+@contextmanager
+def scraped(address: str) -> Iterator[None]:
+    """Read the metrics of a server at *address* meanwhile."""
+    ended = Event()
+
+    def scrape() -> None:
+        while not ended.wait(SCRAPE_INTERVAL):
+            httpx.get(f"http://{address}/metrics", trust_env=False).raise_for_status()
+
+    thread = Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Asked(Struct):

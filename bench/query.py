@@ -30,6 +30,9 @@ WARMING_UP = 1.0
 SIZES = {"4 stages, 7 services": (2, 0, 1, 4), "50 stages, 200 services": (4,) * 50}
 
 KEPT, COMPILED = "Stageline, bytes kept", "Stageline, only documents kept"
+OPERATED, COMPILED_OPERATED = f"{KEPT}, operated", f"{COMPILED}, operated"
+"""The same, asked with a token that has roles, while metrics are read each second."""
+
 PLAIN, APOLLO, MERCURIUS = "plain Starlette, orjson each time", "apollo", "mercurius"
 
 
@@ -57,9 +60,15 @@ BARS = [
     Bar(COMPILED, PLAIN, 2.5, is_rate=False),
     Bar(KEPT, APOLLO, 2),
     Bar(KEPT, MERCURIUS, 1),
+    Bar(OPERATED, KEPT, 1.1, is_rate=False),
+    Bar(COMPILED_OPERATED, COMPILED, 1.1, is_rate=False),
 ]
 
-DASHBOARD_BARS = [Bar(COMPILED, PLAIN, 3, is_rate=False)]
+DASHBOARD_BARS = [
+    Bar(COMPILED, PLAIN, 3, is_rate=False),
+    Bar(OPERATED, KEPT, 1.1, is_rate=False),
+    Bar(COMPILED_OPERATED, COMPILED, 1.1, is_rate=False),
+]
 """Those of a page of environments with their newest deployments, which comes from the read models."""
 
 
@@ -93,7 +102,7 @@ async def measured(asked: dict[str, Asked], seconds: float, rounds: int) -> dict
             statistics.median(each.asking for each in results),
         )
         print(
-            f"  {name:34} {median.rate:6.0f} answers/s, {median.cpu:6.3f} ms of CPU each ({min(cpu):.3f} to"
+            f"  {name:40} {median.rate:6.0f} answers/s, {median.cpu:6.3f} ms of CPU each ({min(cpu):.3f} to"
             f" {max(cpu):.3f}); who asks is busy for {median.asking:.0%}",
             flush=True,
         )

@@ -1,5 +1,6 @@
 """The servers that `bench.query` asks: ours, plain Starlette and those of Node, all with the same two pipelines."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,8 +16,9 @@ from typing import Any
 import httpx
 import psutil
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bench.load import Asked
+from bench.load import Asked, scraped
 from gql.schema import SDL
 from tests.postgres import created, running
 
@@ -84,6 +86,16 @@ mutation ($environment: ID!, $document: String!) {
 DEPLOY = """
 mutation ($environment: ID!) { deploy(environment: $environment) { ... on DeploymentPayload { deployment { id } } } }
 """
+ISSUE = """
+mutation ($hash: String!) {
+  issueToken(name: "viewer", hash: $hash, roles: [
+    {role: VIEWER, project: "bench"}, {role: VIEWER, project: "dashboard"}
+  ]) { __typename }
+}
+"""
+VIEWER = "stageline_bench-viewer"
+"""A token with roles in both projects."""
+
 CANCEL = """
 mutation ($id: ID!) { cancelDeployment(deployment: $id, force: true) { ... on DeploymentPayload { changed } } }
 """
@@ -124,6 +136,9 @@ def all_of_them(folder: Path, sizes: Services, store: str) -> Iterator[dict[str,
             "Stageline, bytes kept": ours,
             "Stageline, only documents kept": stack.enter_context(_stageline(made, folder / "again", "--answers", "0")),
         }
+        for name, options in (("bytes kept", ()), ("only documents kept", ("--answers", "0"))):
+            copy = shutil.copytree(made.data, folder / f"operated, {name}") if made.database is None else made.data
+            servers[f"Stageline, {name}, operated"] = stack.enter_context(_operated(made, copy, *options))
         answers = folder / "answers"
         answers.mkdir()
         for size, (file, _, _) in made.questions(has_dashboard=True).items():
@@ -160,6 +175,8 @@ def _made(folder: Path, sizes: Services, database: str | None) -> Made:
             assert applied == {"applyPipeline": {"__typename": "PipelinePayload"}}, applied
             made.environments[name] = id_
         made.dashboard = _dashboard(execute)
+        issued = execute(ISSUE, hash=hashlib.sha256(VIEWER.encode()).hexdigest())
+        assert issued == {"issueToken": {"__typename": "TokenPayload"}}, issued
     return made
 
 
@@ -202,6 +219,14 @@ def _document(stages: tuple[int, ...]) -> str:
 def _stageline(made: Made, data: Path, *options: str) -> Iterator[dict[str, Asked]]:
     with _started(made, data, *options) as (port, process):
         yield _each(made, process, port, "/graphql", has_dashboard=True)
+
+
+@contextmanager
+def _operated(made: Made, data: Path, *options: str) -> Iterator[dict[str, Asked]]:
+    """A server that is asked with roles, and whose metrics are read each second."""
+    address = f"127.0.0.1:{_free_port()}"
+    with _stageline(replace(made, token=VIEWER), data, "--metrics", address, *options) as asked, scraped(address):
+        yield asked
 
 
 @contextmanager

@@ -9,6 +9,7 @@ Every client checks that each position is the one after the one before.
 
 import argparse
 import asyncio
+import hashlib
 import resource
 import socket
 import statistics
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from bench.load import scraped
 from bench.serving import server
 from bench.subscriber import Subscriber, Tally, handshake, init, subscribe
+from domain import access
+from domain.access import IssueToken, TokenId
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
 from domain.deployment.state import DeploymentPlanned, DeploymentStarted
@@ -40,19 +44,25 @@ from domain.deployment.step import BuildStarted, Phase, StepRetried
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
+from domain.role import Grant, Role
 from domain.spec import ServiceSpec, ServiceType
 from endpoint.execution.persisted import PersistedDocuments
 from endpoint.http.view import View
 from gql.contract import cursor as cursors
 from gql.schema import schema
+from server.address import Address
 from server.components import running
 from server.garbage import collect_rarely
+from server.listener import listening
 from server.settings import Settings
 from store import ids
 from store.log import Author, EventLog, Origin, StreamChange
 
 PEER = Path(__file__).with_name("graphql_ws")
 TOKEN = "stageline_bench"
+OPERATED = "Stageline, operated"
+"""The server that is asked with roles, and whose metrics are read."""
+
 RATE = 10
 TARGETS = "p99 <= 100 ms and <= 35 us at 1,000; <= 50 KiB each at 5,000; >= 3 times less CPU than the peer"
 STARTING = 60.0
@@ -100,7 +110,8 @@ class Measured(Struct):
 # The server
 
 
-def serve(data: Path, port: int) -> None:
+def serve(data: Path, port: int, metrics: int | None) -> None:
+    """Serve at *port*; with a port for *metrics*, these are served, too, and the token is a viewer's."""
     service = PlannedService(
         id=ServiceId(ids.new()), name="Backend", type=ServiceType.APPLICATION, spec=ServiceSpec(run="true")
     )
@@ -139,8 +150,15 @@ def serve(data: Path, port: int) -> None:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with running(Settings(data=data)) as parts:
-            await parts.tokens.issue(TOKEN, "bench")
+        async with running(Settings(data=data)) as parts, AsyncExitStack() as stack:
+            if metrics is None:
+                await parts.tokens.issue(TOKEN, "bench")
+            else:
+                await stack.enter_async_context(listening(Address("127.0.0.1", metrics), parts))
+                roles = (Grant(role=Role.VIEWER),)
+                digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+                issue = IssueToken(token=TokenId(ids.new()), name="bench", actor="bench", hash=digest, roles=roles)
+                await parts.application.handler.handle(access.decider, access.ACCESS, issue, BY)
             view = View(schema, lambda: parts.backend, parts.tokens.authenticate, Response(), PersistedDocuments())
             app.router.routes += [WebSocketRoute("/graphql", view), Route("/rate", set_rate)]
             log = app.state.log = parts.application.log
@@ -176,12 +194,20 @@ def started(*command: str, port: int) -> Iterator[Served]:
 
 
 @contextmanager
-def stageline() -> Iterator[Served]:
+def stageline(*options: str) -> Iterator[Served]:
     port = _free_port()
     with tempfile.TemporaryDirectory() as folder:
-        command = (sys.executable, "-m", "bench.subscriptions", "--serve", folder, "--port", str(port))
+        command = (sys.executable, "-m", "bench.subscriptions", "--serve", folder, "--port", str(port), *options)
         with started(*command, port=port) as served:
             yield served
+
+
+@contextmanager
+def operated() -> Iterator[Served]:
+    """A server that is asked with roles, and whose metrics are read each second."""
+    port = _free_port()
+    with stageline("--metrics", str(port)) as served, scraped(f"127.0.0.1:{port}"):
+        yield served
 
 
 @contextmanager
@@ -342,7 +368,11 @@ def _cursor(subscriber: Subscriber) -> str:
 async def main(counts: list[int], seconds: float, idle: float, rounds: int) -> None:
     print(f"{RATE} events a second for {seconds:g} s, after {idle:g} s without any; {TARGETS}:")
     with ExitStack() as stack:
-        servers = {"Stageline": stack.enter_context(stageline()), "graphql-ws, Node": stack.enter_context(peer())}
+        servers = {
+            "Stageline": stack.enter_context(stageline()),
+            OPERATED: stack.enter_context(operated()),
+            "graphql-ws, Node": stack.enter_context(peer()),
+        }
         for count in counts:
             taken: dict[str, list[Measured]] = {name: [] for name in servers}
             for _ in range(rounds):
@@ -353,6 +383,9 @@ async def main(counts: list[int], seconds: float, idle: float, rounds: int) -> N
                 print(told(name, count, measured), flush=True)
             ratio = medians["graphql-ws, Node"].cpu / medians["Stageline"].cpu
             print(f"        {ratio:.1f} times less CPU per delivery than the peer", flush=True)
+            pairs = zip(taken[OPERATED], taken["Stageline"], strict=True)
+            ratio = statistics.median(with_.cpu / without.cpu for with_, without in pairs)
+            print(f"        {ratio:.2f} times the CPU with roles and metrics; at most 1.1", flush=True)
         ours = servers["Stageline"]
         print(f"300 sockets at once from a query's cursor: first event after {await storm(ours, 300):.2f} s; 2 at most")
         print(f"1000 cut and resumed at once, without gap or repeat: {await cut(ours, 1000):.2f} s", flush=True)
@@ -381,9 +414,10 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--metrics", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
-        serve(given.serve, given.port)
+        serve(given.serve, given.port, given.metrics)
     else:
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         uvloop.run(main(given.subscribers, given.seconds, given.idle, given.rounds))
