@@ -34,7 +34,7 @@ CLASSIFIERS = {
 }
 """Licences by their classifiers, as SPDX names them."""
 
-READ = {"colorama": "BSD-3-Clause"}
+READ = {"colorama": "BSD-3-Clause", "protobuf": "BSD-3-Clause"}
 """Licences of packages that say theirs in its text only; somebody read it."""
 
 HEAD = """\
