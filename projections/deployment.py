@@ -5,7 +5,7 @@ Deployments of an environment, newest first.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import product
 from math import prod
 from typing import cast, get_args
@@ -36,12 +36,14 @@ from domain.deployment.step import Status, StepEvent
 from domain.errors import InvalidArgument
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
+from projections import outcome as outcomes
 from projections import step as steps
 from projections.engine.pages import RecentPages
 from projections.engine.projection import Projection, Reader
 from projections.engine.projector import Projector
 from projections.engine.replay import Replay
-from projections.engine.views import FIRST, ListPlace, Page, Slice, SortRange, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, SortRange, ViewRow, Views
+from projections.outcome import Outcome, sort_of
 from projections.step import ServiceView
 from store.log import EventLog, RecordedEvent
 
@@ -49,8 +51,6 @@ EVENTS = frozenset(get_args(DeploymentEvent))
 
 CANCELLING = CancellationRequested, DeploymentSuperseded
 
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 MAX_NARROWED = 100
 """Maximum number of lists that a query merges: statuses times actions times actors."""
@@ -177,21 +177,40 @@ def place(view: DeploymentView) -> ListPlace:
 
 def places(view: DeploymentView) -> list[ListPlace]:
     """Return a place for each set of facets, so that a list of any of them is read without a scan."""
-    sort = f"{_sort(view.requested_at)}{view.number:010}"
+    sort = f"{sort_of(view.requested_at)}{view.number:010}"
     facets = product(("", view.status), ("", view.action), ("", view.actor))
     return [ListPlace(_narrowed(view.environment, *each), sort) for each in facets]
-
-
-def _sort(at: datetime) -> str:
-    """Return the beginning of the sort of a deployment that was requested then; times never decrease in the log."""
-    return f"{(at - EPOCH) // timedelta(microseconds=1):016}"
 
 
 def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) -> str:
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 27, DeploymentView, key, fold, place, places=places)
+def parts(
+    before: DeploymentView | None, after: DeploymentView | None, recorded: RecordedEvent
+) -> Mapping[UUID, ViewRow | None]:
+    """Return the rows of the outcome when a deployment ends that may bring another version."""
+    if after is None or not after.status.is_final or after.effect is not Effect.DEPLOY:
+        return {}
+    if before is not None and before.status.is_final:
+        return {}
+    services = [service for stage in after.stages for service in stage.services]
+    outcome = Outcome(
+        deployment=after.id,
+        number=after.number,
+        action=after.action,
+        status=after.status,
+        is_unchanged=outcomes.is_unchanged(after.status, services),
+        revision=after.revision,
+        source=after.source,
+        requested_at=after.requested_at,
+        started_at=after.started_at,
+        ended_at=recorded.recorded_at,
+    )
+    return outcomes.rows(after.environment, outcome, services, recorded.position)
+
+
+projection = Projection("deployment", 28, DeploymentView, key, fold, place, places=places, parts=parts)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -378,8 +397,8 @@ class Deployments:
     ) -> Sequence[Page[DeploymentSummary]]:
         """Return the same part of the deployments of each of *environments* that match *query*."""
         within = SortRange(
-            since=None if query.since is None else _sort(query.since),
-            until=None if query.until is None else f"{_sort(query.until)}~",
+            since=None if query.since is None else sort_of(query.since),
+            until=None if query.until is None else f"{sort_of(query.until)}~",
         )
         groups = [query.parents(each) for each in environments]
         decode = self._decoder(has_steps)

@@ -116,7 +116,7 @@ def explain(view: DeploymentView, before: Sequence[DeploymentView] = ()) -> Expl
         (stage.id.int, _seconds(stage.started_at, stage.finished_at)) for each in before for stage in each.stages
     )
     usual_steps = _usual(
-        ((service.id.int, phase), _seconds(_start(step), step.finished_at))
+        ((service.id.int, phase), _seconds(step.first_start, step.finished_at))
         for each in before
         for stage in each.stages
         for service in stage.services
@@ -128,7 +128,7 @@ def explain(view: DeploymentView, before: Sequence[DeploymentView] = ()) -> Expl
         for stage in view.stages
         for service in stage.services
         for phase, step in _steps(service)
-        if _start(step) is not None and step.status is not Status.SKIPPED
+        if step.first_start is not None and step.status is not Status.SKIPPED
     )
     return Explanation(
         waited=_seconds(view.requested_at, view.started_at),
@@ -173,7 +173,7 @@ def critical_path(spans: Iterable[Span]) -> tuple[Span, ...]:
 def _explained(
     stage: StageView, service: ServiceView, phase: Phase, step: StepView, usual: float | None
 ) -> ExplainedStep:
-    start = _start(step)
+    start = step.first_start
     assert start is not None, "the step started"
     ready = service.build.finished_at if phase is Phase.DEPLOY else None
     return ExplainedStep(
@@ -214,11 +214,6 @@ def _spans(service: ServiceView, phase: Phase, step: StepView) -> tuple[Span, ..
 
 def _steps(service: ServiceView) -> tuple[tuple[Phase, StepView], tuple[Phase, StepView]]:
     return (Phase.BUILD, service.build), (service.phase, service.deploy)
-
-
-def _start(step: StepView) -> datetime | None:
-    """Return the start of the first attempt of a step."""
-    return next((each.started_at for each in step.retried if each.started_at is not None), step.started_at)
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

@@ -66,6 +66,11 @@ class StepView(Struct, frozen=True, kw_only=True):
     retry_at: datetime | None = None
     image: UsedImage | None = None
 
+    @property
+    def first_start(self) -> datetime | None:
+        """The start of the first attempt."""
+        return next((each.started_at for each in self.retried if each.started_at is not None), self.started_at)
+
 
 class ServiceView(Struct, frozen=True, kw_only=True):
     """A service of a deployment, with its two steps; *ports* are those that it listens on.

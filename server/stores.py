@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endpoint.execution.aside import on_current_loop
-from projections import audit, deployment, environment, pipeline, project, queue, standing
+from projections import audit, deployment, environment, pipeline, project, queue, revision, standing
 from projections.engine.projector import Projector
 from projections.engine.views import Views
 from projections.postgres.projector import SharedProjector
@@ -36,6 +36,7 @@ PROJECTIONS = (
     queue.merged,
     standing.unfinished,
     standing.standing,
+    revision.projection,
     audit.projection,
 )
 """The projections of every read model."""

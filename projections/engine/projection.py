@@ -19,9 +19,9 @@ Part = TypeVar("Part")
 class Projection(Generic[View]):
     """A read model. *name* is the kind of its rows.
 
-    *key* returns the row that an event touches, or None. All events of a row belong to one stream, unless the
-    projection has a single row. *fold* returns the view after an event, or None to delete the row. It is pure, and gets
-    the events of a row in order. *place* returns the place of a row in a list, or None.
+    *key* returns the row that an event touches, or None. All events of a row belong to one stream, unless it is read
+    from the store only, never replayed from the log. *fold* returns the view after an event, or None to delete the row.
+    It is pure, and gets the events of a row in order. *place* returns the place of a row in a list, or None.
 
     Raise *version* with every change to the shape of the view or to *fold*: all rows are then rebuilt.
 

@@ -15,13 +15,17 @@ from msgspec import Struct
 
 from projections.engine.snapshot import ViewSnapshot
 from projections.history import HistoryView
+from projections.outcome import Outcome, ServiceOutcomes
 from projections.service import ListedService
 from server.stores import PROJECTIONS
 
 PINNED = Path(__file__).with_name("shapes.json")
 
-BESIDE: dict[str, tuple[type[Struct], ...]] = {"pipeline": (HistoryView, ViewSnapshot, ListedService)}
-"""Types of the rows that a projection writes beside its own, by kind."""
+BESIDE: dict[str, tuple[type[Struct], ...]] = {
+    "pipeline": (HistoryView, ViewSnapshot, ListedService),
+    "deployment": (Outcome, ServiceOutcomes),
+}
+"""Types of the rows that a projection writes beside its own, and of its parts, by kind."""
 
 Pins = dict[str, dict[str, Any]]
 
