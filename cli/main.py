@@ -27,6 +27,7 @@ from cli import (
     gate,
     history,
     importer,
+    insight,
     lazy,
     migrate,
     project,
@@ -189,6 +190,13 @@ command(
     "stageline rollback 12 --watch --reason 'slow since 13'",
 )(repeat.rollback)
 command(app, "explain", "stageline explain", "stageline explain 12 --json")(explain.explain)
+command(
+    app,
+    "insights",
+    "stageline insights",
+    "stageline insights --since 90d --whole-project",
+    "stageline insights --since 2026-01-01 --until 2026-02-01 --json",
+)(insight.insights)
 for each in ("approve", "reject", "retry", "rollback", "explain"):
     also(deployment.app, app, each)
 also(environment.app, app, "redeploy")

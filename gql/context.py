@@ -32,6 +32,7 @@ from projections.deployment import Deployments
 from projections.engine.projector import Projector, ViewsBehind
 from projections.environment import Environments
 from projections.history import History
+from projections.insight import Insights
 from projections.pipeline import Pipelines
 from projections.project import Projects
 from projections.queue import Queues
@@ -65,6 +66,7 @@ class Application:
     services: Services
     deployments: Deployments
     history: History
+    insights: Insights
     output: OutputStore
     targets: frozenset[Target]
     running: RunningHash

@@ -49,6 +49,7 @@ QUERIES: Mapping[str, Rule] = {
     "environments": some(Role.VIEWER, PROJECT),
     "exportPipeline": need(Role.VIEWER, ENVIRONMENT),
     "history": some(Role.VIEWER, PROJECT),
+    "insights": need(Role.VIEWER, owner),
     "logHead": need(Role.VIEWER, everything),
     "node": OWN,
     "pipeline": need(Role.VIEWER, ENVIRONMENT),

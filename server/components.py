@@ -34,6 +34,7 @@ from projections.audit import RunningHash
 from projections.deployment import DeploymentPages, Deployments
 from projections.environment import EnvironmentPages, Environments
 from projections.history import History
+from projections.insight import Insights
 from projections.pipeline import Pipelines
 from projections.project import Projects
 from projections.queue import Queues
@@ -245,6 +246,7 @@ def _application(
         services=Services(views),
         deployments=Deployments(views, log, pages.deployments),
         history=History(views, log),
+        insights=Insights(views, Environments(views)),
         output=stores.output,
         targets=targets,
         running=RunningHash(views),

@@ -117,7 +117,7 @@ class World:
                 return {"id": self.environment.id}
             case "environments" | "history":
                 return {"project": self.environment.project}
-            case "services":
+            case "insights" | "services":
                 return {"environment": self.environment.id}
         return given
 
