@@ -172,6 +172,7 @@ def pages(shop: Shop) -> dict[str, tuple[str, Prepare]]:
         "plan": (board, then(on_board, press("d"), seen("first stage"))),
         "policy": (board, then(on_board, click("Policy"))),
         "trends": (f"/environments/{shop.id}/trends", seen("median")),
+        "insights": (f"/environments/{shop.id}/insights", seen("Lead time")),
         "variables": (f"/environments/{shop.id}/variables", seen("LOG_LEVEL")),
         "variable-new": (f"/environments/{shop.id}/variables", then(seen("LOG_LEVEL"), press("n"))),
         "logs": (f"/deployments/{shop.deployments[1]}/logs", seen("broken")),

@@ -66,7 +66,13 @@ def test_no_page_has_a_serious_issue(open_page: OpenPage, world: World, scheme: 
     page.get_by_role("button", name="Retry …").click()
     expect(page.get_by_role("list", name="Order")).to_be_visible()
     assert issues(page) == []
-    for tab, text in [("deployments", "#1"), ("history", "DB added"), ("trends", "median"), ("variables", "LEVEL")]:
+    for tab, text in [
+        ("deployments", "#1"),
+        ("history", "DB added"),
+        ("trends", "median"),
+        ("variables", "LEVEL"),
+        ("insights", "Flaky"),
+    ]:
         page.goto(f"/environments/{world.id}/{tab}")
         expect(page.get_by_text(text).first).to_be_visible()
         assert issues(page) == []

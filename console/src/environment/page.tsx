@@ -4,6 +4,7 @@ import { useQuery } from "../api/context";
 import { Board } from "../board/board";
 import { Deployments } from "../deployment/list";
 import { HistoryPage } from "../history/page";
+import { InsightPage } from "../insight/page";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { Secrets } from "../secret/section";
@@ -47,6 +48,7 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
             <Secrets environment={id} project={environment.project} />
           </>
         )}
+        {tab === "insights" && <InsightPage environment={id} project={environment.project} />}
         {title === "Not found" && <p className="empty">There is no such page.</p>}
       </Shell>
     </PlaceProvider>

@@ -8,6 +8,7 @@ export const TABS = [
   { name: "history", title: "History" },
   { name: "trends", title: "Trends" },
   { name: "variables", title: "Variables" },
+  { name: "insights", title: "Insights" },
 ];
 
 interface Props {
