@@ -9,11 +9,13 @@ import { DeploymentPage } from "./deployment/page";
 import { EnvironmentPage } from "./environment/page";
 import { Home } from "./home/home";
 import { Shell } from "./parts/shell";
+import { RolePage } from "./role/page";
 import * as session from "./session/session";
 import { OfferPage } from "./session/offer";
 import { SignIn } from "./session/sign-in";
 import { ViewerProvider } from "./session/viewer";
 import { TokenPage } from "./token/page";
+import { WebhookPage } from "./webhook/page";
 
 export function App() {
   const now = useSyncExternalStore(session.subscribe, session.current);
@@ -42,6 +44,12 @@ function Console({ secret }: { secret: string }) {
             </Route>
             <Route path="/tokens">
               <TokenPage />
+            </Route>
+            <Route path="/roles">
+              <RolePage />
+            </Route>
+            <Route path="/webhooks">
+              <WebhookPage />
             </Route>
             <Route path="/environments/:environment/:tab?">
               {({ environment, tab }) => <EnvironmentPage key={environment} id={environment} tab={tab ?? "board"} />}

@@ -104,6 +104,10 @@ class Shop:
         self.empty = self.environment("empty")
         server.stageline("token", "create", "ci", "--expires-in", "90d")
         server.stageline("token", "create", "laptop")
+        server.stageline("role", "grant", "ci", "deployer", "--project", "Shop")
+        for name, address in [("chat", "https://hooks.example/chat"), ("ci", "https://hooks.example/ci")]:
+            server.stageline("webhook", "create", name, "--url", address, "--shared", "--project", "Shop")
+        server.stageline("webhook", "park", "ci", "--reason", "it moves")
         self.running = self.deploy(wait=False)
 
     def environment(self, name: str) -> str:
@@ -184,6 +188,10 @@ def pages(shop: Shop) -> dict[str, tuple[str, Prepare]]:
         "restore": (f"{history}?at=14", then(seen("Frontend added"), click("Restore"), seen("will change as follows"))),
         "tokens": ("/tokens", seen("laptop")),
         "token-new": ("/tokens", then(seen("laptop"), click("New token"))),
+        "webhooks": ("/webhooks", seen("hooks.example")),
+        "webhook-new": ("/webhooks", then(seen("hooks.example"), click("New webhook"))),
+        "roles": ("/roles", seen("deployer")),
+        "role-grant": ("/roles", then(seen("deployer"), click("Grant a role"))),
         "not-found": ("/environments/none", seen("There is no such environment.")),
     }
 

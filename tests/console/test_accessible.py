@@ -98,6 +98,15 @@ def test_no_page_has_a_serious_issue(open_page: OpenPage, world: World, scheme: 
     page.locator(".own").get_by_role("button").last.click()
     assert issues(page) == []
     page.keyboard.press("Escape")
+    for address, button in [("webhooks", "New webhook"), ("roles", "Grant a role")]:
+        page.goto(f"/{address}")
+        expect(page.get_by_role("button", name=button)).to_be_enabled()
+        assert issues(page) == []
+        page.get_by_role("button", name=button).click()
+        page.get_by_role("combobox", name="Project").select_option(label="Shop")
+        expect(page.get_by_role("combobox", name="Environment")).to_be_visible()
+        assert issues(page) == []
+        page.keyboard.press("Escape")
     sign_out(page)
     expect(page.get_by_label("Access token")).to_be_visible()
     assert issues(page) == []

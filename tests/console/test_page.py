@@ -15,6 +15,8 @@ from tests.gql.stageline import Stageline, served
 ADDRESSES = [
     "/",
     "/tokens",
+    "/roles",
+    "/webhooks",
     "/environments/environment_1",
     "/environments/environment_1/history",
     "/deployments/deployment_1",

@@ -36,6 +36,9 @@ def test_no_page_is_wider_than_the_window(open_page: OpenPage, world: World, wid
         (f"{board}/history?at=7&with=newest", "From version"),
         (f"{board}/variables", "LEVEL"),
         ("/tokens", "until it is revoked"),
+        ("/webhooks", "There are no webhooks yet."),
+        ("/roles", "Grant a role"),
+        (f"{board}/insights", "No deployment has ended"),
         ("/environments/none", "There is no such environment."),
     ]:
         page.goto(address)

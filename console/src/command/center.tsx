@@ -29,6 +29,8 @@ export function CommandCenter() {
     { label: "Find anything", group: "Everywhere", key: "Ctrl K" },
     { label: "All environments", group: "Everywhere", key: "0", run: () => navigate("/") },
     { label: "Tokens", group: "Everywhere", run: () => navigate("/tokens") },
+    { label: "Roles", group: "Everywhere", run: () => navigate("/roles") },
+    { label: "Webhooks", group: "Everywhere", run: () => navigate("/webhooks") },
     { label: "Show the keys", group: "Everywhere", key: "?", run: () => setOpen("keys") },
     { label: "Change between light and dark", group: "Everywhere", key: "t", run: theme.toggle },
     { label: "Go to the search of the page", group: "Everywhere", key: "/", run: search },

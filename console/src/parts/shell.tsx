@@ -90,6 +90,8 @@ function Account() {
       text={viewer ? (viewer.actor.name ?? viewer.actor.id) : "…"}
       items={() => [
         { label: "Tokens", action: () => navigate("/tokens") },
+        { label: "Roles", action: () => navigate("/roles") },
+        { label: "Webhooks", action: () => navigate("/webhooks") },
         { label: "Keys", action: () => open("keys") },
         ...THEMES.map(([each, words], index) => ({
           label: theme.chosen() === each ? `${words} ✓` : words,

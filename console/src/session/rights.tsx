@@ -37,7 +37,8 @@ export function useRights(elsewhere?: Place): Rights {
   return useMemo(() => rightsOf(viewer, place), [viewer, place]);
 }
 
-function rightsOf(viewer: Viewer | null, { project, environment }: Place): Rights {
+/** Return the rights of *viewer* at a place. */
+export function rightsOf(viewer: Viewer | null, { project, environment }: Place): Rights {
   const roles = viewer?.roles.filter((each) =>
     each.environmentId !== null ? each.environmentId === environment : each.projectId === null || each.projectId === project,
   );

@@ -70,25 +70,40 @@ export function CreateDialog({ mayNameOthers, created, close }: CreateProps) {
   );
 }
 
-/** The new token, which nobody can show again. */
-export function SecretDialog({ secret, close }: { secret: string; close: () => void }) {
+interface SecretProps {
+  title?: string;
+  /** What it is, as "token". */
+  name?: string;
+  why?: string;
+  secret: string;
+  close: () => void;
+}
+
+/** A new token or secret, which nobody can show again. */
+export function SecretDialog({
+  title = "Your new token",
+  name = "token",
+  why = "The server has only its hash",
+  secret,
+  close,
+}: SecretProps) {
   const field = useRef<HTMLInputElement>(null);
 
   async function copy() {
     field.current?.select();
     try {
       await navigator.clipboard.writeText(secret);
-      show({ text: "The token is copied." });
+      show({ text: `The ${name} is copied.` });
     } catch {
-      show({ text: "The browser did not copy the token: press Ctrl-C.", isRefusal: true });
+      show({ text: `The browser did not copy the ${name}: press Ctrl-C.`, isRefusal: true });
     }
   }
 
   return (
-    <Dialog title="Your new token" close={close}>
+    <Dialog title={title} close={close}>
       <div className="body">
-        <p>Copy it now. The server has only its hash, so nobody can show it again.</p>
-        <input ref={field} aria-label="Token" className="secret" readOnly value={secret} onFocus={(event) => event.target.select()} />
+        <p>Copy it now. {why}, so nobody can show it again.</p>
+        <input ref={field} aria-label={name[0]!.toUpperCase() + name.slice(1)} className="secret" readOnly value={secret} onFocus={(event) => event.target.select()} />
         <div className="actions">
           <button onClick={() => void copy()}>Copy</button>
           <button className="primary" onClick={close}>

@@ -10,6 +10,8 @@ export const TOKENS = graphql(`
         expiresAt
         revokedAt
         isValid
+        followsActor
+        roles { role projectId environmentId project { name } environment { name } }
         actor { id name }
         issuedBy { id name }
         revokedBy { id name }

@@ -7,6 +7,7 @@ import type { ResultOf } from "../graphql";
 import { Ago } from "../parts/ago";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
+import { grantWords } from "../role/words";
 import { useViewer } from "../session/viewer";
 import { CreateDialog, RevokeDialog, SecretDialog } from "./dialogs";
 import { TOKENS } from "./documents";
@@ -74,7 +75,7 @@ export function TokenPage() {
 }
 
 function Row({ token, revoke }: { token: Token; revoke: () => void }) {
-  const { name, actor, issuedBy, issuedAt, expiresAt, revokedAt, revokedBy, isValid } = token;
+  const { name, actor, issuedBy, issuedAt, expiresAt, revokedAt, revokedBy, isValid, followsActor, roles } = token;
   return (
     <li className={isValid ? undefined : "over"}>
       <span className="what">
@@ -89,6 +90,10 @@ function Row({ token, revoke }: { token: Token; revoke: () => void }) {
               by <bdi>{issuedBy.name ?? issuedBy.id}</bdi>
             </>
           )}
+        </small>
+        <small className="soft">
+          {roles.length === 0 ? "no roles" : <bdi>{roles.map(grantWords).join(", ")}</bdi>}
+          {followsActor && ", as its actor"}
         </small>
       </span>
       <bdi>{actor.name ?? actor.id}</bdi>
