@@ -302,7 +302,9 @@ def as_snapshot(answer: Data) -> Data:
             return {"__typename": "PipelineSnapshots", "pipelines": [snapshot(each) for each in pipelines]}
         case {"__typename": "Webhook", "id": id_, "delivery": _, **rest}:
             return rest | {"__typename": "WebhookSnapshot", "webhookId": id_}
-        case {"__typename": "Project" | "Actor" | "Token" as kind, "id": id_, **rest}:
+        case {"__typename": "Token", "id": id_, "lastUsedAt": _, **rest}:
+            return rest | {"__typename": "TokenSnapshot", "tokenId": id_}
+        case {"__typename": "Project" | "Actor" as kind, "id": id_, **rest}:
             return rest | {"__typename": f"{kind}Snapshot", f"{kind.lower()}Id": id_}
         case _:
             return answer
