@@ -183,6 +183,7 @@ class Feed:
                     after = last if len(batch) == BATCH else max(last, end)  # a short batch has all up to *end*
                 if batch:
                     yield batch
+                batch = ()  # while it waits, it keeps no events
 
     def close(self) -> None:
         """End every follower."""

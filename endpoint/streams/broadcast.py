@@ -110,6 +110,7 @@ class Broadcast:
         self.failure: SourceFailure | None = None
         self.ring = Ring(budget, subscription.start, ENTRIES if subscription.is_lossless else 1)
         self._subscription = subscription
+        self._cursor = subscription.cursor
         self._other = other
         self._news = asyncio.Event()
         self._wanted = asyncio.Event()
@@ -130,6 +131,8 @@ class Broadcast:
     async def more(self, follower: Follower) -> None:
         """Wait at the end of the ring for a payload; a direct follower is written to until its client takes no more."""
         self._wanted.set()
+        if self._is_paused:
+            self._subscription = follower.subscription  # the first one's token may be revoked
         if follower.direct is None:
             self._waiting += 1
             try:
@@ -153,29 +156,41 @@ class Broadcast:
         self.ring.clear()
 
     async def _read(self) -> None:
-        find = self._other.find if self._other else lambda position: None
         try:
-            async with aclosing(self._subscription.entries(self._subscription.cursor, find)) as entries:
-                async for entry in entries:
-                    if self._reader is None:  # a field that failed at the same time hid the cancellation
-                        return
-                    await self._publish(entry)
-                    if self._other is not None and entry.position >= self._other.start:
-                        self.has_met = True
-                        break
-                    if self._unseen > UNSEEN:
-                        await self._pause()
-                    await asyncio.sleep(0)  # other tasks run during a long replay
+            while not await self._publish_all():
+                await self._wanted.wait()
+                self._is_paused = False
         except SourceFailure as failure:
             self.failure = failure.with_traceback(None)  # the traceback would keep this broadcast
+        if self._reader is None:  # a field that failed at the same time hid the cancellation
+            return
         self.is_finished = True
         self._wake()
 
-    async def _pause(self) -> None:
-        self._wanted.clear()
-        self._is_paused = True
-        await self._wanted.wait()
-        self._is_paused = False
+    async def _publish_all(self) -> bool:
+        """Publish the payloads to the end; return False for a pause, which closes the source with all that it has read.
+
+        A newest-wins source has read nothing ahead, and stays open.
+        """
+        find = self._other.find if self._other else lambda position: None
+        async with aclosing(self._subscription.entries(self._cursor, find, self.ring.end)) as entries:
+            async for entry in entries:
+                if self._reader is None:
+                    return True
+                await self._publish(entry)
+                self._cursor = entry.cursor
+                if self._other is not None and entry.position >= self._other.start:
+                    self.has_met = True
+                    return True
+                if self._unseen > UNSEEN:
+                    self._wanted.clear()
+                    self._is_paused = True
+                    if self._subscription.is_lossless:
+                        return False
+                    await self._wanted.wait()
+                    self._is_paused = False
+                await asyncio.sleep(0)  # other tasks run during a long replay
+        return True
 
     async def _publish(self, entry: RingEntry) -> None:
         self.ring.append(entry)

@@ -147,12 +147,11 @@ class Hub:
         size = 0
         async with (
             self._readers,
-            aclosing(follower.subscription.entries(follower.cursor, broadcast.ring.find)) as entries,
+            aclosing(follower.subscription.entries(follower.cursor, broadcast.ring.find, follower.position)) as entries,
         ):
             async for entry in entries:
-                if entry.position > follower.position:
-                    batch.append(entry)
-                    size += len(entry.payload)
+                batch.append(entry)
+                size += len(entry.payload)
                 if entry.position >= broadcast.ring.start or len(batch) >= BATCH or size >= BATCH_BYTES:
                     break
                 await asyncio.sleep(0)

@@ -143,13 +143,16 @@ class SubscriptionOperation:
         return later
 
     async def entries(
-        self, after: str | None, find: Callable[[int], RingEntry | None] = lambda position: None
+        self,
+        after: str | None,
+        find: Callable[[int], RingEntry | None] = lambda position: None,
+        reached: int = 0,
     ) -> AsyncGenerator[RingEntry, None]:
-        """Yield the payloads after the cursor *after*; *find* gives those that are rendered already.
+        """Yield the payloads after the cursor *after* and the position *reached*; *find* gives those already rendered.
 
-        Raises `SourceFailure`.
+        The source starts earlier if the document has no variable for the cursor. Raises `SourceFailure`.
         """
-        position = 0
+        position = reached
         try:
             executor = self._executor(after)
             source = create_source_event_stream(executor)
@@ -161,6 +164,8 @@ class SubscriptionOperation:
                 async for event in source:
                     cursor = event.cursor if self.is_lossless else None
                     position = position + 1 if cursor is None else places.number(cursor)
+                    if position <= reached:
+                        continue
                     yield find(position) or RingEntry(
                         position, cursor, await _render(self._plan.schema, executor, event)
                     )

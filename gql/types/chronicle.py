@@ -103,6 +103,7 @@ class Chronicle:
                         if any(recorded.stream in some for some in self._streams):
                             yield self._note(recorded)
                     self._position = batch[-1].position
+                    del batch  # while it waits for the next one, it keeps no events
             end = await self._log.position()
             async with aclosing(self._past(end)) as past:
                 async for recorded in past:

@@ -146,3 +146,4 @@ async def follow(
                 yield story.describe(recorded)
                 if isinstance(recorded.event, kind.ends):
                     return
+            del batch  # while it waits for the next one, it keeps no events

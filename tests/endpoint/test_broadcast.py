@@ -62,8 +62,8 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     positions: list[int] = []
     entries = SubscriptionOperation.entries
 
-    async def watched(self: SubscriptionOperation, after: str | None, find=lambda position: None):  # type: ignore[no-untyped-def]
-        async for entry in entries(self, after, find):
+    async def watched(self: SubscriptionOperation, after: str | None, find=lambda position: None, reached=0):  # type: ignore[no-untyped-def]
+        async for entry in entries(self, after, find, reached):
             if find(entry.position) is None:
                 positions.append(entry.position)
             yield entry
