@@ -3,8 +3,9 @@
 import asyncio
 import json
 import socket
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,25 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(SubscriptionOperation, "entries", watched)
     return positions
+
+
+@pytest.fixture
+def sources(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The number of sources that are open, and of those that were opened, from now on."""
+    count: Counter[str] = Counter()
+    entries = SubscriptionOperation.entries
+
+    async def counted(self: SubscriptionOperation, *arguments: Any) -> AsyncGenerator[RingEntry, None]:
+        count.update(("open", "opened"))
+        try:
+            async with aclosing(entries(self, *arguments)) as found:
+                async for entry in found:
+                    yield entry
+        finally:
+            count["open"] -= 1
+
+    monkeypatch.setattr(SubscriptionOperation, "entries", counted)
+    return count
 
 
 def frames(opened: Socket, document: str, **variables: object) -> Iterator[str]:
@@ -263,6 +283,25 @@ def test_a_slow_client_misses_nothing_and_delays_nobody(
         assert late == seen[1:]
         change(environment, 1)
         assert next(behind) == next(following)  # it is live again
+
+
+@pytest.mark.parametrize("document", [EVENTS, EVENTS.replace("$after: String", "").replace(", after: $after", "")])
+def test_the_source_is_closed_while_nobody_is_near_its_end(
+    environment: Environment, sources: Counter[str], monkeypatch: pytest.MonkeyPatch, document: str
+) -> None:
+    monkeypatch.setattr(broadcast, "UNSEEN", 20)
+    with sluggish(environment.stageline) as slow:
+        behind = frames(slow, document, environment=environment.id)
+        seen = [next(behind)]
+        describe(environment)
+        wait_until(lambda: not sources["open"], "the source is closed")
+        before = sources["opened"]
+        events = environment.events()
+        seen += islice(behind, len(events) - 1)
+        assert [event(frame)["logPosition"] for frame in seen] == [each["logPosition"] for each in events]
+        assert sources["opened"] > before
+        change(environment, 1)  # it is live again
+        assert event(next(behind))["logPosition"] == environment.events()[-1]["logPosition"]
 
 
 @pytest.mark.long

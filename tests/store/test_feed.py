@@ -1,6 +1,7 @@
 """The tail that followers share: nothing is lost on the way from the store to it, and nothing grows."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -74,6 +75,19 @@ async def test_who_is_further_behind_reads_the_store_until_it_is_near(shelf: She
     tail.publish(shelf.write(10))
     assert await take(tail.follow(10), 3 * BATCH) == shelf.events[10:]
     assert shelf.reads == [10, 10 + BATCH, 10 + 2 * BATCH]
+
+
+async def test_a_follower_that_waits_keeps_no_events(shelf: Shelf) -> None:
+    shelf.write(100)
+    tail = Feed(shelf.fetch, len(shelf.events), NEVER)
+    following = tail.follow(0)
+    assert await anext(following) == shelf.events
+    gc.collect()
+    before = len(gc.get_referrers(shelf.events[50]))
+    waiting = asyncio.create_task(anext(following))
+    await asyncio.sleep(0)  # it waits for the next event
+    assert len(gc.get_referrers(shelf.events[50])) < before
+    waiting.cancel()
 
 
 async def test_what_is_published_during_a_read_comes_once_and_in_order(shelf: Shelf) -> None:
