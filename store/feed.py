@@ -28,7 +28,10 @@ RECORDED = 1000
 """Size of an event in the tail, in bytes, beside its fields."""
 
 BATCH = 1000
-"""Maximum number of events in a batch for a follower."""
+"""Maximum number of events in a batch for a follower of the whole log."""
+
+STREAM_BATCH = 200
+"""Maximum number of events in a batch for a follower of one stream. A slow client keeps a batch in memory."""
 
 POLL = 1.0
 """Interval at which the database is polled while nothing is published, in seconds."""
@@ -162,6 +165,7 @@ class Feed:
         """
         if self._is_closed:
             raise LogUnavailable("The log is closed.")
+        limit = BATCH if stream is None else STREAM_BATCH
         with self._polling():
             while not self._is_closed:
                 notified = self._notifier.event(stream)
@@ -171,16 +175,16 @@ class Feed:
                     continue
                 if after + 1 >= self._first:
                     start = after + 1 - self._first
-                    batch: Sequence[RecordedEvent] = self._tail[start : start + BATCH]
+                    batch: Sequence[RecordedEvent] = self._tail[start : start + limit]
                     after = batch[-1].position
                     if stream is not None:
                         batch = [event for event in batch if event.stream == stream]
                 elif from_memory:
                     return
                 else:
-                    batch = await self._fetch(after, BATCH, stream)
+                    batch = await self._fetch(after, limit, stream)
                     last = batch[-1].position if batch else end
-                    after = last if len(batch) == BATCH else max(last, end)  # a short batch has all up to *end*
+                    after = last if len(batch) == limit else max(last, end)  # a short batch has all up to *end*
                 if batch:
                     yield batch
                 batch = ()  # while it waits, it keeps no events

@@ -24,8 +24,8 @@ from projections.event import InstanceStory
 from projections.queue import QueueStory
 from store.log import EventLog, RecordedEvent
 
-CHUNK = 500
-"""Maximum number of events of one stream that are read at once."""
+CHUNK = 100
+"""Maximum number of events of one stream that are read at once: a slow client keeps them in memory."""
 
 MAX_STORIES = 100
 """Maximum number of streams of a follower whose names stay in memory; others are read again at their next event."""

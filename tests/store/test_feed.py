@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Sequence
+from contextlib import aclosing
 from uuid import UUID
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from domain.pipeline.environment import EnvironmentRenamed
 from store import ends, feed, ids
 from store.batch import now
-from store.feed import BATCH, TAIL_SIZE, Feed, Notifier
+from store.feed import BATCH, STREAM_BATCH, TAIL_SIZE, Feed, Notifier
 from store.log import Event, LogUnavailable, RecordedEvent
 from tests.store.sample import ANN, A, B, renamed, take
 
@@ -75,6 +76,14 @@ async def test_who_is_further_behind_reads_the_store_until_it_is_near(shelf: She
     tail.publish(shelf.write(10))
     assert await take(tail.follow(10), 3 * BATCH) == shelf.events[10:]
     assert shelf.reads == [10, 10 + BATCH, 10 + 2 * BATCH]
+
+
+async def test_a_follower_of_one_stream_has_few_events_at_a_time(shelf: Shelf) -> None:
+    shelf.write(3 * STREAM_BATCH)
+    tail = Feed(shelf.fetch, len(shelf.events), NEVER)
+    async with aclosing(tail.follow(0, A)) as following:
+        assert await anext(following) == shelf.events[:STREAM_BATCH]
+    assert await take(tail.follow(0, A), 3 * STREAM_BATCH) == shelf.events
 
 
 async def test_a_follower_that_waits_keeps_no_events(shelf: Shelf) -> None:
