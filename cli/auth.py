@@ -22,7 +22,9 @@ from cli.text import plain
 
 CHECK = document("query Check { viewer { canIssueTokens } }")
 VIEWER = document(f"""
-query Viewer {{ viewer {{ actor {{ id name }} token {{ id name expiresAt }} roles {{ {GRANT} }} }} }}
+query Viewer {{ viewer {{
+  actor {{ id name }} token {{ id name expiresAt }} identityProvider expiresAt roles {{ {GRANT} }}
+}} }}
 """)
 
 
@@ -148,21 +150,24 @@ class OwnTokenJson(Struct, rename="camel"):
     expires_at: datetime | None
 
 
-class ViewerJson(Struct):
-    """The actor of a request, with its token and roles."""
+class ViewerJson(Struct, rename="camel"):
+    """The actor of a request, with its token or its identity provider, and its roles."""
 
     actor: NamedActorJson
-    token: OwnTokenJson
+    token: OwnTokenJson | None
+    identity_provider: str | None
+    expires_at: datetime | None
     roles: list[RoleGrantJson]
 
 
 @command(app, "whoami", "stageline auth whoami", "stageline auth whoami --json")
 def whoami(output: Output) -> None:
-    """Show whose token it is, and which roles it has."""
+    """Show whose token it is, until when, and which roles it has."""
     with Client.known() as client:
         found = convert(client.execute(VIEWER)["viewer"], ViewerJson)
-    until = "" if found.token.expires_at is None else f", valid until {moment(found.token.expires_at)}"
-    lines = [f"Actor: {found.actor.text}", f"Token: {found.token.name}{until}", f"Roles: {summary(found.roles)}"]
+    until = "" if found.expires_at is None else f", valid until {moment(found.expires_at)}"
+    source = f"Token: {found.token.name}" if found.token else f"Identity provider: {found.identity_provider}"
+    lines = [f"Actor: {found.actor.text}", f"{source}{until}", f"Roles: {summary(found.roles)}"]
     output.answer(found, "\n".join(map(plain, lines)))
 
 

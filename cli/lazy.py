@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from server import root_path as root_path
     from server import settings as settings
     from server import worker as worker
+    from server.oidc import configuration as configuration
     from store import audit as audit
     from store import head as head
 else:
@@ -66,6 +67,7 @@ else:
         "main": "server.main",
         "move": "server.move",
         "restored": "server.restored",
+        "configuration": "server.oidc.configuration",
         "retention": "server.retention",
         "root_path": "server.root_path",
         "settings": "server.settings",

@@ -41,6 +41,14 @@ def _origins(named: list[str] | None) -> tuple[str, ...]:
         raise Misused(str(fault)) from None
 
 
+def _providers(given: list[str] | None) -> tuple[str, ...]:
+    try:
+        lazy.configuration.parse(given or ())
+    except ValueError as fault:
+        raise Misused(str(fault)) from None
+    return tuple(given or ())
+
+
 def _root_path(named: str) -> str:
     try:
         return lazy.root_path.normalize_root_path(named) if named else ""
@@ -120,6 +128,17 @@ def serve(
             help="An origin whose pages may use the API, such as https://app.example. Repeatable.",
         ),
     ] = None,
+    oidc: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--oidc",
+            metavar="JSON",
+            callback=_providers,
+            show_default="none",
+            help="An identity provider, whose tokens are accepted, as a JSON object: the file of --config "
+            "has a table [[oidc]] instead. Repeatable.",
+        ),
+    ] = None,
     root_path: Annotated[
         str,
         typer.Option(
@@ -190,6 +209,7 @@ def serve(
         kept_answers=answers,
         retention=lazy.settings.limits(**vars(retention)),
         webhooks=lazy.settings.allowed(allow_webhook or ()),
+        providers=lazy.configuration.parse(oidc or ()),
         root_path=root_path,
         offers=lazy.settings.targets([each.value for each in worker_target or ()]),
         origins=tuple(allow_origin or ()),

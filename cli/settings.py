@@ -5,11 +5,16 @@ The configuration file of `stageline serve` and `stageline worker`: TOML, a key 
     gone-after = 300
     allow-origin = ["https://app.example"]
 
+    [[oidc]]
+    issuer = "https://sso.example"
+    audience = "stageline"
+
 A key is the name of an option without its dashes; `worker = false` stands for --no-worker. An option of the command
 line overrides a variable, and a variable the file. Both programs may share a file: a worker passes over the options
 that only a server has.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -37,6 +42,9 @@ KINDS: dict[object, tuple[tuple[type, ...], str]] = {
 }
 """The types of TOML that the options of a type may have, and their names in messages."""
 
+TABLES = {"oidc"}
+"""Options that are tables in the file, and JSON objects on the command line."""
+
 HEAD = ("Key", "Value", "Source")
 
 
@@ -45,8 +53,12 @@ def _load(context: typer.Context, file: Path | None) -> Path | None:
     if file is not None:
         given = _read(file.expanduser())
         options = _options(context)
-        context.default_map = {options[key].name: value for key, value in given.items() if key in options}
         _check(given, _options(_serve(context)), file)
+        context.default_map = {
+            options[key].name: [json.dumps(each, default=str) for each in value] if key in TABLES else value
+            for key, value in given.items()
+            if key in options
+        }
     return file
 
 
@@ -131,6 +143,10 @@ def _check(given: Mapping[str, Any], options: Mapping[str, Any], file: Path) -> 
             near = get_close_matches(key.replace("_", "-"), options, 1)
             advice = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(sorted(options))}."
             raise Misused(f"Unknown key in {file}: {key}. {advice}")
+        if key in TABLES:
+            if type(value) is not list or not all(isinstance(each, dict) for each in value):
+                raise Misused(f"Invalid value in {file}: {key} must be tables, [[{key}]], and is {value!r}.")
+            continue
         kind, title = KINDS.get(options[key].type_descriptor.annotation, TEXT)
         if type(value) not in kind or (list in kind and not all(isinstance(each, str) for each in value)):
             raise Misused(f"Invalid value in {file}: {key} must be {title}, and is {value!r}.")

@@ -89,8 +89,25 @@ class RoleRevoked(Struct, frozen=True, kw_only=True):
 AccessEvent = TokenIssued | TokenRestricted | TokenRevoked | RoleGranted | RoleRevoked
 
 
+class FederatedActor(Struct, frozen=True, kw_only=True):
+    """An actor without a token, for whom an identity provider vouches until *expires_at*; *roles* are from claims.
+
+    *id* stands for its token: the tokens that it issues can be revoked by it.
+    """
+
+    id: TokenId
+    actor: str
+    roles: Roles
+    expires_at: datetime | None
+    follows: None = None
+
+
+Asker = TokenId | FederatedActor
+"""The token, or the actor without one, that asks for a change."""
+
+
 class IssueToken(Struct, frozen=True, kw_only=True):
-    """Issue a token; *issuer* is the token that asks for it, None for the server's own tokens, which nothing limits.
+    """Issue a token; *issuer* asks for it, None for the server's own tokens, which nothing limits.
 
     Without *roles* the new token has those of its issuer, or, for another actor, follows the roles of that actor.
     """
@@ -101,36 +118,36 @@ class IssueToken(Struct, frozen=True, kw_only=True):
     hash: str
     expires_at: datetime | None = None
     roles: Roles | None = None
-    issuer: TokenId | None = None
+    issuer: Asker | None = None
 
 
 class RevokeToken(Struct, frozen=True, kw_only=True):
-    """Revoke a token; *revoker* is the token that asks for it, None for the server itself.
+    """Revoke a token; *revoker* asks for it, None for the server itself.
 
     Those *with_issued* are revoked, too: the tokens that it issued, those that they issued, and so on. Then the token
     itself may be revoked already.
     """
 
     token: TokenId
-    revoker: TokenId | None = None
+    revoker: Asker | None = None
     with_issued: bool = False
 
 
 class GrantRole(Struct, frozen=True, kw_only=True):
-    """Grant a role to an actor; *granter* is the token that asks for it."""
+    """Grant a role to an actor; *granter* asks for it."""
 
     actor: str
     role: Role
     place: Place
-    granter: TokenId
+    granter: Asker
 
 
 class RevokeRole(Struct, frozen=True, kw_only=True):
-    """Revoke an actor's role at a place; *revoker* is the token that asks for it."""
+    """Revoke an actor's role at a place; *revoker* asks for it."""
 
     actor: str
     place: Place
-    revoker: TokenId
+    revoker: Asker
 
 
 AccessCommand = IssueToken | RevokeToken | GrantRole | RevokeRole
@@ -180,9 +197,13 @@ class Access(Struct, frozen=True, kw_only=True):
         """Return the roles that an actor holds, apart from its tokens."""
         return next((holder.roles for holder in self.holders if holder.actor == actor), ())
 
-    def roles(self, token: Token) -> Roles:
-        """Return the roles that a token has now."""
-        return token.roles if token.follows is None else meet(token.roles, self.held(token.follows))
+    def asker(self, asker: Asker) -> Token | FederatedActor:
+        """Return the token of *asker*, or the actor without one; raises `TokenNotFound`."""
+        return asker if isinstance(asker, FederatedActor) else self.token(asker)
+
+    def roles(self, of: Token | FederatedActor) -> Roles:
+        """Return the roles that a token, or an actor without one, has now."""
+        return of.roles if of.follows is None else meet(of.roles, self.held(of.follows))
 
     def issued_by(self, issuer: TokenId) -> list[Token]:
         """Return the valid tokens that a token issued, those that these issued, and so on."""
@@ -233,7 +254,7 @@ def _issue(state: Access, command: IssueToken) -> list[AccessEvent]:
         actor=actor,
         hash=command.hash,
         expires_at=command.expires_at,
-        issuer=command.issuer,
+        issuer=command.issuer.id if isinstance(command.issuer, FederatedActor) else command.issuer,
     )
     if roles == ALL and follows is None:
         return [issued]
@@ -244,7 +265,7 @@ def _issue(state: Access, command: IssueToken) -> list[AccessEvent]:
 
 def _checked_actor(actor: str) -> str:
     """Return the id of an actor; raises `InvalidName`, and `InvalidArgument` for one of Stageline's own."""
-    who = names.checked(actor)
+    who = names.checked_actor(actor)
     if names.key(who) in RESERVED:
         raise InvalidArgument(argument="actor", why=f"{who!r} is reserved for Stageline itself; choose another")
     return who
@@ -259,7 +280,7 @@ def _granted(state: Access, command: IssueToken, actor: str) -> tuple[Roles, str
     roles = None if command.roles is None else _checked_roles(command.roles)
     if command.issuer is None:
         return ALL if roles is None else roles, None
-    issuer = state.token(command.issuer)
+    issuer = state.asker(command.issuer)
     own = state.roles(issuer)
     if actor != issuer.actor and not has(own, Role.ADMIN):
         why = f"your token is for {issuer.actor!r}, and only an admin of everything issues tokens for others"
@@ -279,7 +300,7 @@ def _checked_roles(roles: Roles) -> Roles:
     return merged(roles)
 
 
-def _check_expiry(issuer: Token, expires_at: datetime | None) -> None:
+def _check_expiry(issuer: Token | FederatedActor, expires_at: datetime | None) -> None:
     """Raise `InvalidArgument` for a token that would outlive its issuer."""
     if issuer.expires_at is not None and (expires_at is None or expires_at > issuer.expires_at):
         latest = issuer.expires_at.isoformat(timespec="microseconds")
@@ -295,9 +316,9 @@ def _check_covered(own: Roles, grant: Grant) -> None:
         raise forbidden(grant.role, grant.place.words, found)
 
 
-def _check_admin(state: Access, token: TokenId, place: Place) -> None:
-    """Raise `Forbidden` unless *token* is an admin's at *place*: nobody grants or revokes more than they have."""
-    _check_covered(state.roles(state.token(token)), Grant(role=Role.ADMIN, place=place))
+def _check_admin(state: Access, asker: Asker, place: Place) -> None:
+    """Raise `Forbidden` unless *asker* is an admin at *place*: nobody grants or revokes more than they have."""
+    _check_covered(state.roles(state.asker(asker)), Grant(role=Role.ADMIN, place=place))
 
 
 def _revoke(state: Access, command: RevokeToken) -> list[AccessEvent]:
@@ -305,7 +326,7 @@ def _revoke(state: Access, command: RevokeToken) -> list[AccessEvent]:
     due = [token for token in state.tokens if token.id == command.token]
     if command.with_issued:
         due += state.issued_by(command.token)
-    revoker = None if command.revoker is None else state.token(command.revoker)
+    revoker = None if command.revoker is None else state.asker(command.revoker)
     own = ALL if revoker is None else state.roles(revoker)
     if revoker is not None and not has(own, Role.ADMIN):
         due = [token for token in due if token.actor == revoker.actor]  # the list has no others

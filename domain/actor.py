@@ -90,7 +90,7 @@ def decide(state: Actors, command: ActorCommand) -> list[ActorEvent]:
                 raise ForgottenActor(actor=actor)
             if known is not None and known.sealed == sealed:
                 return []
-            return [ProfileSet(actor=ActorId(names.checked(actor)), sealed=sealed, by=by)]
+            return [ProfileSet(actor=ActorId(names.checked_actor(actor)), sealed=sealed, by=by)]
         case ForgetActor(actor=actor):
             known = state.find(actor)
             if known is None:

@@ -9,6 +9,9 @@ from domain.errors import InvalidArgument, InvalidDescription, InvalidName
 MAX_NAME = 100
 """Maximum length of a name, in characters."""
 
+MAX_ACTOR = 400
+"""Maximum length of the id of an actor, in characters: that of a provider, a # and a subject of at most 255."""
+
 MAX_DESCRIPTION = 1000
 """Maximum length of a description, in characters."""
 
@@ -41,18 +44,23 @@ They are the default ignorable code points of Unicode (fillers, variation select
 """
 
 
-def checked(name: str) -> str:
-    """Return *name* trimmed; raises `InvalidName` unless it has 1 to 100 characters and no control character.
+def checked(name: str, most: int = MAX_NAME) -> str:
+    """Return *name* trimmed; raises `InvalidName` unless it has 1 to *most* characters and no control character.
 
     One of them must be visible.
     """
-    trimmed = _composed(name, MAX_NAME)
-    why = _flaw(trimmed, MAX_NAME)
+    trimmed = _composed(name, most)
+    why = _flaw(trimmed, most)
     if why is None and not key(trimmed):
         why = "it is empty"
     if why is not None:
-        raise InvalidName(name=trimmed if len(trimmed) <= MAX_NAME else trimmed[:20] + "…", why=why)
+        raise InvalidName(name=trimmed if len(trimmed) <= most else trimmed[:20] + "…", why=why)
     return trimmed
+
+
+def checked_actor(actor: str) -> str:
+    """Return the id of an actor, trimmed; raises `InvalidName`, as `checked` does, above 400 characters."""
+    return checked(actor, MAX_ACTOR)
 
 
 def checked_description(text: str) -> str:

@@ -108,10 +108,25 @@ def seen(roles: Roles) -> tuple[Place, ...] | None:
     return None if EVERYTHING in places else tuple(places)
 
 
-def forbidden(needed: Role, place: str, found: Role | None) -> Forbidden:
-    """Return the refusal of what needs a role at *place*, in words, where the token has another role, or none."""
-    own = "have no role there" if found is None else f"are {found.lower()}"
+NO_ROLE = "have no role there"
+"""The words for somebody without a role at a place."""
+
+
+def forbidden(needed: Role, place: str, found: Role | None, claims: str = "") -> Forbidden:
+    """Return the refusal of what needs a role at *place*, in words, where the token has another role, or none.
+
+    *claims*, in words, are those that no rule gives a role for.
+    """
+    own = NO_ROLE if found is None else f"are {found.lower()}"
+    if claims:
+        own = f"have no role: no rule of the server gives one for your claims ({claims})"
     return Forbidden(needed=needed.lower(), place=place, own=own)
+
+
+def without_claims(refused: Forbidden) -> Forbidden:
+    """Return the refusal without the claims, which can be personal data, for what is kept."""
+    own = str(refused.details["own"])
+    return Forbidden(**(refused.details | {"own": own if own.startswith("are ") else NO_ROLE}))
 
 
 def merged(grants: Iterable[Grant]) -> Roles:

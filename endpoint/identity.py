@@ -17,6 +17,7 @@ LINK_UNKNOWN = "Unknown sign-in link: it belongs to another server, or is incomp
 LINK_EXPIRED = "The sign-in link has expired. Ask for another: `stageline auth link`."
 LINK_USED = "The sign-in link was used before. Ask for another: `stageline auth link`."
 LINK_ELSEWHERE = "A sign-in link is valid in the server's own page only."
+ASSERTION_EXPIRED = "The identity token has expired. Ask the identity provider for another."
 ROLES_CHANGED = "The roles of the actor were changed: connect again."
 SESSION_OVER = "The session is over. Sign in again: POST /graphql/session with a token."
 
@@ -70,12 +71,26 @@ class Session(Struct, frozen=True):
     expires_at: datetime
 
 
+class Assertion(Struct, frozen=True):
+    """The statement of an identity provider that vouches for an actor, who then has no token of this server.
+
+    *issuer* is the provider's identifier, *provider* its name for people. *grounds* are the application's reasons for
+    the rights. *seen* says why there are no rights, in words; else it is empty.
+    """
+
+    issuer: str
+    provider: str
+    grounds: tuple[bytes, ...] = ()
+    seen: str = ""
+
+
 @dataclass(frozen=True)
 class Identity:
     """An authenticated actor with the token, and when it expires; *session* is set if a cookie replaced the token.
 
     *rights* are the application's own; None for all. If they can change with the roles of an actor whom the token
-    *follows*, they are those at *version* of the stream of tokens and roles.
+    *follows*, they are those at *version* of the stream of tokens and roles. With an *assertion*, *token* is an id that
+    is the actor's own.
     """
 
     actor: str
@@ -85,6 +100,7 @@ class Identity:
     rights: Hashable = None
     follows: str | None = None
     version: int = field(default=0, compare=False)
+    assertion: Assertion | None = None
 
     @property
     def ends_at(self) -> datetime | None:
@@ -93,5 +109,5 @@ class Identity:
 
     @property
     def scope(self) -> Hashable:
-        """The data that the identity may see: equal scopes see the same."""
-        return self.rights
+        """The data that the identity may see: equal scopes see the same. A refusal names the claims of its owner."""
+        return (self.rights, self.assertion.seen) if self.assertion and self.assertion.seen else self.rights

@@ -17,7 +17,7 @@ from domain import project as projects
 from domain import webhook as webhooks
 from domain.errors import EnvironmentNotFound, Forbidden, NotFound, ProjectNotFound
 from domain.project import ProjectId
-from domain.role import EVERYTHING, Place, Role, forbidden, has, role_at, role_within
+from domain.role import EVERYTHING, Place, Role, forbidden, has, role_at, role_within, without_claims
 from gql.context import Context
 from gql.contract.node import parse, uuid_of
 
@@ -164,7 +164,7 @@ def note(context: Context, what: str, refused: Forbidden) -> None:
         RefusedAccess(
             reason=RefusalReason.FORBIDDEN,
             client=context.client,
-            what=f"{what}: {refused}",
+            what=f"{what}: {without_claims(refused)}",
             actor=identity.actor,
             token=identity.token,
         )
@@ -191,7 +191,8 @@ async def require(context: Context, role: Role, subject: Subject, *, is_within: 
         found = role_within(roles, place) if is_within else role_at(roles, place)
     if found is None or not found.includes(role):
         is_seen = place is not None and role_within(roles, place) is not None
-        raise forbidden(role, await name(context, place) if place and is_seen else subject.words, found)
+        words = await name(context, place) if place and is_seen else subject.words
+        raise forbidden(role, words, found, context.seen_claims)
 
 
 async def place_with(context: Context, role: Role, project: str | None, environment: str | None) -> Place:

@@ -20,6 +20,7 @@ from application.token_use import TokenUses
 from application.webhook import Deliveries
 from application.worker import Roster
 from cache.lru import Cache
+from domain.access import Asker, FederatedActor, TokenId
 from domain.errors import InvalidArgument
 from domain.pipeline.environment import Target
 from domain.role import ALL, Place, Roles, seen
@@ -131,6 +132,12 @@ class Context(RequestContext):
         return ALL if rights is None else cast("Roles", rights)
 
     @property
+    def seen_claims(self) -> str:
+        """The claims of somebody who has no role by them, in words; empty for anybody else."""
+        assertion = self.known_identity.assertion
+        return "" if assertion is None else assertion.seen
+
+    @property
     def seen(self) -> tuple[Place, ...] | None:
         """The places that the token may see; None for everything."""
         return None if self.known_identity.rights is None else seen(self.roles)
@@ -166,6 +173,16 @@ class Context(RequestContext):
             return UUID(self.request_id)
         except ValueError:
             return uuid5(REQUESTS, self.request_id)
+
+    @property
+    def asker(self) -> Asker:
+        """The token that asks for a change of access, or the actor without one."""
+        identity = self.known_identity
+        if identity.assertion is None:
+            return TokenId(identity.token)
+        return FederatedActor(
+            id=TokenId(identity.token), actor=identity.actor, roles=self.roles, expires_at=identity.ends_at
+        )
 
     def author(self, reason: str | None) -> Author:
         return Author(

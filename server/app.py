@@ -32,12 +32,13 @@ from gql.document import pipeline
 from gql.rules import ADDRESSES, EXPORT, LOGS
 from gql.schema import schema
 from server import audit, connection, console, graphiql, logs, request_id, signing
-from server.auth import AdminTokenUnusable, Keyring, Tokens, new_token, read_admin_token
+from server.auth import AdminTokenUnusable, Keyring, Tokens, bearer, new_token, read_admin_token
 from server.components import Components, running
 from server.cors import cors
 from server.documents import Documents
 from server.health import health, live, ready
 from server.listener import listening
+from server.oidc.token import is_token
 from server.refusal import refused
 from server.root_path import locate
 from server.settings import Settings
@@ -81,7 +82,10 @@ def app(settings: Settings, url: str) -> Starlette:
 
     async def authenticate(credentials: Credentials) -> Identity:
         known = started[0].tokens if credentials.session is None else started[0].sessions
+        token = bearer(credentials.authorization) if settings.providers else ""
         try:
+            if is_token(token):
+                return await started[0].federation.authenticate(token, credentials.client)
             return await known.authenticate(credentials)
         except LogUnavailable as fault:
             raise unavailable(fault) from fault

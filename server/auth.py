@@ -188,10 +188,16 @@ def _hash_in(authorization: str | None) -> str:
     """Return the hash of the token in an Authorization header; raise `Unauthenticated` if it has none."""
     if authorization is not None and len(authorization) > MAX_AUTHORIZATION:
         raise Unauthenticated(TOO_LONG)
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = bearer(authorization)
+    if not token:
         raise Unauthenticated(MISSING)
-    return _hash(token.strip())
+    return _hash(token)
+
+
+def bearer(authorization: str | None) -> str:
+    """Return the token in an Authorization header; empty if it has none."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _check_expiry(known: Identity) -> Identity:

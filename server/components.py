@@ -56,6 +56,7 @@ from runner.worker import WorkerEngine
 from server import restored, retention, signing
 from server.auth import Tokens
 from server.feed import LogFeed
+from server.oidc.federation import Federation
 from server.revocation import Revocations
 from server.sessions import Sessions
 from server.settings import Settings
@@ -83,6 +84,7 @@ class Components:
     backend: Backend
     tokens: Tokens
     sessions: Sessions
+    federation: Federation
     lost: asyncio.Event
     engine: Engine | None
     supervisor: Supervisor | None
@@ -150,9 +152,12 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         _run(stack, application.uses.run())
         tokens = Tokens(handler, application.refusals, application.uses)
         backend = _backend(settings, application, aside)
-        sessions = Sessions(handler, tokens, signing_key)
+        federation = Federation(
+            settings.providers, handler, application.profiles, tokens.throttle, application.refusals
+        )
+        sessions = Sessions(handler, tokens, federation, signing_key)
         supervisor = None if engine is None else targets.processes.supervisor
-        yield Components(application, backend, tokens, sessions, stores.lost, engine, supervisor)
+        yield Components(application, backend, tokens, sessions, federation, stores.lost, engine, supervisor)
 
 
 def _make_folder(data: Path) -> None:

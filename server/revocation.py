@@ -14,7 +14,7 @@ from uuid import UUID
 
 from domain.access import RoleGranted, RoleRevoked, TokenRevoked
 from domain.session import SessionEnded
-from endpoint.identity import EXPIRED, REVOKED, ROLES_CHANGED, SESSION_OVER, Identity
+from endpoint.identity import ASSERTION_EXPIRED, EXPIRED, REVOKED, ROLES_CHANGED, SESSION_OVER, Identity
 from store.log import EventLog, RecordedEvent
 
 End = Callable[[str], None]
@@ -36,7 +36,8 @@ class Revocations:
         session, expiry = identity.session, None
         if identity.ends_at is not None:
             left = (identity.ends_at - datetime.now(UTC)).total_seconds()
-            reason = EXPIRED if session is None else SESSION_OVER
+            reason = ASSERTION_EXPIRED if identity.assertion else EXPIRED
+            reason = reason if session is None else SESSION_OVER
             expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, reason)
         try:
             with ExitStack() as stack:

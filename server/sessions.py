@@ -1,7 +1,8 @@
 """
 Sessions of browsers, as signed statements that any node accepts and none stores.
 
-A session's statement has its id, the id of its token, and its expiry. The cookie is the statement with a MAC. The
+A session's statement has its id, the id of its token, and its expiry. For somebody whom an identity provider vouches
+for, it has the provider, the subject and the rules of the roles, too. The cookie is the statement with a MAC. The
 page's secret is another MAC of the statement, so neither can be computed from the other. Both MAC keys are derived from
 the signing key, which all nodes share. The log has the sessions that ended early.
 
@@ -17,6 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -36,24 +38,26 @@ from endpoint.identity import (
     Unauthenticated,
 )
 from server.auth import Tokens
+from server.oidc.federation import Federation, Person, person_of
 from store.log import Author, Origin, RecordedEvent
 
 STATEMENT = struct.Struct(">16s16sQ")
-"""The ids of the session and of its token, and when it expires, in seconds since 1970."""
+"""The ids of the session and of its token, and when it expires, in seconds since 1970. A `Person` may follow."""
 
 MAC = 32
 """Length of a MAC (HMAC with SHA-256), in bytes."""
 
-LENGTH = 4 * (STATEMENT.size + MAC) // 3
-"""Length of a cookie and of a link's code, in characters of base64 without padding."""
+MAX_LENGTH = 3_000
+"""Maximum length of a cookie and of a link's code, in characters: browsers keep cookies of 4,096 bytes."""
 
 
 class Sessions:
     """The sessions of browsers: opened, authenticated and ended."""
 
-    def __init__(self, handler: Handler, tokens: Tokens, key: Ed25519PrivateKey) -> None:
+    def __init__(self, handler: Handler, tokens: Tokens, federation: Federation, key: Ed25519PrivateKey) -> None:
         self._handler = handler
         self._tokens = tokens
+        self._federation = federation
         self._cookies, self._secrets, self._links = (_derive(key, use) for use in (b"cookie", b"secret", b"link"))
         self._ended: frozenset[UUID] | None = None  # None if it must be read again
         self._changes = 0
@@ -95,11 +99,17 @@ class Sessions:
     async def _link(self, code: str, client: str) -> tuple[UseLink, Identity]:
         """Return the use of a sign-in link, and the identity that it stands for; raise `Unauthenticated`."""
         statement = _verified(code, self._links, LINK_UNKNOWN)
-        id_, token, _ = STATEMENT.unpack(statement)
+        id_, _ = _ids(statement)
         if _expiry(statement) <= datetime.now(UTC):
             raise Unauthenticated(LINK_EXPIRED)
-        identity = await self._tokens.find_by_id(UUID(bytes=token), client)
-        return UseLink(link=LinkId(UUID(bytes=id_)), expires_at=_expiry(statement)), identity
+        return UseLink(link=LinkId(id_), expires_at=_expiry(statement)), await self._holder(statement, client)
+
+    async def _holder(self, statement: bytes, client: str) -> Identity:
+        """Return the identity that a statement is of; raise `Unauthenticated`."""
+        if len(statement) > STATEMENT.size:
+            person = msgspec.msgpack.decode(statement[STATEMENT.size :], type=Person)
+            return await self._federation.of_session(person, _expiry(statement), client)
+        return await self._tokens.find_by_id(_ids(statement)[1], client)
 
     async def _redeem(self, code: str, client: str) -> Identity:
         command, identity = await self._link(code, client)
@@ -122,12 +132,10 @@ class Sessions:
             secret.encode(errors="surrogatepass"), self._secret(statement)
         ):
             raise Unauthenticated(SESSION_UNKNOWN)
-        id_, token, _ = STATEMENT.unpack(statement)
-        session = Session(UUID(bytes=id_), _expiry(statement))
+        session = Session(_ids(statement)[0], _expiry(statement))
         if session.expires_at <= datetime.now(UTC) or session.id in await self._ended_sessions():
             raise Unauthenticated(SESSION_OVER)
-        known = await self._tokens.find_by_id(UUID(bytes=token), client)
-        return replace(known, session=session)
+        return replace(await self._holder(statement, client), session=session)
 
     async def end(self, cookie: str, client: str) -> None:
         """End the session of *cookie* on all nodes, unless it is invalid or over."""
@@ -166,18 +174,28 @@ def _new_statement(identity: Identity, life: timedelta) -> bytes:
     """Return a statement with a new id, which expires after *life*, and no later than the identity's token."""
     longest = datetime.now(UTC) + life
     expires_at = longest if identity.expires_at is None else min(longest, identity.expires_at)
-    return STATEMENT.pack(uuid4().bytes, identity.token.bytes, int(expires_at.timestamp()))
+    person = person_of(identity)
+    blob = b"" if person is None else msgspec.msgpack.encode(person)
+    return STATEMENT.pack(uuid4().bytes, identity.token.bytes, int(expires_at.timestamp())) + blob
+
+
+def _ids(statement: bytes) -> tuple[UUID, UUID]:
+    """Return the ids of the session, or of the link, and of the token."""
+    id_, token, _ = STATEMENT.unpack_from(statement)
+    return UUID(bytes=id_), UUID(bytes=token)
 
 
 def _verified(text: str, key: bytes, unknown: str) -> bytes:
     """Return the statement in *text*; raise `Unauthenticated` with *unknown* if its MAC is invalid."""
-    if len(text) != LENGTH or not text.isascii():
+    if len(text) > MAX_LENGTH or not text.isascii():
         raise Unauthenticated(unknown)
     try:
-        signed = urlsafe_b64decode(text)
+        signed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError as error:
         raise Unauthenticated(unknown) from error
-    statement, mac = signed[: STATEMENT.size], signed[STATEMENT.size :]
+    if len(signed) < STATEMENT.size + MAC:
+        raise Unauthenticated(unknown)
+    statement, mac = signed[:-MAC], signed[-MAC:]
     if not hmac.compare_digest(mac, _mac(key, statement)):
         raise Unauthenticated(unknown)
     return statement
@@ -192,4 +210,4 @@ def _text(data: bytes) -> str:
 
 
 def _expiry(statement: bytes) -> datetime:
-    return datetime.fromtimestamp(STATEMENT.unpack(statement)[2], UTC)
+    return datetime.fromtimestamp(STATEMENT.unpack_from(statement)[2], UTC)

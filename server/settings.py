@@ -12,6 +12,7 @@ from runner.targets.process.confinement import Limits
 from runner.webhook import allow_list
 from runner.webhook.allow_list import AllowList
 from server.address import Address
+from server.oidc.configuration import ProviderSettings
 from store.retention import Retention
 
 
@@ -50,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *kept_answers*: size of the cache of their answers, in MiB
     - *retention*: the limits of output and idempotency keys; None for a worker, which removes nothing
     - *webhooks*: the addresses that webhooks may reach; None for a worker, which sends nothing
+    - *providers*: the identity providers
     - *root_path*: the path below which a proxy serves the API, such as /stageline
     - *origins*: the origins whose pages may use the API as the server's own pages do
     """
@@ -83,6 +85,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     kept_answers: int = 16
     retention: Retention | None = None
     webhooks: AllowList | None = None
+    providers: tuple[ProviderSettings, ...] = ()
     root_path: str = ""
     origins: tuple[str, ...] = ()
 

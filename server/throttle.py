@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from application.refusal import RefusalReason, Refusals, RefusedAccess, network
-from endpoint.identity import UNKNOWN, TooManyAttempts, Unauthenticated
+from endpoint.identity import TooManyAttempts, Unauthenticated
 
 PER_CLIENT = 30
 """Maximum number of unknown tokens from one client in a window."""
@@ -31,6 +31,9 @@ WINDOW = 60.0
 
 LINES = 20
 """Maximum number of lines about failed authentications in the log, in a window."""
+
+NEVER_VALID = "Unknown", "Invalid", "Wrong"
+"""First words of the messages about tokens that this server never accepted."""
 
 logger = logging.getLogger("stageline")
 
@@ -113,4 +116,4 @@ class TokenThrottle:
 def _reason(refused: Unauthenticated) -> RefusalReason:
     if isinstance(refused, TooManyAttempts):
         return RefusalReason.THROTTLED
-    return RefusalReason.UNKNOWN if str(refused).startswith(UNKNOWN.split()[0]) else RefusalReason.ENDED
+    return RefusalReason.UNKNOWN if str(refused).startswith(NEVER_VALID) else RefusalReason.ENDED

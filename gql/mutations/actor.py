@@ -45,7 +45,7 @@ async def set_actor_profile(
     ] = None,
 ) -> ActorResult:
     profile = use_cases.checked_profile(name, address)
-    subject = ActorId(names.checked(actor))
+    subject = ActorId(names.checked_actor(actor))
     key = await write.context.application.profiles.key(subject, is_kept=not write.dry_run)
     by = ActorId(write.context.author(write.reason).actor)
     use_case = partial(

@@ -8,7 +8,7 @@ from strawberry import ID
 
 from application import token as use_cases
 from application.handler import Outcome
-from domain.access import Access, GrantRole, Holder, RevokeRole, TokenId, decider
+from domain.access import Access, GrantRole, Holder, RevokeRole, decider
 from domain.errors import RoleNotFound
 from gql import access
 from gql.mutation import Payload, Write, mutation
@@ -52,7 +52,7 @@ async def grant_role(
         actor=actor,
         role=role,
         place=await access.place(write.context, project, environment),
-        granter=TokenId(write.context.known_identity.token),
+        granter=write.context.asker,
     )
     return _answer(write, actor, await write.transact(partial(use_cases.change, command=command), decider))
 
@@ -62,7 +62,7 @@ async def revoke_role(
     write: Write, actor: HolderArgument, project: ProjectOfRole = None, environment: EnvironmentOfRole = None
 ) -> ActorRolesResult:
     place = await access.place(write.context, project, environment)
-    command = RevokeRole(actor=actor, place=place, revoker=TokenId(write.context.known_identity.token))
+    command = RevokeRole(actor=actor, place=place, revoker=write.context.asker)
     try:
         outcome = await write.transact(partial(use_cases.change, command=command), decider)
     except RoleNotFound:

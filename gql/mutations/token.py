@@ -72,7 +72,7 @@ async def issue_token(
         hash=hash,
         expires_at=use_cases.checked_expiry(expires_at),
         roles=None if roles is None else await to_domain(write.context, roles),
-        issuer=TokenId(identity.token),
+        issuer=write.context.asker,
     )
     outcome = await write.transact(partial(use_cases.change, command=command), decider)
     issued = next(each for each in reversed(await _records(write, outcome)) if each.fact.hash == hash)
@@ -97,9 +97,7 @@ async def revoke_token(
     own = uuid_of("token", token)
     if own is None:
         raise TokenNotFound(token=token)
-    command = RevokeToken(
-        token=TokenId(own), revoker=TokenId(write.context.known_identity.token), with_issued=with_issued
-    )
+    command = RevokeToken(token=TokenId(own), revoker=write.context.asker, with_issued=with_issued)
     use_case = partial(use_cases.change, command=command)
     try:
         outcome = await write.transact(use_case, decider)

@@ -34,6 +34,12 @@ async def _may(info: Info, role: Role, project: str | None, environment: str | N
 
 @strawberry.type(description="Who asks, and what they may do.")
 class Viewer:
+    identity_provider: str | None = strawberry.field(
+        description="Name of the identity provider that vouches for them; null for a token of this server."
+    )
+    expires_at: datetime | None = strawberry.field(
+        description="When the request's token, or the browser's session, expires; null for never."
+    )
     session_expires_at: datetime | None = strawberry.field(
         description="When the browser's session expires; null for a request with a token."
     )
@@ -63,12 +69,15 @@ class Viewer:
     ) -> bool:
         return await _may(info, Role.ADMIN, project, environment)
 
-    @strawberry.field(description="The actor whose token it is.")
+    @strawberry.field(description="The actor who asks.")
     async def actor(self, info: Info) -> Actor:
         (found,) = await existing_actors(info.context, [info.context.known_identity.actor], frozenset({"name"}))
         return found
 
-    @strawberry.field(description="The token of the request, or the one that the session was opened with.")
+    @strawberry.field(
+        description="The token of the request, or the one that the session was opened with; null for somebody whom an"
+        " identity provider vouches for."
+    )
     async def token(self, info: Info) -> Token | None:
         return await tokens.find(info.context, info.context.known_identity.token)
 
@@ -79,6 +88,8 @@ class Query:
     async def viewer(self, info: Info) -> Viewer | None:
         identity, own = info.context.known_identity, info.context.roles
         return Viewer(
+            identity_provider=None if identity.assertion is None else identity.assertion.provider,
+            expires_at=identity.ends_at,
             session_expires_at=None if identity.session is None else identity.session.expires_at,
             roles=roles.from_domain(own),
             can_issue_tokens=bool(own),

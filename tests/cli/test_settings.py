@@ -69,6 +69,26 @@ def test_a_check_shows_each_value_and_its_source(
     assert found["host"] == ("127.0.0.1", "default")
 
 
+PROVIDER = """
+[[oidc]]
+issuer = "https://sso.example"
+audience = "stageline"
+[[oidc.rules]]
+claim = "groups"
+value = "sre"
+role = "admin"
+"""
+
+
+def test_an_identity_provider_is_a_table(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, found, errors = check(file, capfd, PROVIDER)
+    assert (code, errors) == (0, "")
+    (provider,), source = found["oidc"]
+    assert source == "file"
+    assert json.loads(provider)["rules"] == [{"claim": "groups", "value": "sre", "role": "admin"}]
+    assert main.run(["config", "check", str(file), "--json"]) == 0
+
+
 @pytest.mark.parametrize("address", [DATABASE, "postgresql://stageline@db/stageline?password=hidden&sslmode=require"])
 def test_a_check_shows_no_password(file: Path, capfd: pytest.CaptureFixture[str], address: str) -> None:
     code, found, _ = check(file, capfd, f'database = "{address}"\n')
@@ -95,6 +115,14 @@ def test_a_file_with_a_password_that_others_can_read_is_named(file: Path, capfd:
         ("port = 99999", "Invalid value for '--port'"),
         ('metrics = "9464"', "Invalid address for metrics: '9464'; give HOST:PORT"),
         ('root-path = "no slash"', "root path"),
+        ('oidc = "https://sso.example"', "Invalid value in {file}: oidc must be tables, [[oidc]], and is"),
+        ("oidc = [1]", "Invalid value in {file}: oidc must be tables, [[oidc]], and is [1]"),
+        (PROVIDER.replace("https", "http"), "issuer is 'http://sso.example'; it must be an https:// address"),
+        (PROVIDER.replace("audience =", "audiance ="), "unknown field `audiance`"),
+        (PROVIDER.replace('audience = "stageline"', ""), "missing required field `audience`"),
+        (PROVIDER.replace('"stageline"', '"two words"'), "audience is 'two words'; it must be ASCII"),
+        (PROVIDER.replace("admin", "owner"), "Invalid enum value 'owner' - at `$.rules[0].role`"),
+        (PROVIDER + PROVIDER, "Two identity providers have the issuer https://sso.example"),
         ("port =", "The configuration file {file} is not TOML: "),
     ],
 )

@@ -1,0 +1,1 @@
+"""OpenID Connect: identity providers whose tokens the server accepts."""
