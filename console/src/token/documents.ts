@@ -10,7 +10,7 @@ export const TOKENS = graphql(`
         expiresAt
         revokedAt
         isValid
-        followsActor
+        follows { id name }
         roles { role projectId environmentId project { name } environment { name } }
         actor { id name }
         issuedBy { id name }

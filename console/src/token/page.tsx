@@ -75,7 +75,7 @@ export function TokenPage() {
 }
 
 function Row({ token, revoke }: { token: Token; revoke: () => void }) {
-  const { name, actor, issuedBy, issuedAt, expiresAt, revokedAt, revokedBy, isValid, followsActor, roles } = token;
+  const { name, actor, issuedBy, issuedAt, expiresAt, revokedAt, revokedBy, isValid, follows, roles } = token;
   return (
     <li className={isValid ? undefined : "over"}>
       <span className="what">
@@ -93,7 +93,11 @@ function Row({ token, revoke }: { token: Token; revoke: () => void }) {
         </small>
         <small className="soft">
           {roles.length === 0 ? "no roles" : <bdi>{roles.map(grantWords).join(", ")}</bdi>}
-          {followsActor && ", as its actor"}
+          {follows && (
+            <>
+              , at most those of <bdi>{follows.name ?? follows.id}</bdi>
+            </>
+          )}
         </small>
       </span>
       <bdi>{actor.name ?? actor.id}</bdi>

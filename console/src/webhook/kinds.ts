@@ -83,6 +83,7 @@ const KINDS: Record<Kind, boolean> = {
   INSTANCE_UNHEALTHY: false,
   INSTANCE_RECOVERED: false,
   INSTANCE_LOST: false,
+  INSTANCE_DRIFTED: false,
 };
 
 export const ALL = Object.keys(KINDS) as Kind[];
