@@ -285,6 +285,7 @@ ONE = {
 """Roots that find one thing, with arguments."""
 
 ABOUT = {
+    "insights": "(environment: $id)",
     "serviceLogs": '(environment: $id, service: "api")',
     "pipelineDiff": "(environment: $id, from: { version: 1 })",
     "documentDiff": '(environment: $id, document: "stages: []")',

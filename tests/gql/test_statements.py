@@ -156,6 +156,7 @@ def test_every_list_is_looked_at_here() -> None:
     }
     assert paged == looked_at | walked | {
         ("Difference", "events"),
+        ("Insights", "services"),
         ("Subscription", "deployments"),
         ("Subscription", "projects"),
         ("Subscription", "tokens"),
