@@ -249,6 +249,7 @@ async def test_a_node_that_is_behind_or_whose_worker_fails_is_not_ready(
         monkeypatch.setattr("server.health.MAX_LAG", -1)
         behind = await ready(parts.application, parts.engine)
         monkeypatch.undo()
+        await parts.engine.stop()  # it would begin without a fault
         parts.engine.fault = "no database"
         idle = await ready(parts.application, parts.engine)
         assert (await ready(parts.application, None)).status_code == 200  # a server without a worker
