@@ -354,7 +354,7 @@ async def test_an_old_instance_that_was_started_again_is_known(executor: Process
 
 
 async def test_an_aborted_step_is_stopped_after_its_last_words(executor: ProcessExecutor, tmp_path: Path) -> None:
-    request = build("trap 'echo bye; exit' TERM; echo $$ > pid; while :; do sleep 0.01; done", directory=str(tmp_path))
+    request = build("trap 'echo bye; exit' TERM; echo $$ > pid; while :; do :; done", directory=str(tmp_path))
     watching = asyncio.create_task(executor.build(request, printed := Printed()))
     await until(lambda: is_alive(tmp_path / "pid"))
     await executor.abort(request)
@@ -385,7 +385,7 @@ async def test_what_does_not_listen_is_killed(
 
 
 async def test_a_service_has_its_grace_to_stop(executor: ProcessExecutor, tmp_path: Path) -> None:
-    tidy = "trap 'sleep 1; touch tidied; exit' TERM; echo $$ > pid; while :; do sleep 0.01; done"
+    tidy = "trap 'sleep 1; touch tidied; exit' TERM; echo $$ > pid; while :; do :; done"
     await executor.deploy(deploy(tidy, directory=str(tmp_path), health=BEGUN, stop_grace=30), Printed())
     await executor.delete(ENVIRONMENT, SERVICE)
     assert (tmp_path / "tidied").exists()

@@ -199,10 +199,8 @@ async def test_an_instance_that_fails_its_checks_is_started_again(
     executor: ProcessExecutor, reports: Reports, tmp_path: Path
 ) -> None:
     health = Health(check=CommandCheck(command="echo . >> tries; test -s pid -a ! -e sick"), watch=0.02, failures=3)
-    await executor.deploy(service(tmp_path, health=health), Printed())
+    await executor.deploy(service(tmp_path, "rm -f sick; exec sleep 60", health=health), Printed())
     (tmp_path / "sick").touch()
-    await reports.status(InstanceStatus.UNHEALTHY)
-    (tmp_path / "sick").unlink()
     await reports.status(InstanceStatus.RUNNING, exits=1)
     assert begun(tmp_path) == 2
     unhealthy = next(state for state in reports.states if state.status is InstanceStatus.UNHEALTHY)
@@ -292,7 +290,7 @@ async def test_a_service_that_ignores_its_signal_is_killed_after_its_grace(
 async def test_a_service_gets_the_signal_of_its_specification(
     executor: ProcessExecutor, tmp_path: Path, number: StopSignal
 ) -> None:
-    trap = f"trap 'echo {number} > got; exit' {number}; touch ready; while :; do sleep 0.01; done"
+    trap = f"trap 'echo {number} > got; exit' {number}; : > ready; while :; do :; done"
     ready = Health(check=CommandCheck(command="test -e ready"))
     request = service(tmp_path, trap, stop_signal=number, health=ready)
     await executor.deploy(request, Printed())
