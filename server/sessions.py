@@ -10,9 +10,7 @@ A sign-in link is a statement of the same kind, with a MAC key of its own. The l
 opens one session, on whichever node.
 """
 
-import hmac
 import struct
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,8 +18,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from application.handler import Handler
 from domain.session import LINK, LONGEST, SESSIONS, EndSession, LinkId, SessionEnded, SessionId, UseLink, decider
@@ -39,16 +35,11 @@ from endpoint.identity import (
 )
 from server.auth import Tokens
 from server.oidc.federation import Federation, Person, person_of
+from server.statement import Signer, StatementInvalid
 from store.log import Author, Origin, RecordedEvent
 
 STATEMENT = struct.Struct(">16s16sQ")
 """The ids of the session and of its token, and when it expires, in seconds since 1970. A `Person` may follow."""
-
-MAC = 32
-"""Length of a MAC (HMAC with SHA-256), in bytes."""
-
-MAX_LENGTH = 3_000
-"""Maximum length of a cookie and of a link's code, in characters: browsers keep cookies of 4,096 bytes."""
 
 
 class Sessions:
@@ -58,7 +49,7 @@ class Sessions:
         self._handler = handler
         self._tokens = tokens
         self._federation = federation
-        self._cookies, self._secrets, self._links = (_derive(key, use) for use in (b"cookie", b"secret", b"link"))
+        self._cookies, self._secrets, self._links = (Signer(key, use) for use in ("cookie", "secret", "link"))
         self._ended: frozenset[UUID] | None = None  # None if it must be read again
         self._changes = 0
         handler.log.watch(self._on_events, [SessionEnded])
@@ -67,15 +58,15 @@ class Sessions:
         """Return a new session of *identity*, which came with a token or a sign-in link."""
         statement = _new_statement(identity, LONGEST)
         return NewSession(
-            cookie=_text(statement + _mac(self._cookies, statement)),
-            secret=_text(_mac(self._secrets, statement)),
+            cookie=self._cookies.sign(statement),
+            secret=self._secrets.mac(statement),
             expires_at=_expiry(statement),
         )
 
     def link(self, identity: Identity) -> NewLink:
         """Return a new sign-in link of *identity*, which came with a token."""
         statement = _new_statement(identity, LINK)
-        return NewLink(code=_text(statement + _mac(self._links, statement)), expires_at=_expiry(statement))
+        return NewLink(code=self._links.sign(statement), expires_at=_expiry(statement))
 
     async def holder(self, code: str, client: str) -> Identity:
         """Return the identity that a sign-in link stands for, and leave it unused; raise `Unauthenticated`."""
@@ -98,7 +89,7 @@ class Sessions:
 
     async def _link(self, code: str, client: str) -> tuple[UseLink, Identity]:
         """Return the use of a sign-in link, and the identity that it stands for; raise `Unauthenticated`."""
-        statement = _verified(code, self._links, LINK_UNKNOWN)
+        statement = _opened(self._links, code, LINK_UNKNOWN)
         id_, _ = _ids(statement)
         if _expiry(statement) <= datetime.now(UTC):
             raise Unauthenticated(LINK_EXPIRED)
@@ -127,10 +118,8 @@ class Sessions:
             raise
 
     async def _identity(self, cookie: str, secret: str | None, client: str) -> Identity:
-        statement = _verified(cookie, self._cookies, SESSION_UNKNOWN)
-        if secret is not None and not hmac.compare_digest(
-            secret.encode(errors="surrogatepass"), self._secret(statement)
-        ):
+        statement = _opened(self._cookies, cookie, SESSION_UNKNOWN)
+        if secret is not None and not self._secrets.is_mac(secret, statement):
             raise Unauthenticated(SESSION_UNKNOWN)
         session = Session(_ids(statement)[0], _expiry(statement))
         if session.expires_at <= datetime.now(UTC) or session.id in await self._ended_sessions():
@@ -148,9 +137,6 @@ class Sessions:
         by = Author(actor=identity.actor, origin=Origin.API, token=identity.token)
         await self._handler.handle(decider, SESSIONS, command, by)
 
-    def _secret(self, statement: bytes) -> bytes:
-        return _text(_mac(self._secrets, statement)).encode()
-
     async def _ended_sessions(self) -> frozenset[UUID]:
         if self._ended is not None:
             return self._ended
@@ -163,11 +149,6 @@ class Sessions:
     def _on_events(self, _: Sequence[RecordedEvent]) -> None:
         self._changes += 1
         self._ended = None
-
-
-def _derive(key: Ed25519PrivateKey, use: bytes) -> bytes:
-    """Return the MAC key for one *use*, derived from the signing key (RFC 5869)."""
-    return HKDF(SHA256(), MAC, salt=None, info=b"stageline session " + use).derive(key.private_bytes_raw())
 
 
 def _new_statement(identity: Identity, life: timedelta) -> bytes:
@@ -185,28 +166,12 @@ def _ids(statement: bytes) -> tuple[UUID, UUID]:
     return UUID(bytes=id_), UUID(bytes=token)
 
 
-def _verified(text: str, key: bytes, unknown: str) -> bytes:
+def _opened(signer: Signer, text: str, unknown: str) -> bytes:
     """Return the statement in *text*; raise `Unauthenticated` with *unknown* if its MAC is invalid."""
-    if len(text) > MAX_LENGTH or not text.isascii():
-        raise Unauthenticated(unknown)
     try:
-        signed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except ValueError as error:
+        return signer.open(text, STATEMENT.size)
+    except StatementInvalid as error:
         raise Unauthenticated(unknown) from error
-    if len(signed) < STATEMENT.size + MAC:
-        raise Unauthenticated(unknown)
-    statement, mac = signed[:-MAC], signed[-MAC:]
-    if not hmac.compare_digest(mac, _mac(key, statement)):
-        raise Unauthenticated(unknown)
-    return statement
-
-
-def _mac(key: bytes, statement: bytes) -> bytes:
-    return hmac.digest(key, statement, "sha256")
-
-
-def _text(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _expiry(statement: bytes) -> datetime:
