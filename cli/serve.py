@@ -49,6 +49,13 @@ def _providers(given: list[str] | None) -> tuple[str, ...]:
     return tuple(given or ())
 
 
+def _public_url(named: str) -> str:
+    try:
+        return lazy.configuration.normalize_public_url(named) if named else ""
+    except ValueError as fault:
+        raise Misused(str(fault)) from None
+
+
 def _root_path(named: str) -> str:
     try:
         return lazy.root_path.normalize_root_path(named) if named else ""
@@ -139,6 +146,17 @@ def serve(
             "has a table [[oidc]] instead. Repeatable.",
         ),
     ] = None,
+    public_url: Annotated[
+        str,
+        typer.Option(
+            "--public-url",
+            envvar="STAGELINE_PUBLIC_URL",
+            metavar="URL",
+            callback=_public_url,
+            show_default="none; people who sign in with an identity provider need one",
+            help="Where browsers find the console, such as https://example.com/stageline.",
+        ),
+    ] = "",
     root_path: Annotated[
         str,
         typer.Option(
@@ -193,6 +211,11 @@ def serve(
     """
     if worker_target and worker:
         raise Misused("A target of other workers needs --no-worker: this server runs deployments itself.")
+    providers = lazy.configuration.parse(oidc or ())
+    try:
+        lazy.configuration.check_public_url(providers, public_url, root_path)
+    except ValueError as fault:
+        raise Misused(str(fault)) from None
     settings = replace(
         options.settings(data_folder(data), database),
         host=host,
@@ -209,7 +232,8 @@ def serve(
         kept_answers=answers,
         retention=lazy.settings.limits(**vars(retention)),
         webhooks=lazy.settings.allowed(allow_webhook or ()),
-        providers=lazy.configuration.parse(oidc or ()),
+        providers=providers,
+        public_url=public_url,
         root_path=root_path,
         offers=lazy.settings.targets([each.value for each in worker_target or ()]),
         origins=tuple(allow_origin or ()),

@@ -164,7 +164,17 @@ ADDRESSES: Mapping[str, Rule] = {
 }
 """The rules of the server's addresses that need a token. The export has the whole log."""
 
-OPEN = frozenset({"/health", "/health/live", "/livez", "/readyz", "/schemas/pipeline.json"})
+OPEN = frozenset(
+    {
+        "/graphql/session/oidc",
+        "/graphql/session/oidc/callback",
+        "/health",
+        "/health/live",
+        "/livez",
+        "/readyz",
+        "/schemas/pipeline.json",
+    }
+)
 """The addresses that need no token, beside the files of the pages, and the listener of `--metrics`."""
 
 RULES = {"Query": QUERIES, "Mutation": MUTATIONS, "Subscription": SUBSCRIPTIONS}

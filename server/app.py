@@ -38,6 +38,7 @@ from server.cors import cors
 from server.documents import Documents
 from server.health import health, live, ready
 from server.listener import listening
+from server.oidc import routes as oidc
 from server.oidc.token import is_token
 from server.refusal import refused
 from server.root_path import locate
@@ -170,9 +171,11 @@ def app(settings: Settings, url: str) -> Starlette:
                 holder = await redeem(code, client(request.scope))
             admit(request.scope)
             return sessions.sign_in(request, started[0].sessions.open(holder))
+        ended = None
         if kept := sessions.cookie(request, settings.origins):
-            await started[0].sessions.end(kept, client(request.scope))
-        return sessions.sign_out(request)
+            ended = await started[0].sessions.end(kept, client(request.scope))
+        address = None if ended is None else await started[0].sign_ins.sign_out_address(ended)
+        return sessions.sign_out(request, address)
 
     async def link(request: Request) -> Response:
         holder = await token_holder(request)
@@ -193,6 +196,7 @@ def app(settings: Settings, url: str) -> Starlette:
         WebSocketRoute("/graphql", view),
         Route("/graphql/session", session, methods=["GET", "POST", "DELETE"]),
         Route("/graphql/session/link", link, methods=["POST"]),
+        *oidc.routes(lambda: started[0].sign_ins, lambda: started[0].sessions),
         Route(EXPORT, export),
         Route(LOGS, download),
         Route("/schemas/pipeline.json", document_schema),

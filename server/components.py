@@ -57,6 +57,7 @@ from server import restored, retention, signing
 from server.auth import Tokens
 from server.feed import LogFeed
 from server.oidc.federation import Federation
+from server.oidc.sign_in import SignIns
 from server.revocation import Revocations
 from server.sessions import Sessions
 from server.settings import Settings
@@ -85,6 +86,7 @@ class Components:
     tokens: Tokens
     sessions: Sessions
     federation: Federation
+    sign_ins: SignIns
     lost: asyncio.Event
     engine: Engine | None
     supervisor: Supervisor | None
@@ -156,8 +158,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             settings.providers, handler, application.profiles, tokens.throttle, application.refusals
         )
         sessions = Sessions(handler, tokens, federation, signing_key)
+        sign_ins = SignIns(federation, tokens.throttle, application.refusals, signing_key, settings.public_url)
         supervisor = None if engine is None else targets.processes.supervisor
-        yield Components(application, backend, tokens, sessions, federation, stores.lost, engine, supervisor)
+        yield Components(application, backend, tokens, sessions, federation, sign_ins, stores.lost, engine, supervisor)
 
 
 def _make_folder(data: Path) -> None:

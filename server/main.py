@@ -27,6 +27,7 @@ from server.connection import Connections, backlog, raise_file_limit
 from server.garbage import collect_rarely, return_free_memory, set_up_malloc
 from server.http import HttpProtocol
 from server.listener import ListenerUnusable
+from server.oidc.sign_in import ClientSecretUnusable
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from server.targets import docker_target
@@ -60,6 +61,7 @@ UNUSABLE = (
     AccountUnusable,
     AddressInvalid,
     AdminTokenUnusable,
+    ClientSecretUnusable,
     KeyringUnusable,
     ListenerUnusable,
     SigningKeyUnusable,

@@ -11,14 +11,15 @@ from store.log import LogUnavailable
 def refused(refusal: Refused) -> Response:
     """Return the response for a request that is wrong (400), lacks a role (403), or names something unknown (404)."""
     status = 404 if isinstance(refusal, NotFound) else 403 if isinstance(refusal, Forbidden) else 400
-    return _response(status, str(refusal), refusal.code)
+    return response(status, str(refusal), refusal.code)
 
 
 def log_unavailable(fault: LogUnavailable) -> Response:
     """Return the response while the log can't be read."""
     explained = errors.unavailable(unavailable(fault))
-    return _response(503, explained.message, explained.code)
+    return response(503, explained.message, explained.code)
 
 
-def _response(status: int, message: str, code: str) -> Response:
+def response(status: int, message: str, code: str) -> Response:
+    """Return the response with one error."""
     return JSONResponse({"errors": [{"message": message, "extensions": {"code": code}}]}, status)

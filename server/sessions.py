@@ -126,16 +126,17 @@ class Sessions:
             raise Unauthenticated(SESSION_OVER)
         return replace(await self._holder(statement, client), session=session)
 
-    async def end(self, cookie: str, client: str) -> None:
-        """End the session of *cookie* on all nodes, unless it is invalid or over."""
+    async def end(self, cookie: str, client: str) -> Identity | None:
+        """End the session of *cookie* on all nodes, and return whose it was; None if it is invalid or over."""
         try:
             identity = await self._identity(cookie, None, client)
         except Unauthenticated:
-            return
+            return None
         assert identity.session is not None
         command = EndSession(session=SessionId(identity.session.id), expires_at=identity.session.expires_at)
         by = Author(actor=identity.actor, origin=Origin.API, token=identity.token)
         await self._handler.handle(decider, SESSIONS, command, by)
+        return identity
 
     async def _ended_sessions(self) -> frozenset[UUID]:
         if self._ended is not None:

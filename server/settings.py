@@ -52,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *retention*: the limits of output and idempotency keys; None for a worker, which removes nothing
     - *webhooks*: the addresses that webhooks may reach; None for a worker, which sends nothing
     - *providers*: the identity providers
+    - *public_url*: where browsers find the console, for sign-ins with identity providers; empty if nobody does that
     - *root_path*: the path below which a proxy serves the API, such as /stageline
     - *origins*: the origins whose pages may use the API as the server's own pages do
     """
@@ -86,6 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     retention: Retention | None = None
     webhooks: AllowList | None = None
     providers: tuple[ProviderSettings, ...] = ()
+    public_url: str = ""
     root_path: str = ""
     origins: tuple[str, ...] = ()
 

@@ -31,7 +31,7 @@ class Signer:
 
     def mac(self, statement: bytes) -> str:
         """Return the MAC of a statement, without the statement."""
-        return _text(self._mac(statement))
+        return text_of(self._mac(statement))
 
     def is_mac(self, text: str, statement: bytes) -> bool:
         """Return whether *text* is the MAC of the statement."""
@@ -39,7 +39,7 @@ class Signer:
 
     def sign(self, statement: bytes) -> str:
         """Return the statement with its MAC."""
-        return _text(statement + self._mac(statement))
+        return text_of(statement + self._mac(statement))
 
     def open(self, text: str, shortest: int) -> bytes:
         """Return the statement in *text*, of at least *shortest* bytes; raise `StatementInvalid`."""
@@ -58,5 +58,6 @@ class Signer:
         return hmac.digest(self._key, statement, "sha256")
 
 
-def _text(data: bytes) -> str:
+def text_of(data: bytes) -> str:
+    """Return *data* in Base64 for URLs, without padding."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -56,7 +56,7 @@ class NewLink(Struct, frozen=True):
 def credentials(request: HTTPConnection, origins: Collection[str] = ()) -> Credentials:
     """Return the credentials of *request*: its Authorization header, or else its session if that is admitted."""
     given, from_ = request.headers.get("authorization"), client(request.scope)
-    kept = request.cookies.get(_name(request))
+    kept = request.cookies.get(cookie_name(request))
     if given is not None or not kept or not is_admitted(request.headers, origins):
         return Credentials(given, from_)
     secret = request.headers.get(HEADER)
@@ -67,7 +67,7 @@ def credentials(request: HTTPConnection, origins: Collection[str] = ()) -> Crede
 
 def cookie(request: HTTPConnection, origins: Collection[str]) -> str | None:
     """Return the session's cookie of *request*, if the page may use it."""
-    return request.cookies.get(_name(request)) if is_admitted(request.headers, origins) else None
+    return request.cookies.get(cookie_name(request)) if is_admitted(request.headers, origins) else None
 
 
 def holder(actor: str, name: str | None) -> Response:
@@ -96,24 +96,35 @@ def sign_in(request: Request, session: NewSession) -> Response:
     """Return the response that opens *session*."""
     body = {"expiresAt": session.expires_at.isoformat(), "secret": session.secret}
     response = JSONResponse(body, headers={"cache-control": "no-store"})
+    set_cookie(request, response, COOKIE, session.cookie)
+    return response
+
+
+def sign_out(request: Request, address: str | None = None) -> Response:
+    """Return the response that deletes the session's cookie; the page goes on to *address*, if there is one."""
+    response = Response(status_code=204) if address is None else JSONResponse({"address": address})
+    delete_cookie(request, response, COOKIE)
+    return response
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, life: int | None = None) -> None:
+    """Set a cookie for pages of this server's own site and for HTTP alone; *life* is in seconds."""
     response.set_cookie(
-        _name(request),
-        session.cookie,
+        cookie_name(request, name),
+        value,
+        max_age=life,
         path=_path(request),
         secure=_is_secure(request),
         httponly=True,
         samesite="strict",
     )
-    return response
 
 
-def sign_out(request: Request) -> Response:
-    """Return the response that deletes the session's cookie."""
-    response = Response(status_code=204)
+def delete_cookie(request: Request, response: Response, name: str) -> None:
+    """Delete a cookie that `set_cookie` has set."""
     response.delete_cookie(
-        _name(request), path=_path(request), secure=_is_secure(request), httponly=True, samesite="strict"
+        cookie_name(request, name), path=_path(request), secure=_is_secure(request), httponly=True, samesite="strict"
     )
-    return response
 
 
 def _reads_events(request: HTTPConnection) -> bool:
@@ -124,13 +135,13 @@ def _is_secure(request: HTTPConnection) -> bool:
     return request.scope.get("scheme", "http") in ("https", "wss")
 
 
-def _name(request: HTTPConnection) -> str:
-    """Return the cookie's name; over HTTPS with the prefix that binds it to this host (RFC 6265bis, 4.1.3.2).
+def cookie_name(request: HTTPConnection, name: str = COOKIE) -> str:
+    """Return the whole name of a cookie; over HTTPS with the prefix that binds it to this host (RFC 6265bis, 4.1.3.2).
 
     Such a cookie is sent to all paths, so its name tells applications with different root paths apart.
     """
     root_path: str = request.scope.get("root_path", "")
-    return f"__Host-{COOKIE}{root_path.replace('/', '.')}" if _is_secure(request) else COOKIE
+    return f"__Host-{name}{root_path.replace('/', '.')}" if _is_secure(request) else name
 
 
 def _path(request: HTTPConnection) -> str:

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 PAGE = HERE / "page"
 """The built page, which is not committed."""
 
-ADDRESSES = "/", "/tokens", "/roles", "/webhooks", "/environments/{path:path}", "/deployments/{path:path}"
+ADDRESSES = "/", "/sign-in", "/tokens", "/roles", "/webhooks", "/environments/{path:path}", "/deployments/{path:path}"
 """The addresses of the page, which shows another part of itself at each."""
 
 POLICY = "; ".join(

@@ -104,7 +104,7 @@ class Federation:
         """Return the identity; a refusal counts as an attempt with an unknown token."""
         try:
             provider = self.providers.get(tokens.issuer(token))
-            if provider is None:
+            if provider is None or not provider.settings.audience:
                 raise Unauthenticated(tokens.ISSUER)
             if provider.key(tokens.key_id(token)) is None:
                 with self._throttle.attempt(client):  # it costs requests to the provider
@@ -113,17 +113,18 @@ class Federation:
         except Unauthenticated as refused:
             with self._throttle.attempt(client):
                 raise refused
-        return await self.identity(provider, claims)
+        expires_at = datetime.fromtimestamp(min(tokens.expiry(claims), LATEST) + tokens.SKEW, UTC)
+        return await self.identity(provider, claims, expires_at)
 
-    async def identity(self, provider: Provider, claims: Claims) -> Identity:
-        """Return the identity of somebody with verified *claims*, and record the name."""
+    async def identity(self, provider: Provider, claims: Claims, expires_at: datetime) -> Identity:
+        """Return the identity of somebody with verified *claims*, and record the name of one who has a role."""
         rules = provider.settings.rules
         person = Person(
             provider.settings.issuer, str(claims["sub"]), tuple(each.digest for each in matching(rules, claims))
         )
-        expires_at = datetime.fromtimestamp(min(tokens.expiry(claims), LATEST) + tokens.SKEW, UTC)
         found = await self._of(provider, person, expires_at, words(rules, claims))
-        await self._record_name(ActorId(found.actor), provider.settings.name_claim, claims)
+        if found.rights != ():
+            await self._record_name(ActorId(found.actor), provider.settings.name_claim, claims)
         return found
 
     async def of_session(self, person: Person, expires_at: datetime, client: str) -> Identity:

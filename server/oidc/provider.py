@@ -56,6 +56,11 @@ class Document(Struct, frozen=True):
 
     issuer: str
     jwks_uri: str
+    authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
+    end_session_endpoint: str | None = None
+    token_endpoint_auth_methods_supported: tuple[str, ...] | None = None
+    authorization_response_iss_parameter_supported: bool | None = None
 
 
 class _KeySet(Struct, frozen=True):
@@ -77,6 +82,7 @@ class Provider:
         self.edition = 0
         self._tls = httpx.create_ssl_context(trust_env=False)
         self._keys: Mapping[str, Key] = {}
+        self._document: Document | None = None
         self._read_at = 0.0
         self._fetches: deque[float] = deque(maxlen=FETCHES)
         self._reading = asyncio.Lock()
@@ -89,6 +95,12 @@ class Provider:
         except TooManyFetches:
             if not self._keys:
                 raise
+
+    @property
+    def document(self) -> Document | None:
+        """The discovery document, if it is known. An old one is read again in the background."""
+        self._refresh_if_old()
+        return self._document
 
     def key(self, id_: str | None) -> Key | None:
         """Return the key with that id, or the only one, if it is known. Old keys are read again in the background."""
@@ -113,19 +125,20 @@ class Provider:
         async with self._reading:
             if self._read_at != before:
                 return
-            keys = await self._fetch_keys(await self._fetch_document())
+            document = await self._fetch_document()
+            keys = await self._fetch_keys(document)
             if keys != self._keys:
                 self.edition += 1
-            self._keys, self._read_at = keys, time.monotonic()
+            self._document, self._keys, self._read_at = document, keys, time.monotonic()
 
     async def _fetch_document(self) -> Document:
         """Read the discovery document; raises `ProviderUnusable`."""
         issuer = self.settings.issuer
         document = await self._get(issuer.rstrip("/") + DISCOVERY, Document, "discovery document")
         if document.issuer != issuer:
-            raise self._unusable(f"its discovery document is of the issuer {document.issuer!r}; use that as issuer")
+            raise self.unusable(f"its discovery document is of the issuer {document.issuer!r}; use that as issuer")
         if not is_safe(document.jwks_uri):
-            raise self._unusable(f"its discovery document has the address {document.jwks_uri!r} without TLS")
+            raise self.unusable(f"its discovery document has the address {document.jwks_uri!r} without TLS")
         return document
 
     async def _fetch_keys(self, document: Document) -> Mapping[str, Key]:
@@ -137,7 +150,7 @@ class Provider:
             if key is not None:
                 keys[str(each.get("kid", ""))] = key
         if not keys:
-            raise self._unusable(f"its key set {document.jwks_uri} has no public key that signs with {ALGORITHMS}")
+            raise self.unusable(f"its key set {document.jwks_uri} has no public key that signs with {ALGORITHMS}")
         return keys
 
     async def _get(self, url: str, type_: type[Answer], title: str) -> Answer:
@@ -145,34 +158,37 @@ class Provider:
         if len(self._fetches) == FETCHES and now - self._fetches[0] < WINDOW:
             raise TooManyFetches(f"{self.settings.title} was asked {FETCHES} times within {WINDOW:g} s: retry later.")
         self._fetches.append(now)
-        status, body = await self._send(url)
+        status, body = await self.send("GET", url)
         if status != 200:
-            raise self._unusable(f"it answered {status} for its {title} {url}")
+            raise self.unusable(f"it answered {status} for its {title} {url}")
         try:
             return msgspec.json.decode(body, type=type_)
         except msgspec.DecodeError as error:
-            raise self._unusable(f"its {title} {url} is invalid: {error}") from error
+            raise self.unusable(f"its {title} {url} is invalid: {error}") from error
 
-    async def _send(self, url: str) -> tuple[int, bytes]:
+    async def send(
+        self, method: str, url: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
         """Return the status and the body of an answer; raises `ProviderUnusable`."""
         body = b""
         try:
             async with (
                 asyncio.timeout(TIMEOUT),
                 httpx.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False, timeout=TIMEOUT) as client,
-                client.stream("GET", url) as answer,
+                client.stream(method, url, data=form, headers=headers) as answer,
             ):
                 async for part in answer.aiter_bytes():
                     body += part
                     if len(body) > MAX_BODY:
-                        raise self._unusable(f"the answer of {url} has more than {MAX_BODY:,} bytes")
+                        raise self.unusable(f"the answer of {url} has more than {MAX_BODY:,} bytes")
                 return answer.status_code, body
         except TimeoutError:
-            raise self._unusable(f"{url} did not answer within {TIMEOUT:g} s") from None
+            raise self.unusable(f"{url} did not answer within {TIMEOUT:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise self._unusable(f"{url} can't be reached: {str(error) or type(error).__name__}") from error
+            raise self.unusable(f"{url} can't be reached: {str(error) or type(error).__name__}") from error
 
-    def _unusable(self, why: str) -> ProviderUnusable:
+    def unusable(self, why: str) -> ProviderUnusable:
+        """Return the fault that *why* describes."""
         return ProviderUnusable(f"The identity provider {self.settings.title} can't be used: {why}.")
 
 

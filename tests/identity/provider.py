@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx
 import jwt
@@ -26,6 +27,8 @@ PATIENCE = 60.0
 
 AUDIENCE = "stageline"
 SECRET = "a secret of the tests"
+CONSOLE = "console"
+"""The client that people sign in to."""
 
 
 def new_key() -> RSAPrivateKey:
@@ -52,6 +55,9 @@ class IdentityProvider:
         self.issuer = f"http://127.0.0.1:{self.port}"
         self.key, self.key_id = new_key(), "first"
         self.programs: dict[str, dict[str, Any]] = {}
+        self.people: dict[str, dict[str, Any]] = {}
+        self.console = ""  # the public URL of the console
+        self.is_public = False
         self.life = 600
         self._log = folder / "provider.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,8 +79,9 @@ class IdentityProvider:
         settings = {
             "port": self.port,
             "keys": [private],
-            "clients": programs,
+            "clients": [*programs, *([self._client()] if self.console else [])],
             "programs": self.programs,
+            "people": self.people,
             "life": self.life,
         }
         with self._log.open("ab") as log:
@@ -85,6 +92,15 @@ class IdentityProvider:
             assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.05)
+
+    def _client(self) -> dict[str, Any]:
+        """Return the client that people sign in to: public, or with a secret."""
+        return {
+            "client_id": CONSOLE,
+            "redirect_uris": [f"{self.console}/sign-in"],
+            "post_logout_redirect_uris": [f"{self.console}/"],
+            **({"token_endpoint_auth_method": "none"} if self.is_public else {"client_secret": SECRET}),
+        }
 
     def stop(self) -> None:
         process, self._process = self._process, None
@@ -104,6 +120,18 @@ class IdentityProvider:
         answer = httpx.post(f"{self.issuer}/token", data=form, auth=(program, SECRET), trust_env=False)
         token: str = answer.json()["access_token"]
         return token
+
+    def sign_in(self, address: str, person: str) -> dict[str, str]:
+        """Sign in as a browser does, and return the parameters with which it is sent back."""
+        with httpx.Client(trust_env=False, timeout=PATIENCE) as browser:
+            answer = browser.get(address)
+            while not answer.headers["location"].startswith(f"{self.console}/"):
+                step = urljoin(str(answer.url), answer.headers["location"])
+                if "/interaction/" in step:
+                    answer = browser.post(step, data={"prompt": "login", "login": person, "password": "any"})
+                else:
+                    answer = browser.get(step)
+        return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 
     def forge(self, /, key: Any = None, key_id: str | None = None, **claims: object) -> str:
         """Return a token with the provider's key, or another one, whose claims differ from those of a valid token."""

@@ -1,0 +1,331 @@
+"""
+Signing in to the console with an identity provider: the authorization code flow of OpenID Connect, with PKCE.
+
+A flow begins with a cookie: a signed statement with the flow's id, its end and the issuer. The state, the nonce and the
+code verifier are MACs of that statement, each with a key of its own. So any node completes a flow, none stores one, and
+a callback counts only in the browser that began it. The provider sees to it that a code is used once.
+
+The server talks to the provider; neither its tokens nor the client's secret reach the browser.
+"""
+
+import logging
+import struct
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from urllib.parse import quote_plus, urlencode
+from uuid import uuid4
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+
+from application.refusal import RefusalReason, Refusals, RefusedAccess
+from domain.claim import Claims
+from endpoint.identity import Identity, Unauthenticated
+from server.oidc import token as tokens
+from server.oidc.configuration import SIGN_IN, ProviderSettings, is_safe
+from server.oidc.federation import Federation
+from server.oidc.provider import Document, Provider, ProviderUnusable
+from server.statement import Signer, StatementInvalid, text_of
+from server.throttle import TokenThrottle
+
+FLOW = timedelta(minutes=10)
+"""Maximum time between the beginning and the end of a sign-in."""
+
+STATEMENT = struct.Struct(">16sQ")
+"""The id of a flow, and when it ends, in seconds since 1970. The issuer follows."""
+
+MAX_SECRET = 1_000
+"""Maximum length of a client's secret, in characters."""
+
+FAULT_LINES = 60.0
+"""Time between two log lines about a provider that can't be used, in seconds."""
+
+NO_FLOW = "Unknown sign-in: it was begun in another browser, or is over. Sign in again."
+FLOW_OVER = f"The sign-in took longer than {FLOW // timedelta(minutes=1)} minutes. Sign in again."
+NO_ISSUER = "Unknown identity provider. Load the page again."
+ISSUER = "Wrong issuer of the sign-in: the answer came from another identity provider. Sign in again."
+CODE = "Invalid code: the identity provider does not accept it, or not any more. Sign in again."
+NONCE = "Wrong nonce of the identity token: it is of another sign-in. Sign in again."
+PARTY = "Wrong party of the identity token: it was issued to another client."
+
+BASIC, POST = "client_secret_basic", "client_secret_post"
+"""The ways to send the client's secret (OpenID Connect Core 1.0, 9)."""
+
+logger = logging.getLogger("stageline")
+
+
+class ClientSecretUnusable(Exception):
+    """The file with a client's secret can't be read, or holds none; the message says which."""
+
+
+class ProviderAway(Exception):
+    """A provider can't be used at the moment; the message is for strangers, and the log says why."""
+
+    def __init__(self, provider: Provider) -> None:
+        super().__init__(
+            f"The identity provider {provider.settings.title} can't be used at the moment. Try again, or sign in with "
+            "a token. The server's log says why."
+        )
+
+
+class NoRole(Exception):
+    """Somebody has signed in to a provider, and no rule gives a role; the message names the claims."""
+
+
+class Flow(Struct, frozen=True):
+    """A sign-in that has begun: the *address* at the provider, the *state* that comes back, and the cookie."""
+
+    address: str
+    state: str
+    cookie: str
+
+
+class Callback(Struct, frozen=True):
+    """The answer of a provider: the parameters with which the browser came back."""
+
+    code: str
+    state: str
+    iss: str | None = None
+
+
+class _Answer(Struct, frozen=True):
+    """The answer of a token endpoint, as far as it is used."""
+
+    id_token: str | None = None
+    error: str | None = None
+
+
+class SignIns:
+    """The sign-ins with identity providers: begun and completed. *public_url* is where browsers find the console."""
+
+    def __init__(
+        self,
+        federation: Federation,
+        throttle: TokenThrottle,
+        refusals: Refusals,
+        key: Ed25519PrivateKey,
+        public_url: str,
+    ) -> None:
+        self.public_url = public_url
+        self._redirect_uri = public_url + SIGN_IN
+        self._throttle = throttle
+        self._refusals = refusals
+        self._federation = federation
+        self._cookies, self._states, self._nonces, self._verifiers = (
+            Signer(key, f"sign-in {use}") for use in ("cookie", "state", "nonce", "verifier")
+        )
+        self._providers = {
+            each.settings.issuer: each for each in federation.providers.values() if each.settings.client_id
+        }
+        self._secrets = {issuer: client_secret(each.settings) for issuer, each in self._providers.items()}
+        self._fault_lines: dict[str, float] = {}  # by issuer
+
+    @property
+    def providers(self) -> list[ProviderSettings]:
+        """The providers with which people sign in."""
+        return [each.settings for each in self._providers.values()]
+
+    async def begin(self, issuer: str, client: str) -> Flow:
+        """Return a new flow; raise `Unauthenticated` for an unknown issuer, and `ProviderAway`."""
+        provider = self._providers.get(issuer)
+        if provider is None:
+            raise Unauthenticated(NO_ISSUER)
+        try:
+            if provider.document is None:
+                with self._throttle.attempt(client):  # it costs requests to the provider
+                    await provider.read_keys()
+            endpoint, _ = endpoints(provider)
+        except ProviderUnusable as fault:
+            self._log(provider, fault)
+            raise ProviderAway(provider) from fault
+        statement = STATEMENT.pack(uuid4().bytes, int((datetime.now(UTC) + FLOW).timestamp())) + issuer.encode()
+        state = self._states.mac(statement)
+        parameters = {
+            "response_type": "code",
+            "client_id": provider.settings.client_id,
+            "redirect_uri": self._redirect_uri,
+            "scope": provider.settings.scope,
+            "state": state,
+            "nonce": self._nonces.mac(statement),
+            "code_challenge": text_of(sha256(self._verifiers.mac(statement).encode()).digest()),
+            "code_challenge_method": "S256",
+        }
+        return Flow(_with_query(endpoint, parameters), state, self._cookies.sign(statement))
+
+    async def complete(self, cookie: str, callback: Callback, client: str) -> Identity:
+        """Return the identity of the person whom the provider sent back.
+
+        Raises `Unauthenticated`, `NoRole` and `ProviderAway`.
+        """
+        try:
+            statement, provider = self._flow(cookie, callback.state)
+        except Unauthenticated as refused:
+            self._throttle.log_failure(client, refused)
+            raise
+        try:
+            with self._throttle.attempt(client):  # it costs a request to the provider
+                claims = await self._claims(provider, statement, callback)
+        except Unauthenticated as refused:
+            self._throttle.log_failure(client, refused)
+            raise
+        except ProviderUnusable as fault:
+            self._log(provider, fault)
+            raise ProviderAway(provider) from fault
+        settings = provider.settings
+        expires_at = datetime.now(UTC) + timedelta(minutes=settings.session_minutes)
+        identity = await self._federation.identity(provider, claims, expires_at)
+        if identity.assertion is not None and identity.assertion.seen:
+            what = "sign-in: no rule gives a role"
+            self._refusals.note(
+                RefusedAccess(reason=RefusalReason.FORBIDDEN, client=client, what=what, actor=identity.actor)
+            )
+            raise NoRole(
+                f"{settings.title} knows you, but you have no role here: no rule of the server gives one for your "
+                f"claims ({identity.assertion.seen})."
+            )
+        return identity
+
+    async def sign_out_address(self, identity: Identity) -> str | None:
+        """Return where the browser ends its session at the provider; None if it does not."""
+        provider = None if identity.assertion is None else self._providers.get(identity.assertion.issuer)
+        if provider is None or not provider.settings.provider_sign_out:
+            return None
+        try:
+            if provider.document is None:
+                await provider.read_keys()
+        except ProviderUnusable as fault:
+            self._log(provider, fault)
+        document = provider.document
+        if document is None or document.end_session_endpoint is None or not is_safe(document.end_session_endpoint):
+            return None
+        parameters = {"client_id": provider.settings.client_id, "post_logout_redirect_uri": f"{self.public_url}/"}
+        return _with_query(document.end_session_endpoint, parameters)
+
+    def _flow(self, cookie: str, state: str) -> tuple[bytes, Provider]:
+        """Return the statement of a flow that this browser began, and its provider; raise `Unauthenticated`."""
+        try:
+            statement = self._cookies.open(cookie, STATEMENT.size)
+        except StatementInvalid as error:
+            raise Unauthenticated(NO_FLOW) from error
+        provider = self._providers.get(statement[STATEMENT.size :].decode())
+        if provider is None or not self._states.is_mac(state, statement):
+            raise Unauthenticated(NO_FLOW)
+        _, ends = STATEMENT.unpack_from(statement)
+        if ends <= datetime.now(UTC).timestamp():
+            raise Unauthenticated(FLOW_OVER)
+        return statement, provider
+
+    async def _claims(self, provider: Provider, statement: bytes, callback: Callback) -> Claims:
+        """Exchange the code for an ID token, and return its verified claims."""
+        settings = provider.settings
+        if provider.document is None:  # another node began the flow
+            await provider.read_keys()
+        document = provider.document
+        needs_issuer = document is not None and document.authorization_response_iss_parameter_supported
+        if callback.iss != settings.issuer and (needs_issuer or callback.iss is not None):
+            raise Unauthenticated(ISSUER)
+        token = await self._exchange(provider, callback.code, self._verifiers.mac(statement))
+        if provider.key(tokens.key_id(token)) is None:
+            await provider.read_keys()
+        claims = tokens.verified(provider, token, settings.client_id)
+        if not self._nonces.is_mac(str(claims.get("nonce")), statement):
+            raise Unauthenticated(NONCE)
+        is_shared = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if claims.get("azp", None if is_shared else settings.client_id) != settings.client_id:
+            raise Unauthenticated(PARTY)
+        return claims
+
+    async def _exchange(self, provider: Provider, code: str, verifier: str) -> str:
+        """Return the ID token for *code*; raise `Unauthenticated` if the provider does not accept it."""
+        _, endpoint = endpoints(provider)
+        settings = provider.settings
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self._redirect_uri,
+            "code_verifier": verifier,
+        }
+        more, headers = _client(provider.document, settings, self._secrets[settings.issuer])
+        status, body = await provider.send("POST", endpoint, form | more, headers)
+        try:
+            answer = msgspec.json.decode(body, type=_Answer)
+        except msgspec.DecodeError:  # its text could have a part of a token
+            raise provider.unusable(f"it answered {status} for the code, and something else than a token") from None
+        if answer.error == "invalid_grant":
+            raise Unauthenticated(CODE)
+        if answer.error in ("invalid_client", "unauthorized_client"):
+            raise provider.unusable("it does not accept the client-id with its secret")
+        if status != 200 or answer.id_token is None:
+            raise provider.unusable(f"it answered {status} for the code: {_word(answer.error)}")
+        return answer.id_token
+
+    def _log(self, provider: Provider, fault: ProviderUnusable) -> None:
+        """Log why a provider can't be used, at most once a minute for each: strangers cause these lines."""
+        issuer, now = provider.settings.issuer, time.monotonic()
+        if now - self._fault_lines.get(issuer, -FAULT_LINES) >= FAULT_LINES:
+            self._fault_lines[issuer] = now
+            logger.warning("Sign-in failed: %(fault)s", {"fault": fault})
+
+
+def endpoints(provider: Provider) -> tuple[str, str]:
+    """Return where a browser signs in, and where the server exchanges its code; raise `ProviderUnusable`."""
+    document = provider.document
+    if document is None:
+        raise provider.unusable("its discovery document is not known yet")
+    return (
+        _endpoint(provider, "authorization_endpoint", document.authorization_endpoint),
+        _endpoint(provider, "token_endpoint", document.token_endpoint),
+    )
+
+
+def _endpoint(provider: Provider, name: str, address: str | None) -> str:
+    if address is None or not is_safe(address) or "#" in address:
+        raise provider.unusable(f"its discovery document has no {name} with TLS")
+    return address
+
+
+def client_secret(settings: ProviderSettings) -> str | None:
+    """Return the secret of a confidential client, None for a public one; raise `ClientSecretUnusable`."""
+    path = settings.client_secret_file
+    if path is None:
+        return None
+    try:
+        text = path.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ClientSecretUnusable(
+            f"The client secret of {settings.title}, {path}, can't be read: {reason}."
+        ) from error
+    if not 0 < len(text) <= MAX_SECRET or not text.isprintable():
+        raise ClientSecretUnusable(
+            f"{path} holds no client secret of {settings.title}: "
+            f"it must be one line of at most {MAX_SECRET:,} characters."
+        )
+    return text
+
+
+def _client(
+    document: Document | None, settings: ProviderSettings, secret: str | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the part of the form and the headers that authenticate the client."""
+    if secret is None:
+        return {"client_id": settings.client_id}, {}
+    methods = (document and document.token_endpoint_auth_methods_supported) or (BASIC,)
+    if BASIC not in methods and POST in methods:
+        return {"client_id": settings.client_id, "client_secret": secret}, {}
+    pair = f"{quote_plus(settings.client_id)}:{quote_plus(secret)}"  # RFC 6749, 2.3.1
+    return {}, {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+def _with_query(address: str, parameters: Mapping[str, str]) -> str:
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(parameters)}"
+
+
+def _word(error: str | None) -> str:
+    """Return an error code of a provider if it is one, since the rest of an answer may be a secret."""
+    is_code = error is not None and len(error) <= 60 and error.replace("_", "").isalnum() and error.isascii()
+    return error if is_code and error is not None else "without an ID token"
