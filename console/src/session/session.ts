@@ -6,6 +6,7 @@
  */
 import { BASE } from "../base";
 import { show } from "../parts/notice";
+import { comeBack } from "./provider";
 
 interface Opened {
   secret: string;
@@ -93,10 +94,15 @@ type Headers = Record<string, string>;
 async function open(headers: Headers, refused: string): Promise<string | null> {
   const answer = await send("POST", headers, refused);
   if (typeof answer === "string") return answer;
-  const opened = (await answer.json()) as Opened;
+  admit((await answer.json()) as Opened);
+  return null;
+}
+
+/** Enter a new session with all tabs. */
+function admit({ secret, expiresAt }: Opened): void {
+  const opened = { secret, expiresAt };
   enter(opened);
   channel.postMessage({ type: "in", opened } satisfies Message);
-  return null;
 }
 
 /** Return whose session *headers* open, or have; a text says why that is refused. */
@@ -124,6 +130,7 @@ export async function signOut(): Promise<string | null> {
   if (!answer?.ok) return "The server can’t be reached, so the session is still open. Try again.";
   leave("");
   channel.postMessage({ type: "out", why: "" } satisfies Message);
+  if (answer.status === 200) location.assign(((await answer.json()) as { address: string }).address); // of the provider
   return null;
 }
 
@@ -144,15 +151,20 @@ export function lose(secret: string): void {
 const USED = "This link was used before, or has expired. Ask for another, or sign in with a token.";
 const UNKNOWN = "The server does not accept this token.";
 
-/** Find the tab's session: its own, or another tab's. A link with a token or a code offers another one. */
+/**
+ * Find the tab's session: its own, or another tab's. An identity provider's answer opens a new one, and a link with a
+ * token or a code offers one.
+ */
 export async function begin(): Promise<void> {
   const given = new URLSearchParams(location.hash.slice(1));
   const [token, code] = [given.get("token"), given.get("link")];
   if (token || code) history.replaceState(null, "", location.pathname + location.search); // before anything can read the address
+  const back = await comeBack<Opened>();
+  if (back !== null && typeof back !== "string") return admit(back);
   const own = session.state === "in" ? session : (stored() ?? (await ofOtherTab()));
   if (token) await offer({ authorization: `Bearer ${token.trim()}` }, UNKNOWN, own);
   else if (code) await offer({ "stageline-link": code }, USED, own);
-  else stay(own);
+  else stay(own, back ?? "");
 }
 
 /**
