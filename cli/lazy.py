@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from server import settings as settings
     from server import worker as worker
     from server.oidc import configuration as configuration
+    from server.oidc import inspection as inspection
     from store import audit as audit
     from store import head as head
 else:
@@ -68,6 +69,7 @@ else:
         "move": "server.move",
         "restored": "server.restored",
         "configuration": "server.oidc.configuration",
+        "inspection": "server.oidc.inspection",
         "retention": "server.retention",
         "root_path": "server.root_path",
         "settings": "server.settings",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from cli import lazy
+from cli import identity, lazy
 from cli.client import OWN
 from cli.data import Data, Database, absolute, data_folder, signing_key_option
 from cli.errors import Misused
@@ -39,14 +39,6 @@ def _origins(named: list[str] | None) -> tuple[str, ...]:
         return tuple(map(lazy.cors.normalize_origin, named)) if named else ()
     except lazy.cors.InvalidOrigin as fault:
         raise Misused(str(fault)) from None
-
-
-def _providers(given: list[str] | None) -> tuple[str, ...]:
-    try:
-        lazy.configuration.parse(given or ())
-    except ValueError as fault:
-        raise Misused(str(fault)) from None
-    return tuple(given or ())
 
 
 def _public_url(named: str) -> str:
@@ -140,7 +132,7 @@ def serve(
         typer.Option(
             "--oidc",
             metavar="JSON",
-            callback=_providers,
+            callback=identity.checked,
             show_default="none",
             help="An identity provider, whose tokens are accepted, as a JSON object: the file of --config "
             "has a table [[oidc]] instead. Repeatable.",
@@ -211,11 +203,6 @@ def serve(
     """
     if worker_target and worker:
         raise Misused("A target of other workers needs --no-worker: this server runs deployments itself.")
-    providers = lazy.configuration.parse(oidc or ())
-    try:
-        lazy.configuration.check_public_url(providers, public_url, root_path)
-    except ValueError as fault:
-        raise Misused(str(fault)) from None
     settings = replace(
         options.settings(data_folder(data), database),
         host=host,
@@ -232,7 +219,7 @@ def serve(
         kept_answers=answers,
         retention=lazy.settings.limits(**vars(retention)),
         webhooks=lazy.settings.allowed(allow_webhook or ()),
-        providers=providers,
+        providers=identity.providers(oidc or (), public_url, root_path),
         public_url=public_url,
         root_path=root_path,
         offers=lazy.settings.targets([each.value for each in worker_target or ()]),

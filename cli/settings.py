@@ -24,6 +24,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import identity
 from cli.command import command, group
 from cli.data import masked_url
 from cli.errors import Misused
@@ -79,22 +80,35 @@ ConfigFile = Annotated[
 app = group("Check the configuration file of servers and workers.", "stageline config check stageline.toml")
 
 
-@command(app, "check", "stageline config check stageline.toml", "stageline config check stageline.toml --json")
+@command(app, "check", "stageline config check stageline.toml", "stageline config check stageline.toml --online")
 def check(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="The TOML file.")],
     output: Output,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online", help="Also ask the identity providers for their keys, and read the secrets of the clients."
+        ),
+    ] = False,
 ) -> None:
     """Check a configuration file, and show the value of each option and its source.
 
     The values are those with which `stageline serve --config FILE` would start with the variables of this shell.
-    Unknown keys and invalid values are refused, and passwords are masked.
+    Unknown keys and invalid values are refused, and passwords are masked. Without --online, nobody is asked anything.
     """
     serve = _serve(context)
     with serve.make_context("serve", ["--config", str(file)], parent=context.find_root()) as started:
         found = [_setting(started, key, option) for key, option in _options(serve).items()]
+        values = started.params
+        providers = identity.providers(values["oidc"] or (), values["public_url"], values["root_path"])
     rows = [(each["key"], _shown(each["value"]), each["source"]) for each in found]
-    output.answer({"settings": found}, table(HEAD, rows))
+    if not online:
+        output.answer({"settings": found}, table(HEAD, rows))
+        return
+    findings, text = identity.inspected(providers)
+    output.answer({"settings": found, "providers": findings}, f"{table(HEAD, rows)}\n\n{text}")
+    identity.fail_for(findings)
 
 
 def _setting(context: typer.Context, key: str, option: Any) -> dict[str, Any]:

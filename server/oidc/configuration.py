@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -46,7 +45,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     - *name*: its name for people; the host of the issuer without one
     - *audience*: the audience of tokens that programs send; empty if it has none for programs
     - *client_id*: the id of the console at the provider; empty if nobody signs in to the console with it
-    - *client_secret_file*: a file with the client's secret; None for a public client
+    - *client_secret_file*: a file with the client's secret; empty for a public client
     - *scope*: the scopes that a sign-in asks for
     - *session_minutes*: the maximum life of a session that it opens
     - *provider_sign_out*: whether signing out leads to the provider, which may end its session, too
@@ -58,7 +57,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audience: str = ""
     name: str = ""
     client_id: str = ""
-    client_secret_file: Path | None = None
+    client_secret_file: str = ""
     scope: str = "openid profile email"
     session_minutes: int = MAX_SESSION
     provider_sign_out: bool = False
@@ -76,7 +75,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for key, text in (("audience", self.audience), ("client-id", self.client_id)):
             if text and not PLAIN.fullmatch(text):
                 raise ValueError(f"{key} is {text!r}; it must be ASCII without spaces and quotes")
-        if self.client_secret_file is not None and not self.client_id:
+        if self.client_secret_file and not self.client_id:
             raise ValueError("client-secret-file needs a client-id")
         if "openid" not in self.scope.split() or not self.scope.isascii() or not self.scope.isprintable():
             raise ValueError(f"scope is {self.scope!r}; it must be ASCII with the scope openid")

@@ -88,6 +88,11 @@ class Provider:
         self._reading = asyncio.Lock()
         self._refresh: asyncio.Task[None] | None = None
 
+    @property
+    def key_count(self) -> int:
+        """The number of usable keys that are known."""
+        return len(self._keys)
+
     async def read_keys(self) -> None:
         """Read the keys, if there were not too many reads; raises `ProviderUnusable`."""
         try:
@@ -150,7 +155,7 @@ class Provider:
             if key is not None:
                 keys[str(each.get("kid", ""))] = key
         if not keys:
-            raise self.unusable(f"its key set {document.jwks_uri} has no public key that signs with {ALGORITHMS}")
+            raise self.unusable(f"its key set {document.jwks_uri} has no public key for {', '.join(ALGORITHMS)}")
         return keys
 
     async def _get(self, url: str, type_: type[Answer], title: str) -> Answer:

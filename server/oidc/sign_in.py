@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from urllib.parse import quote_plus, urlencode
 from uuid import uuid4
 
@@ -290,11 +291,11 @@ def _endpoint(provider: Provider, name: str, address: str | None) -> str:
 
 def client_secret(settings: ProviderSettings) -> str | None:
     """Return the secret of a confidential client, None for a public one; raise `ClientSecretUnusable`."""
-    path = settings.client_secret_file
-    if path is None:
+    if not settings.client_secret_file:
         return None
+    path = Path(settings.client_secret_file).expanduser()
     try:
-        text = path.expanduser().read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ClientSecretUnusable(

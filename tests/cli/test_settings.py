@@ -1,12 +1,14 @@
 """The configuration file of servers and workers: precedence, refusals, and `stageline config check`."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli import main
+from tests.identity.provider import IdentityProvider, identity_provider
 
 DATABASE = "postgresql://stageline:hidden@db/stageline"
 
@@ -89,6 +91,48 @@ def test_an_identity_provider_is_a_table(file: Path, capfd: pytest.CaptureFixtur
     assert main.run(["config", "check", str(file), "--json"]) == 0
 
 
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[IdentityProvider]:
+    with identity_provider(tmp_path) as made:
+        yield made
+
+
+def inspected(file: Path, capfd: pytest.CaptureFixture[str], text: str) -> tuple[int, list[dict[str, Any]]]:
+    file.write_text(text)
+    code = main.run(["config", "check", str(file), "--online", "--json"])
+    return code, json.loads(capfd.readouterr().out)["providers"]
+
+
+def test_a_check_asks_the_providers_only_if_it_is_told_to(
+    file: Path, capfd: pytest.CaptureFixture[str], provider: IdentityProvider
+) -> None:
+    console = f'''
+        public-url = "https://stageline.example"
+        [[oidc]]
+        issuer = "{provider.issuer}"
+        client-id = "console"
+        client-secret-file = "{file.parent}/none"
+    '''
+    program = f'[[oidc]]\nissuer = "{provider.issuer}"\naudience = "x"\nname = "Acme"'
+    assert check(file, capfd, console)[0] == 0  # nobody is asked
+    code, (found,) = inspected(file, capfd, console)
+    assert (code, found["keys"]) == (1, 0)
+    assert "can't be reached" in found["fault"]
+    provider.start()
+    code, (found,) = inspected(file, capfd, console)
+    assert (code, found["keys"]) == (1, 1)
+    assert "none, can't be read: No such file or directory" in found["fault"]
+    code, (found,) = inspected(file, capfd, program)
+    assert (code, found) == (0, {"issuer": provider.issuer, "name": "Acme", "keys": 1, "fault": None})
+    code, (found,) = inspected(file, capfd, program.replace("127.0.0.1", "localhost"))
+    assert code == 1
+    assert f"of the issuer '{provider.issuer}'; use that as issuer" in found["fault"]
+    assert main.run(["config", "check", str(file), "--online"]) == 1
+    out, errors = capfd.readouterr()
+    assert "use that as issuer" in out
+    assert "1 of 1 identity providers can't be used." in errors
+
+
 @pytest.mark.parametrize("address", [DATABASE, "postgresql://stageline@db/stageline?password=hidden&sslmode=require"])
 def test_a_check_shows_no_password(file: Path, capfd: pytest.CaptureFixture[str], address: str) -> None:
     code, found, _ = check(file, capfd, f'database = "{address}"\n')
@@ -119,7 +163,16 @@ def test_a_file_with_a_password_that_others_can_read_is_named(file: Path, capfd:
         ("oidc = [1]", "Invalid value in {file}: oidc must be tables, [[oidc]], and is [1]"),
         (PROVIDER.replace("https", "http"), "issuer is 'http://sso.example'; it must be an https:// address"),
         (PROVIDER.replace("audience =", "audiance ="), "unknown field `audiance`"),
-        (PROVIDER.replace('audience = "stageline"', ""), "missing required field `audience`"),
+        (PROVIDER.replace('audience = "stageline"', ""), "it needs an audience, for programs, or a client-id"),
+        (PROVIDER.replace("audience", "client-id"), "sso.example has a client-id, but the server has no --public-url"),
+        (PROVIDER.replace("[[oidc.r", 'client-secret-file = "x"\n[[oidc.r'), "client-secret-file needs a client-id"),
+        (PROVIDER.replace("[[oidc.r", 'scope = "profile"\n[[oidc.r'), "it must be ASCII with the scope openid"),
+        (PROVIDER.replace("[[oidc.r", "session-minutes = 721\n[[oidc.r"), "it must be between 1 and 720"),
+        ('public-url = "http://example.com"', "Invalid public URL 'http://example.com': give an https:// address"),
+        ('public-url = "https://u@example.com"', "Invalid public URL"),
+        ('public-url = "https://example.com/?next=x"', "Invalid public URL"),
+        ('public-url = "https://example.com/graphql/x"', "the application has that path itself"),
+        ('public-url = "https://example.com/a"\nroot-path = "/b"', "has another path than --root-path /b"),
         (PROVIDER.replace('"stageline"', '"two words"'), "audience is 'two words'; it must be ASCII"),
         (PROVIDER.replace("admin", "owner"), "Invalid enum value 'owner' - at `$.rules[0].role`"),
         (PROVIDER + PROVIDER, "Two identity providers have the issuer https://sso.example"),

@@ -26,6 +26,7 @@ from domain.claim import ClaimRule
 from endpoint.identity import ASSERTION_EXPIRED
 from server.oidc import sign_in, token
 from server.oidc.configuration import ProviderSettings
+from server.oidc.inspection import inspect
 from server.oidc.routes import CALLBACK, ELSEWHERE, PROVIDERS
 from server.statement import Signer
 from tests.gql.stageline import Data, Stageline, served
@@ -62,7 +63,7 @@ def settings_of(provider: IdentityProvider, folder: Path, **changes: Any) -> Pro
     secret = folder / "secret"
     secret.write_text(f"{SECRET}\n")
     settings = ProviderSettings(
-        issuer=provider.issuer, name="Acme", client_id=CONSOLE, client_secret_file=secret, rules=RULES
+        issuer=provider.issuer, name="Acme", client_id=CONSOLE, client_secret_file=str(secret), rules=RULES
     )
     return structs.replace(settings, **changes)
 
@@ -168,6 +169,22 @@ def test_the_cookie_of_a_sign_in_is_of_this_server_and_short_lived(
         assert parts == expected | ({"secure"} if scheme == "https" else set())
 
 
+def test_below_a_path_of_a_proxy_the_browser_comes_back_to_that_path(
+    tmp_path: Path, provider: IdentityProvider
+) -> None:
+    url, settings = f"{HERE}/stageline", settings_of(provider, tmp_path)
+    with served(tmp_path, providers=(settings,), public_url=url, root_path="/stageline") as stageline:
+        headers = PAGE | {"x-forwarded-proto": "https"}
+        answer = stageline.send("POST", f"/stageline{PROVIDERS}", json={"issuer": provider.issuer}, headers=headers)
+        asked = dict(parse_qsl(urlsplit(answer.json()["address"]).query))
+        assert asked["redirect_uri"] == f"{url}/sign-in"
+        assert answer.headers["set-cookie"].startswith("__Host-stageline_sign_in.stageline=")
+        page = stageline.send("GET", "/stageline/sign-in", params={"code": "c0de", "state": "x"})
+        assert page.status_code in (200, 503)  # 503: it is not built
+        assert "c0de" not in page.text
+        assert page.headers["referrer-policy"] == "no-referrer"
+
+
 def test_somebody_without_a_role_gets_no_session_and_is_told_why(
     stageline: Stageline, provider: IdentityProvider
 ) -> None:
@@ -260,7 +277,7 @@ def test_a_public_client_has_no_secret_and_a_session_is_as_long_as_configured(tm
     with identity_provider(tmp_path) as provider:
         provider.people, provider.console, provider.is_public = PEOPLE, HERE, True
         provider.start()
-        settings = settings_of(provider, tmp_path, client_secret_file=None, session_minutes=10, provider_sign_out=True)
+        settings = settings_of(provider, tmp_path, client_secret_file="", session_minutes=10, provider_sign_out=True)
         with served(tmp_path, providers=(settings,), public_url=HERE) as stageline:
             browser = Browser(stageline)
             session = browser.session(browser.complete(provider.sign_in(browser.begin(provider.issuer), "ann")))
@@ -343,21 +360,22 @@ class Dishonest(BaseHTTPRequestHandler):
     token: str
     answer: bytes | None
     status: int
-    key: RSAPrivateKey
+    key: RSAPrivateKey | None
+    has_token_endpoint = True
     heard: list[dict[str, str]]
 
     def do_GET(self) -> None:
         issuer = f"http://127.0.0.1:{self.server.server_port}"  # type: ignore[attr-defined]  # it is a TCP server
-        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key())) | {"kid": "1"}
+        public = {"keys": [] if self.key is None else [public_jwk(self.key)]}
         document = {
             "issuer": issuer,
             "jwks_uri": f"{issuer}/keys",
             "authorization_endpoint": f"{issuer}/auth?tenant=1",
-            "token_endpoint": f"{issuer}/token",
+            "token_endpoint": f"{issuer}/token" if self.has_token_endpoint else None,
             "token_endpoint_auth_methods_supported": ["client_secret_post"],
             "end_session_endpoint": None,
         }
-        self._say(200, json.dumps({"keys": [public]} if self.path == "/keys" else document).encode())
+        self._say(200, json.dumps(public if self.path == "/keys" else document).encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"])).decode()
@@ -384,7 +402,7 @@ def dishonest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[type[D
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         issuer = f"http://127.0.0.1:{serving.server_port}"
         settings = ProviderSettings(
-            issuer=issuer, name="Acme", client_id=CONSOLE, client_secret_file=folder / "secret", rules=RULES
+            issuer=issuer, name="Acme", client_id=CONSOLE, client_secret_file=str(folder / "secret"), rules=RULES
         )
         with served(folder, providers=(settings,), public_url=HERE) as stageline:
             yield handler, stageline, issuer
@@ -419,6 +437,7 @@ def test_an_id_token_is_verified(dishonest: tuple[type[Dishonest], Stageline, st
     claims = {"iss": issuer, "aud": CONSOLE, "sub": "ann", "iat": now, "exp": now + SOON, "groups": ["sre"]}
     claims |= {"nonce": asked["nonce"]} | changes
     given = {name: each for name, each in claims.items() if each is not None}
+    assert handler.key is not None
     handler.token = jwt.encode(given, handler.key, "RS256", headers={"kid": "1"})
     answer = browser.complete({"code": "c0de", "state": browser.state})
     if message is None:
@@ -435,6 +454,11 @@ def test_an_id_token_is_verified(dishonest: tuple[type[Dishonest], Stageline, st
         "client_id": CONSOLE,
         "client_secret": SECRET,
     }
+
+
+def public_jwk(key: RSAPrivateKey) -> Data:
+    found: Data = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    return found | {"kid": "1"}
 
 
 def token_hash(verifier: str) -> str:
@@ -473,6 +497,27 @@ def test_a_wrong_answer_for_the_code_opens_no_session(
         message = refusal(browser.complete({"code": "c0de", "state": browser.state}), expected)
     assert message == (AWAY if expected == 503 else why)
     assert expected == 401 or why in caplog.text
+
+
+def test_an_inspection_names_what_a_provider_lacks() -> None:
+    class Lacking(Dishonest):
+        key: RSAPrivateKey | None = None
+        has_token_endpoint = False
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Lacking) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        settings = ProviderSettings(issuer=f"http://127.0.0.1:{serving.server_port}", client_id=CONSOLE)
+        (found,) = inspect([settings])
+        assert found.keys == 0
+        assert f"its key set {settings.issuer}/keys has no public key for RS256, RS384, " in str(found.fault)
+        Lacking.key = new_key()
+        (found,) = inspect([settings])
+        assert found.keys == 1
+        assert "its discovery document has no token_endpoint with TLS" in str(found.fault)
+        Lacking.has_token_endpoint = True
+        (found,) = inspect([settings])
+        assert found.fault is None
+        serving.shutdown()
 
 
 @contextmanager

@@ -1,0 +1,40 @@
+"""The inspection of identity providers before a start: whether each can be used as it is configured."""
+
+import asyncio
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from server.oidc.configuration import ProviderSettings
+from server.oidc.provider import Provider, ProviderUnusable
+from server.oidc.sign_in import ClientSecretUnusable, client_secret, endpoints
+
+
+class Finding(Struct, frozen=True):
+    """An identity provider, the number of its keys, and its *fault*; None if it can be used."""
+
+    issuer: str
+    name: str
+    keys: int
+    fault: str | None
+
+
+def inspect(providers: Sequence[ProviderSettings]) -> list[Finding]:
+    """Ask all *providers* at once for their discovery documents and keys, and read the clients' secrets."""
+
+    async def all_of_them() -> list[Finding]:
+        return await asyncio.gather(*map(_inspected, providers))
+
+    return asyncio.run(all_of_them())
+
+
+async def _inspected(settings: ProviderSettings) -> Finding:
+    provider, fault = Provider(settings), None
+    try:
+        await provider.read_keys()
+        if settings.client_id:
+            endpoints(provider)
+            client_secret(settings)
+    except (ProviderUnusable, ClientSecretUnusable) as found:
+        fault = str(found)
+    return Finding(settings.issuer, settings.title, provider.key_count, fault)
