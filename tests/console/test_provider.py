@@ -143,6 +143,20 @@ def test_the_roles_are_those_of_the_claims(page: Page, world: World) -> None:
     expect(page.get_by_text("You are viewer.")).to_be_visible()
 
 
+def test_a_person_makes_a_token_that_lasts_as_long_as_the_session(page: Page, world: World) -> None:
+    page.goto("/tokens")
+    page.get_by_role("button", name=world.sign_in).click()
+    log_in(page, "ann")
+    page.get_by_role("button", name="New token").click()
+    page.get_by_label("Name").fill("for today")
+    expect(page.get_by_role("combobox", name="Valid for").locator("option")).to_have_text(["as long as your session"])
+    page.get_by_role("button", name="Create").click()
+    page.get_by_role("button", name="Done").click()
+    made = page.get_by_role("list", name="Tokens").get_by_role("listitem").filter(has_text="for today")
+    expect(made).to_contain_text("Ann Lee")
+    expect(made).to_contain_text("expires in 12 hours")
+
+
 def test_somebody_without_a_role_is_told_why(page: Page, world: World) -> None:
     page.goto("/")
     page.get_by_role("button", name=world.sign_in).click()

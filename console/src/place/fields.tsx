@@ -1,17 +1,23 @@
-/** Fields that choose an environment, a project or everything, as far as the viewer is an admin there. */
+/** Fields that choose an environment, a project or everything, as far as the viewer has a role there. */
 import { useState } from "react";
 
 import { useQuery } from "../api/context";
-import { rightsOf } from "../session/rights";
+import { rightsOf, type Role } from "../session/rights";
 import { useViewer } from "../session/viewer";
 import { ENVIRONMENTS, PLACES } from "./documents";
 
+interface Props {
+  hasEverything?: boolean;
+  /** The role that the viewer must have at the place. */
+  needed?: Role;
+}
+
 /** The first option is everything if *hasEverything*; the form has `project` and `environment`. */
-export function PlaceFields({ hasEverything = false }: { hasEverything?: boolean }) {
+export function PlaceFields({ hasEverything = false, needed = "ADMIN" }: Props) {
   const viewer = useViewer();
   const [loaded] = useQuery(PLACES, {});
   const [project, setProject] = useState("");
-  const everything = rightsOf(viewer, {}).refusal("ADMIN");
+  const everything = rightsOf(viewer, {}).refusal(needed);
   return (
     <>
       <label>
@@ -27,15 +33,15 @@ export function PlaceFields({ hasEverything = false }: { hasEverything?: boolean
           ))}
         </select>
       </label>
-      {project !== "" && <Environments key={project} project={project} />}
+      {project !== "" && <Environments key={`${project} ${needed}`} project={project} needed={needed} />}
     </>
   );
 }
 
-function Environments({ project }: { project: string }) {
+function Environments({ project, needed }: { project: string; needed: Role }) {
   const viewer = useViewer();
   const [loaded] = useQuery(ENVIRONMENTS, { project });
-  const refusal = (environment?: string) => rightsOf(viewer, { project, environment }).refusal("ADMIN");
+  const refusal = (environment?: string) => rightsOf(viewer, { project, environment }).refusal(needed);
   const environments = loaded.data?.environments?.nodes;
   if (!environments) return null;
   const first = refusal() === null ? "" : environments.find(({ id }) => refusal(id) === null)?.id;
@@ -59,4 +65,9 @@ function Environments({ project }: { project: string }) {
 /** Return the place that *form* has. */
 export function placeOf(form: FormData): { project: string | null; environment: string | null } {
   return { project: String(form.get("project") ?? "") || null, environment: String(form.get("environment") ?? "") || null };
+}
+
+/** Return a place as roles have it: an environment stands without its project. */
+export function narrowest({ project, environment }: ReturnType<typeof placeOf>): ReturnType<typeof placeOf> {
+  return { project: environment === null ? project : null, environment };
 }

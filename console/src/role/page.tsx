@@ -7,7 +7,7 @@ import type { ResultOf } from "../graphql";
 import { FormDialog } from "../parts/dialog";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
-import { PlaceFields, placeOf } from "../place/fields";
+import { narrowest, PlaceFields, placeOf } from "../place/fields";
 import { ROLES as ORDER, type Role } from "../session/rights";
 import { useViewer } from "../session/viewer";
 import { GRANT, REVOKE, ROLES } from "./documents";
@@ -95,8 +95,8 @@ function GrantDialog({ done, close }: Props) {
   const api = useApi();
 
   async function grant(form: FormData): Promise<string | null> {
-    const given = { actor: String(form.get("actor")).trim(), role: form.get("role") as Role, ...placeOf(form) };
-    const { grantRole } = await api.mutate(GRANT, { ...given, project: given.environment ? null : given.project, key: newKey() });
+    const given = { actor: String(form.get("actor")).trim(), role: form.get("role") as Role, ...narrowest(placeOf(form)) };
+    const { grantRole } = await api.mutate(GRANT, { ...given, key: newKey() });
     if (grantRole.__typename === "Refusal") return grantRole.message;
     done();
     return null;

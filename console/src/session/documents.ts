@@ -7,6 +7,9 @@ export const VIEWER = graphql(`
       roles { role projectId environmentId }
       canIssueTokens
       canIssueTokensForOthers
+      identityProvider
+      expiresAt
+      token { expiresAt }
     }
   }
 `);

@@ -42,12 +42,21 @@ export function rightsOf(viewer: Viewer | null, { project, environment }: Place)
   const roles = viewer?.roles.filter((each) =>
     each.environmentId !== null ? each.environmentId === environment : each.projectId === null || each.projectId === project,
   );
+  return of(viewer, roles, "here");
+}
+
+/** Return the rights of *viewer* at any place at all. */
+export function rightsAnywhere(viewer: Viewer): Rights {
+  return of(viewer, viewer.roles, "somewhere");
+}
+
+function of(viewer: Viewer | null, roles: Viewer["roles"] | undefined, where: string): Rights {
   const level = Math.max(-1, ...(roles ?? []).map(({ role }) => ROLES.indexOf(role)));
   return {
     refusal(needed) {
       if (needed === undefined || level >= ROLES.indexOf(needed)) return null;
       if (!viewer) return "Your roles are not known yet.";
-      return `This needs the role ${needed.toLowerCase()} here, and you ${level < 0 ? "have none" : `are ${ROLES[level]!.toLowerCase()}`}.`;
+      return `This needs the role ${needed.toLowerCase()} ${where}, and you ${level < 0 ? "have none" : `are ${ROLES[level]!.toLowerCase()}`}.`;
     },
   };
 }

@@ -10,6 +10,7 @@ export const TOKENS = graphql(`
         expiresAt
         revokedAt
         isValid
+        issuingTokenId
         follows { id name }
         roles { role projectId environmentId project { name } environment { name } }
         actor { id name }
@@ -22,8 +23,8 @@ export const TOKENS = graphql(`
 `);
 
 export const ISSUE = graphql(`
-  mutation IssueToken($name: String!, $hash: String!, $actor: ID, $expiresAt: DateTime, $key: String!) {
-    issueToken(name: $name, hash: $hash, actor: $actor, expiresAt: $expiresAt, idempotencyKey: $key) {
+  mutation IssueToken($name: String!, $hash: String!, $actor: ID, $expiresAt: DateTime, $roles: [RoleInput!], $key: String!) {
+    issueToken(name: $name, hash: $hash, actor: $actor, expiresAt: $expiresAt, roles: $roles, idempotencyKey: $key) {
       __typename
       ... on Refusal { message }
     }
@@ -31,8 +32,8 @@ export const ISSUE = graphql(`
 `);
 
 export const REVOKE = graphql(`
-  mutation RevokeToken($token: ID!, $key: String!) {
-    revokeToken(token: $token, idempotencyKey: $key) {
+  mutation RevokeToken($token: ID!, $withIssued: Boolean!, $key: String!) {
+    revokeToken(token: $token, withIssued: $withIssued, idempotencyKey: $key) {
       __typename
       ... on Refusal { message }
     }

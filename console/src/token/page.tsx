@@ -3,7 +3,6 @@ import { useSearchParams } from "wouter";
 
 import { useNewest } from "../api/context";
 import { useCommands } from "../command/commands";
-import type { ResultOf } from "../graphql";
 import { Ago } from "../parts/ago";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
@@ -11,9 +10,8 @@ import { grantWords } from "../role/words";
 import { useViewer } from "../session/viewer";
 import { CreateDialog, RevokeDialog, SecretDialog } from "./dialogs";
 import { TOKENS } from "./documents";
+import { issuedBy, type Token } from "./issued";
 import "./page.css";
-
-type Token = ResultOf<typeof TOKENS>["tokens"]["nodes"][number];
 
 /** The tokens of the server: who may ask what it knows, and until when. */
 export function TokenPage() {
@@ -56,25 +54,24 @@ export function TokenPage() {
         )}
         <ul aria-label="Tokens">
           {tokens.map((token) => (
-            <Row key={token.id} token={token} revoke={() => setRevoked(token)} />
+            <Row
+              key={token.id}
+              token={token}
+              mayRevoke={token.isValid || (token.revokedAt !== null && issuedBy(token, all).length > 0)}
+              revoke={() => setRevoked(token)}
+            />
           ))}
         </ul>
         {loaded.state === "loaded" && tokens.length === 0 && <p className="empty">There is no valid token.</p>}
       </div>
-      {isCreating && (
-        <CreateDialog
-          mayNameOthers={viewer?.canIssueTokensForOthers ?? false}
-          created={setSecret}
-          close={() => setCreating(false)}
-        />
-      )}
+      {isCreating && viewer && <CreateDialog viewer={viewer} created={setSecret} close={() => setCreating(false)} />}
       {secret !== null && <SecretDialog secret={secret} close={() => setSecret(null)} />}
-      {revoked && <RevokeDialog token={revoked} close={() => setRevoked(null)} />}
+      {revoked && <RevokeDialog token={revoked} issued={issuedBy(revoked, all)} close={() => setRevoked(null)} />}
     </Shell>
   );
 }
 
-function Row({ token, revoke }: { token: Token; revoke: () => void }) {
+function Row({ token, mayRevoke, revoke }: { token: Token; mayRevoke: boolean; revoke: () => void }) {
   const { name, actor, issuedBy, issuedAt, expiresAt, revokedAt, revokedBy, isValid, follows, roles } = token;
   return (
     <li className={isValid ? undefined : "over"}>
@@ -120,9 +117,13 @@ function Row({ token, revoke }: { token: Token; revoke: () => void }) {
           </>
         )}
       </span>
-      {isValid && (
-        <button className="dangerous" aria-label={`Revoke ${name}`} onClick={revoke}>
-          Revoke
+      {mayRevoke && (
+        <button
+          className="dangerous"
+          aria-label={isValid ? `Revoke ${name}` : `Revoke the tokens that ${name} issued`}
+          onClick={revoke}
+        >
+          {isValid ? "Revoke" : "Revoke issued"}
         </button>
       )}
     </li>
