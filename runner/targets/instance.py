@@ -1,4 +1,4 @@
-"""What observers of all targets know and report of instances after their deployment."""
+"""Knowledge and reports that the observers of all targets share, of instances after their deployment."""
 
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,7 +24,7 @@ Report = Callable[[UUID, ReportInstance], None]
 
 
 class DeployedInstances(Protocol):
-    """What the log has of instances."""
+    """The instances as the log has them."""
 
     async def watched(self, environment: UUID) -> WatchedInstances | None:
         """Return what is known of the environment's instances; None if it is not one of this log's."""

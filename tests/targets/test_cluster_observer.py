@@ -1,4 +1,4 @@
-"""What the observer reports of Pods after their deployment, in a real cluster."""
+"""Reports of the observer on Pods after their deployment, in a real cluster."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What differs in a cluster from what was applied, in words, without a cluster."""
+"""Drift: fields that differ in a cluster from those that were applied, in words. No cluster is needed."""
 
 from hashlib import sha256
 from typing import Any

@@ -137,7 +137,7 @@ class Pod(Struct, frozen=True):
 
     @property
     def unscheduled(self) -> str | None:
-        """Why no node takes it, if none does."""
+        """The reason for which no node takes it; None if one does."""
         for each in self.status.conditions or ():
             if each.type == "PodScheduled" and each.status == "False":
                 return each.message or each.reason

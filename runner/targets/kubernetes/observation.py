@@ -1,4 +1,4 @@
-"""What is known of an instance in a cluster after its deployment, from what the cluster says of its Pods."""
+"""The observation of an instance in a cluster after its deployment: its status and ends, from its Pods."""
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
@@ -123,7 +123,7 @@ class Observation:
 
     @property
     def report(self) -> ReportInstance:
-        """How the instance is now."""
+        """The present state of the instance, as a command for the log."""
         is_up = self.status in (InstanceStatus.RUNNING, InstanceStatus.UNHEALTHY)
         return ReportInstance(
             instance=self.instance,

@@ -1,9 +1,9 @@
 """
-The observer of what runs in a cluster after its deployment. It follows the cluster's Pods and workloads.
+The observer of the instances in a cluster. It follows the cluster's Pods, workloads and Services.
 
-The cluster restarts containers by itself, and replaces Pods that are gone. The observer counts the ends and says how
-instances are. All it knows is in the cluster and in the log, so any number of observers may follow one cluster: they
-report the same.
+The cluster restarts containers by itself, and replaces Pods that are gone. The observer counts their ends and reports
+the status of each instance. It keeps no state of its own beside the cluster and the log, so any number of observers may
+follow one cluster: they report the same.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Why a Pod does not come up, in words: from its state, and from the events that the cluster has of it."""
+"""The reason for which a Pod does not come up, in words: from its state and from the cluster's events."""
 
 import re
 from collections.abc import Sequence

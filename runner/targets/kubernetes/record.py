@@ -1,4 +1,4 @@
-"""What a workload was made of: the one thing from which its objects follow, kept in an annotation of it."""
+"""The record of a workload: the source from which its objects are built, kept in one of its annotations."""
 
 import time
 

@@ -1,7 +1,7 @@
 """
-The rollout of one attempt, judged by what the cluster says: it is up, it has failed, or it goes on.
+The rollout of one attempt: decide from the state of the cluster whether it is up, has failed, or goes on.
 
-Nothing here asks the cluster, so every state can be tried without one.
+Nothing here sends a request, so every state can be tested without a cluster.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ class Rollout:
         self._record, self._is_again = record, is_again
         self._since: dict[str, tuple[float, str]] = {}
         self.notes: list[str] = []
-        """What a user should know meanwhile, each once."""
+        """Notes for the user on what the rollout waits for, each once."""
 
     def look(self, found: Workload | None, pods: Iterable[Pod], now: float) -> Up | None:
         """Return `Up` once the attempt is up, at *now* on the monotonic clock; raise `StepFailed` or `Overdue`."""

@@ -1,4 +1,4 @@
-"""How far one attempt has come, in the view of its environment."""
+"""The state of one attempt, in the view of its environment."""
 
 from domain.spec import ServiceType
 from runner.targets.contract import StepRequest
@@ -19,7 +19,7 @@ class AttemptState:
 
     @property
     def reason(self) -> str | None:
-        """Why the attempt must not go on; None if it may."""
+        """The reason for which the attempt must not go on; None if it may."""
         found = self.view.verdicts.get(verdict.name(self.request))
         return None if found is None else found.data[verdict.REASON]
 

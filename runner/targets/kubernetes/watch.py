@@ -55,7 +55,7 @@ class Watch(Generic[T]):
         self._changed, self._key = changed, key
         self.objects: dict[str, T] = {}
         self.problem: ClusterError | ClusterUnavailable | None = None
-        """Why the objects are not equal just now."""
+        """The error for which the objects are not equal at the moment; None if they are."""
         self.synced = asyncio.Event()
         """Set once the objects were read, or could not be read."""
 
