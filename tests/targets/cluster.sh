@@ -13,7 +13,7 @@ ip addr add 192.0.2.2/24 dev node
 ip link set node up
 ip route add default via 192.0.2.1
 echo 1 > /proc/sys/net/ipv4/ip_forward
-for path in "$folder" /run /var/lib/cni /var/log; do
+for path in "$folder" /run /var/lib/cni /var/log /tmp/hostpath_pv; do # the last has the volumes
     mkdir -p "$path"
     mount -t tmpfs tmpfs "$path"
 done
@@ -123,7 +123,7 @@ options=(--kubeconfig="$KUBECONFIG" --authentication-kubeconfig="$KUBECONFIG" --
     --leader-elect=false --bind-address=127.0.0.1 --port=0)
 "$programs/kube-controller-manager" "${options[@]}" --secure-port=16446 \
     --service-account-private-key-file="$keys/accounts.key" --root-ca-file="$keys/ca.crt" \
-    > "$folder/log/controllers" 2>&1 &
+    --enable-hostpath-provisioner > "$folder/log/controllers" 2>&1 &
 "$programs/kube-scheduler" "${options[@]}" --secure-port=16447 > "$folder/log/scheduler" 2>&1 &
 
 # The image of the tests, and the one that holds the namespaces of a Pod, are the same
@@ -142,12 +142,11 @@ ctr --address "$folder/containerd/socket" --namespace k8s.io images import "$fol
     --hostname-override=localhost --node-ip=192.0.2.2 > "$folder/log/kubelet" 2>&1 &
 is_ready() { api /api/v1/nodes/localhost | grep -A1 '"reason": "KubeletReady"' && api /api/v1/namespaces/default/serviceaccounts/default; }
 await kubelet is_ready
-for number in 1 2 3 4; do
-    api /api/v1/persistentvolumes --header 'Content-Type: application/yaml' --data-binary @- > /dev/null << END
-{apiVersion: v1, kind: PersistentVolume, metadata: {name: volume-$number}, spec: {capacity: {storage: 10Gi},
- accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Recycle, hostPath: {path: $folder/volume-$number, type: DirectoryOrCreate}}}
+# Claims get a folder of the node, as many as there are, and lose it when they are deleted
+api /apis/storage.k8s.io/v1/storageclasses --header 'Content-Type: application/yaml' --data-binary @- > /dev/null << 'END'
+{apiVersion: storage.k8s.io/v1, kind: StorageClass, provisioner: kubernetes.io/host-path,
+ metadata: {name: folders, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}}
 END
-done
 
 export TEST_KUBERNETES=test TEST_KUBERNETES_RESTRICTED=restricted TEST_DOCKER_HOST=unix://$folder/docker/socket TEST_REGISTRY=127.0.0.1:15000
 status=0
