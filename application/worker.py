@@ -51,7 +51,8 @@ class WorkerWait(Struct, frozen=True, kw_only=True):
     def message(self) -> str:
         if self.machine is None:
             return "no worker runs"
-        return f"the workers of machine {self.machine} have been silent for {self.silence or 0:.0f} s"
+        silent = f"the workers of machine {self.machine} have been silent for {self.silence or 0:.0f} s"
+        return f"{silent}: start one there, or wait until another machine takes over (--gone-after)"
 
 
 class Roster(Protocol):

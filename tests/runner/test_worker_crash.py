@@ -77,10 +77,10 @@ async def world(database: str) -> AsyncIterator[World]:
 
 
 class Worker:
-    """A worker on the machine of *folder*, in a process of its own."""
+    """A worker on the machine of *folder*, in a process of its own; *options* are those of `stageline worker`."""
 
-    def __init__(self, database: str, folder: Path) -> None:
-        self._arguments = ["worker", "--database", database, "--data", str(folder)]
+    def __init__(self, database: str, folder: Path, *options: str) -> None:
+        self._arguments = ["worker", "--database", database, "--data", str(folder), *options]
         self._log = folder.with_suffix(".log")
 
     async def start(self) -> None:
@@ -103,8 +103,8 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(database: str, folder: Path) -> AsyncIterator[Worker]:
-    worker = Worker(database, folder)
+async def worker(database: str, folder: Path, *options: str) -> AsyncIterator[Worker]:
+    worker = Worker(database, folder, *options)
     await worker.start()
     try:
         yield worker
