@@ -23,6 +23,9 @@ DOCKER_HUB = "docker.io"
 HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 """Names of Docker Hub."""
 
+HUB_KEY = "https://index.docker.io/v1/"
+"""The key of Docker Hub in a config.json."""
+
 FORMAT = '{"auths": {"registry.example.com": {"username": "…", "password": "…"}}}'
 """The expected content, for people."""
 
@@ -77,9 +80,25 @@ def host_of(image: str) -> str:
 
 def header(logins: tuple[RegistryLogin, ...], image: str) -> Mapping[str, str]:
     """Return the header of a request for *image* to an engine; none without credentials for its registry."""
-    host = host_of(image)
-    login = next((each for each in logins if each.host == host), None)
+    login = _login_of(logins, image)
     return {} if login is None else {"X-Registry-Auth": _encoded(_fields(login))}
+
+
+def config(logins: tuple[RegistryLogin, ...], image: str) -> str | None:
+    """Return a config.json for the registry of *image*; None without a password for it.
+
+    A node reads neither a token nor another name of Docker Hub.
+    """
+    login = _login_of(logins, image)
+    if login is None or not login.password:
+        return None
+    key = HUB_KEY if login.host == DOCKER_HUB else login.host
+    return msgspec.json.encode({"auths": {key: {"username": login.user, "password": login.password}}}).decode()
+
+
+def _login_of(logins: tuple[RegistryLogin, ...], image: str) -> RegistryLogin | None:
+    host = host_of(image)
+    return next((each for each in logins if each.host == host), None)
 
 
 def _fields(login: RegistryLogin) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,14 +14,17 @@ from msgspec.structs import replace
 from domain.container import Container, Volume
 from domain.deployment.step import Phase
 from domain.spec import Health, HttpCheck, ServiceSpec, ServiceType, Variable
-from runner.targets.contract import StepFailed, StepRequest
+from runner.targets.contract import RegistryLogin, StepFailed, StepRequest
 from runner.targets.kubernetes import label, workload
 from runner.targets.kubernetes.cluster import ClusterError
 from runner.targets.kubernetes.model import Named, Workload
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, fixed_port
 from tests.targets.cluster import CONTEXT, image
+from tests.targets.engine import HOST, IMAGE
 from tests.targets.notary import Notary
 from tests.targets.place import KubernetesPlace, deploy, job
+from tests.targets.registry import PASSWORD, USER, push, registry
+from tests.targets.shared import shared_engine
 
 pytestmark = [
     pytest.mark.long,
@@ -141,6 +145,42 @@ async def test_a_secret_is_in_a_secret_and_masked_in_output_and_reason(cluster: 
     said, printed = await reason(cluster, replace(step, shown=shown, secrets=("s3cret-value",)))
     assert said.endswith("it last printed: key ***")
     assert printed.lines == ["key ***"]
+
+
+async def test_the_secret_of_a_job_goes_when_it_has_ended(cluster: KubernetesPlace) -> None:
+    for number, command in ((1, "true"), (2, "exit 1")):
+        step = job(cluster, command, number, env=(Variable(name="KEY", value="s3cret-value"),))
+        shown = replace(step.spec, env=(Variable(name="KEY", value="***"),))
+        with suppress(StepFailed):
+            await cluster.executor.deploy(replace(step, shown=shown, secrets=("s3cret-value",)), Printed())
+        assert await secrets(cluster) == []
+
+
+async def secrets(cluster: KubernetesPlace) -> list[str]:
+    found, _ = await cluster.cluster.list(workload.SECRETS.format(NAMESPACE), Named, labelSelector=label.SERVICE)
+    return [each.metadata.name for each in found]
+
+
+@pytest.mark.skipif(HOST not in os.environ, reason=f"{HOST} names no engine that could push the image")
+async def test_an_image_is_pulled_with_the_credentials_of_its_registry(
+    cluster: KubernetesPlace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    with registry(folder, has_login=True) as host:
+        name = f"{host}/private:1"
+        async with shared_engine() as engine:
+            await push(engine, IMAGE, name)
+        said, _ = await reason(cluster, deploy(cluster, cluster.server, image=name))
+        assert said.startswith(f"image {name} can't be pulled: ")
+        logins = (RegistryLogin(host=host, user=USER, password=PASSWORD),)
+        await cluster.executor.deploy(
+            replace(deploy(cluster, cluster.server, 2, image=name), logins=logins), printed := Printed()
+        )
+    assert printed.image is not None
+    assert printed.image.digest.startswith(f"{host}/private@sha256:")
+    await cluster.executor.deploy(deploy(cluster, cluster.server, 3), Printed())
+    assert await secrets(cluster) == []
 
 
 async def test_what_somebody_has_changed_is_set_back_and_said(cluster: KubernetesPlace) -> None:

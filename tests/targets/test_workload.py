@@ -19,7 +19,7 @@ from domain.spec import (
     TcpCheck,
     Variable,
 )
-from runner.targets.contract import StepFailed, StepRequest
+from runner.targets.contract import RegistryLogin, StepFailed, StepRequest
 from runner.targets.kubernetes import label, reason, record, workload
 from runner.targets.kubernetes.model import Event, Pod, Workload
 from runner.targets.kubernetes.rollout import GRACE, Overdue, Rollout, Up, is_settled
@@ -87,12 +87,36 @@ def test_secrets_are_in_a_secret_only() -> None:
     given = replace(given, shown=shown, secrets=("s3cret",))
     made = record.of(given, "shop/api:1")
     assert "s3cret" not in msgspec.json.encode(workload.workload(made, SERVICE)).decode()
-    secret = workload.secret(given, made, SERVICE)
-    assert secret is not None
+    (secret,) = workload.secrets(given, made, SERVICE)
     assert secret["stringData"] == {"KEY": "s3cret"}
     variables = {each["name"]: each for each in container(given)["env"]}
     assert variables["KEY"]["valueFrom"]["secretKeyRef"] == {"name": secret["metadata"]["name"], "key": "KEY"}
     assert variables["PLAIN"]["value"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("image", "host", "key"),
+    [
+        ("registry.example.com/shop/api:1", "registry.example.com", "registry.example.com"),
+        ("shop/api:1", "docker.io", "https://index.docker.io/v1/"),
+    ],
+)
+def test_the_login_for_the_registry_of_the_image_is_in_a_secret_only(image: str, host: str, key: str) -> None:
+    logins = (RegistryLogin(host=host, user="ann", password="s3cret"), RegistryLogin(host="ghcr.io", token="t0ken"))
+    given = replace(step(), logins=logins)
+    made = record.of(given, image)
+    body = workload.workload(made, SERVICE)
+    assert "s3cret" not in msgspec.json.encode(body).decode()
+    (secret,) = workload.secrets(given, made, SERVICE)
+    assert body["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": secret["metadata"]["name"]}]
+    config = msgspec.json.decode(secret["stringData"][".dockerconfigjson"])
+    assert config == {"auths": {key: {"username": "ann", "password": "s3cret"}}}
+
+
+def test_an_image_of_another_registry_or_with_a_token_is_pulled_without_a_login() -> None:
+    given = replace(step(), logins=(RegistryLogin(host="ghcr.io", token="t0ken"),))
+    for image in ("shop/api:1", "ghcr.io/shop/api:1"):
+        assert list(workload.secrets(given, record.of(given, image), SERVICE)) == []
 
 
 def test_a_dollar_stays_a_dollar() -> None:

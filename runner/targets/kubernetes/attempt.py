@@ -5,6 +5,7 @@ Each call finds in the view what an earlier one, of whichever server, has done, 
 """
 
 import asyncio
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -47,7 +48,7 @@ class Attempt:
         self._check_name()
         record = records.of(request, image)
         await self._forget_earlier()
-        if (secret := workload.secret(request, record, place.owner)) is not None:
+        for secret in workload.secrets(request, record, place.owner):
             await place.apply(f"{workload.SECRETS.format(place.namespace)}/{secret['metadata']['name']}", secret)
         for claim in workload.claims(request, place.owner):
             await place.cluster.create(workload.CLAIMS.format(place.namespace), claim)
@@ -105,9 +106,10 @@ class Attempt:
     # Ending
 
     async def complete(self) -> None:
-        """Remove what the new instance replaces, and wait until it has ended."""
+        """Remove what the new instance replaces, and wait until it has ended. A JOB needs its Secrets no more."""
         request, place = self._request, self._place
         if self.state.is_job:
+            await self._remove_secrets(workload.own_secret_names(request))
             return
         found = self.state.workload
         record = None if found is None else records.of_workload(found.metadata.annotations)
@@ -122,7 +124,7 @@ class Attempt:
             left = await place.until_ended(request.service, self._digest, grace, others=True)
             if left:
                 await self._output.note(f"Pods of the old instance have not ended yet: {', '.join(left)}")
-            await self._remove_secret(old)
+            await self._remove_secrets(workload.secret_names(old))
 
     async def fail(self, why: str) -> str:
         """Record why the attempt has failed, undo it, and return the recorded reason."""
@@ -148,7 +150,7 @@ class Attempt:
     async def undo(self) -> None:
         """Lead back to what ran before the attempt, and wait until nothing of the attempt runs."""
         place, request = self._place, self._request
-        job = label.attempt(request)
+        job, secrets = label.attempt(request), set(workload.own_secret_names(request))
         if job in self._view.jobs:
             await place.cluster.delete(f"{workload.JOBS.format(place.namespace)}/{job}")
         for kind, found in list(place.workloads(request.service)):
@@ -162,7 +164,8 @@ class Attempt:
             if old is None or workload.path(old.request, place.namespace) != f"{kind}/{found.metadata.name}":
                 await place.cluster.delete(f"{kind}/{found.metadata.name}")
             if record is not None:
-                await self._remove_secret(record)
+                secrets.update(workload.secret_names(record))
+        await self._remove_secrets(secrets)
         unblocking = asyncio.create_task(self._unblock_old())
         try:
             await place.until_ended(request.service, self._digest, request.spec.stop_grace)
@@ -176,7 +179,6 @@ class Attempt:
             if record is not None and workload.is_stateful(record.request):
                 await self.follower.unblock(record)
 
-    async def _remove_secret(self, record: Record) -> None:
-        if record.secrets:
-            name = label.attempt(record.request)
+    async def _remove_secrets(self, secrets: Iterable[str]) -> None:
+        for name in secrets:
             await self._place.cluster.delete(f"{workload.SECRETS.format(self._place.namespace)}/{name}")

@@ -17,7 +17,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.deployment.plan import Output
-from domain.deployment.step import OldInstance, Phase
+from domain.deployment.step import OldInstance, Phase, UsedImage
 from runner.mask import Mask
 from runner.targets import outputs
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
@@ -88,6 +88,8 @@ class KubernetesExecutor:
                 async with self._locks[label.digest(request)]:
                     raise StepFailed(await attempt.fail(failure.reason)) from None
             await attempt.complete()
+            if (image := attempt.state.image) is not None:
+                output.use(UsedImage(digest=image))
             return ports(request)
 
     async def _carry_out(self, attempt: Attempt, request: StepRequest) -> None:

@@ -68,6 +68,11 @@ def attempt(request: StepRequest) -> str:
     return f"{names.host(request.name)[:40].rstrip('-')}-{request.number}-{digest(request)}"
 
 
+def login(request: StepRequest) -> str:
+    """Return the name of the Secret with the attempt's credentials for the registry of its image."""
+    return f"{attempt(request)}-registry"
+
+
 def container(attempt: str) -> str:
     """Return the name of the container of an *attempt*, a digest.
 

@@ -68,6 +68,7 @@ class ContainerStatus(Struct, rename="camel", frozen=True):
     state: State = State()
     last_state: State = State()
     container_id: str = field(name="containerID", default="")
+    image_id: str = field(name="imageID", default="")
 
     @property
     def has_ended(self) -> bool:

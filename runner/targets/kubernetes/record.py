@@ -5,6 +5,7 @@ import time
 import msgspec
 from msgspec import Struct
 
+from runner.targets import registry
 from runner.targets.contract import StepRequest
 from runner.targets.kubernetes import label
 
@@ -15,10 +16,11 @@ FORM = 1
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The attempt that a workload carries out, and the state before it.
 
-    *secrets* are the names of variables whose values are in the Secret of the attempt. *image* is what runs. *began* is
-    the time of the attempt, in seconds since 1970. *is_settled* is whether it was found healthy before it was applied,
-    as when a failed attempt leads back to it. *previous* is the record to which a failure of this one leads back.
-    *form* is the `FORM` of the objects that were applied; 0 if that is unknown.
+    *secrets* are the names of variables whose values are in the Secret of the attempt. *image* is what runs; with
+    *has_login* another Secret has the credentials for its registry. *began* is the time of the attempt, in seconds
+    since 1970. *is_settled* is whether it was found healthy before it was applied, as when a failed attempt leads back
+    to it. *previous* is the record to which a failure of this one leads back. *form* is the `FORM` of the objects that
+    were applied; 0 if that is unknown.
     """
 
     request: StepRequest
@@ -29,6 +31,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_settled: bool = False
     previous: "Record | None" = None
     form: int = 0
+    has_login: bool = False
 
     @property
     def attempt(self) -> str:
@@ -42,9 +45,20 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def of(request: StepRequest, image: str) -> Record:
     """Return the record of a new attempt, which has no secrets in it."""
+    return Record(
+        request=request.without_secrets(),
+        image=image,
+        secrets=secret_variables(request),
+        began=time.time(),
+        form=FORM,
+        has_login=registry.config(request.logins, image) is not None,
+    )
+
+
+def secret_variables(request: StepRequest) -> tuple[str, ...]:
+    """Return the names of the variables that have secrets in their values."""
     shown = {variable.name: variable.value for variable in request.shown_spec.env}
-    secrets = tuple(each.name for each in request.spec.env if shown.get(each.name) != each.value)
-    return Record(request=request.without_secrets(), image=image, secrets=secrets, began=time.time(), form=FORM)
+    return tuple(each.name for each in request.spec.env if shown.get(each.name) != each.value)
 
 
 def encode(record: Record) -> str:

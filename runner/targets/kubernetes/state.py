@@ -2,6 +2,7 @@
 
 from domain.spec import ServiceType
 from runner.targets.contract import StepRequest
+from runner.targets.docker.image import repository_of
 from runner.targets.kubernetes import label, verdict
 from runner.targets.kubernetes import record as records
 from runner.targets.kubernetes.model import Pod, Workload
@@ -44,6 +45,13 @@ class AttemptState:
         """The oldest Pod of the attempt."""
         own = [pod for pod in self.place.pods(self.request.service) if self.is_own(pod)]
         return min(own, key=lambda pod: (str(pod.metadata.creation_timestamp), pod.metadata.name), default=None)
+
+    @property
+    def image(self) -> str | None:
+        """The image that runs, by its digest; None for one that a node has from no registry."""
+        status = None if self.pod is None else self.pod.container
+        name, _, digest = ("", "", "") if status is None else status.image_id.partition("@")
+        return f"{repository_of(self.request.spec.image or name)}@{digest}" if digest else None
 
     def is_own(self, found: Workload | Pod) -> bool:
         return found.metadata.labels.get(label.ATTEMPT) == self.digest

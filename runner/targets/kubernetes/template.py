@@ -51,6 +51,8 @@ def of(record: Record, owner: UUID) -> Object:
     if container.platform is not None:
         system, architecture = container.platform.split("/")[:2]
         spec["nodeSelector"] = {"kubernetes.io/os": system, "kubernetes.io/arch": architecture}
+    if record.has_login:
+        spec["imagePullSecrets"] = [{"name": label.login(request)}]
     if volumes := _volumes(record):
         spec["volumes"] = volumes
     annotations = {each.name: each.value for each in container.labels}

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domain import name as names
 from domain.spec import ServiceType
+from runner.targets import registry
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.health import STEADY_TIME, health_of
 from runner.targets.kubernetes import label, template
@@ -141,17 +142,34 @@ def service(request: StepRequest, owner: UUID) -> Object | None:
     }
 
 
-def secret(request: StepRequest, record: Record, owner: UUID) -> Object | None:
-    """Return the Secret with the variables of *request* that are secret; None if there are none."""
-    if not record.secrets:
-        return None
-    values = {variable.name: variable.value for variable in request.spec.env}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": label.attempt(request), "labels": label.of_attempt(request, owner)},
-        "stringData": {name: values[name] for name in record.secrets},
-    }
+def secrets(request: StepRequest, record: Record, owner: UUID) -> Iterator[Object]:
+    """Yield the Secret with the variables of *request* that are secret, and that with the login for its image."""
+    metadata = {"labels": label.of_attempt(request, owner)}
+    base = {"apiVersion": "v1", "kind": "Secret"}
+    if record.secrets:
+        values = {variable.name: variable.value for variable in request.spec.env}
+        data = {name: values[name] for name in record.secrets}
+        yield base | {"metadata": metadata | {"name": label.attempt(request)}, "stringData": data}
+    if record.has_login:
+        data = {".dockerconfigjson": registry.config(request.logins, record.image) or ""}
+        login = base | {"type": "kubernetes.io/dockerconfigjson", "stringData": data}
+        yield login | {"metadata": metadata | {"name": label.login(request)}}
+
+
+def secret_names(record: Record) -> Iterator[str]:
+    """Yield the names of the Secrets that the workload of *record* refers to."""
+    if record.secrets:
+        yield label.attempt(record.request)
+    if record.has_login:
+        yield label.login(record.request)
+
+
+def own_secret_names(request: StepRequest) -> Iterator[str]:
+    """Yield the names of the Secrets that the attempt of *request* may have, also without a workload."""
+    if records.secret_variables(request):
+        yield label.attempt(request)
+    if request.logins:
+        yield label.login(request)
 
 
 def claims(request: StepRequest, owner: UUID) -> list[Object]:
