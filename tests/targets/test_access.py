@@ -45,6 +45,22 @@ def test_an_unknown_context_names_those_that_there_are(config: Path) -> None:
         access.find("home")
 
 
+@pytest.mark.parametrize(
+    ("user", "field"),
+    [
+        ("token: first, as: ann", "as"),
+        ("username: ann, password: secret", "username"),
+        ("auth-provider: {name: gcp}", "auth-provider"),
+    ],
+)
+def test_a_user_that_needs_more_is_refused(config: Path, user: str, field: str) -> None:
+    config.write_text(CONFIG.replace("USER", user))
+    with pytest.raises(
+        AccessInvalid, match=f"The context 'shop' of the kubeconfig has {field}, which is not supported"
+    ):
+        access.find("shop")
+
+
 def test_no_kubeconfig_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/nowhere/config")
     with pytest.raises(AccessInvalid, match="no kubeconfig at /nowhere/config"):

@@ -22,7 +22,7 @@ from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, fixed_port
 from tests.targets.cluster import CONTEXT, image
 from tests.targets.engine import HOST, IMAGE
 from tests.targets.notary import Notary
-from tests.targets.place import KubernetesPlace, deploy, job
+from tests.targets.place import COLLECTING, KubernetesPlace, deploy, job
 from tests.targets.registry import PASSWORD, USER, push, registry
 from tests.targets.shared import shared_engine
 
@@ -181,6 +181,17 @@ async def test_an_image_is_pulled_with_the_credentials_of_its_registry(
     assert printed.image.digest.startswith(f"{host}/private@sha256:")
     await cluster.executor.deploy(deploy(cluster, cluster.server, 3), Printed())
     assert await secrets(cluster) == []
+
+
+async def test_a_namespace_that_somebody_has_deleted_is_created_again(cluster: KubernetesPlace) -> None:
+    await cluster.executor.deploy(deploy(cluster, cluster.server, ports=(0,)), Printed())
+    path = f"/api/v1/namespaces/{NAMESPACE}"
+    await cluster.cluster.delete(path)
+    async with asyncio.timeout(COLLECTING):
+        while await cluster.cluster.find(path, Named) is not None:
+            await asyncio.sleep(0.1)
+    await cluster.executor.deploy(deploy(cluster, cluster.server, 2, ports=(0,)), Printed())
+    assert await cluster.running() == ["2"]
 
 
 async def test_what_somebody_has_changed_is_set_back_and_said(cluster: KubernetesPlace) -> None:

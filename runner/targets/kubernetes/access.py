@@ -79,6 +79,7 @@ class _Cluster(Struct, rename="kebab"):
     certificate_authority: str = ""
     certificate_authority_data: str = ""
     insecure_skip_tls_verify: bool = False
+    tls_server_name: str = ""
     proxy_url: str | None = None
 
 
@@ -102,6 +103,9 @@ class _User(Struct, rename="kebab"):
     client_key: str = ""
     client_key_data: str = ""
     exec: _Exec | None = None
+    impersonated: str = field(name="as", default="")
+    username: str = ""
+    auth_provider: object = None
 
 
 class _Context(Struct):
@@ -166,10 +170,26 @@ def _of_context(name: str) -> Access:
     if context.cluster not in clusters or context.user not in users:
         raise AccessInvalid(f"The context {name!r} names a cluster or a user that the kubeconfig does not have.")
     at, cluster = clusters[context.cluster]
-    tls = _tls(at, cluster)
     home, user = users[context.user]
+    if (extra := _unsupported(cluster, user)) is not None:
+        raise AccessInvalid(
+            f"The context {name!r} of the kubeconfig has {extra}, which is not supported: its user needs a "
+            "token, a token file, a client certificate or an exec program."
+        )
+    tls = _tls(at, cluster)
     _identify(tls, home, user)
     return Access(name, cluster.server, tls, _credential(home, user), cluster.proxy_url)
+
+
+def _unsupported(cluster: _Cluster, user: _User) -> str | None:
+    """Return the name of a field with which clients of Kubernetes would reach the cluster in another way."""
+    given = {
+        "tls-server-name": cluster.tls_server_name,
+        "as": user.impersonated,
+        "username": user.username,
+        "auth-provider": user.auth_provider,
+    }
+    return next((name for name, value in given.items() if value), None)
 
 
 def _read(file: Path) -> _Config:

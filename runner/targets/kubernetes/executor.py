@@ -27,6 +27,7 @@ from runner.targets.kubernetes import record as records
 from runner.targets.kubernetes.attempt import Attempt
 from runner.targets.kubernetes.cluster import Cluster, ClusterError
 from runner.targets.kubernetes.model import Live, Named, Pod
+from runner.targets.kubernetes.namespace import Namespaces
 from runner.targets.kubernetes.place import Place
 from runner.targets.kubernetes.rollout import is_settled
 from runner.targets.kubernetes.template import MAX_OUTPUT
@@ -59,9 +60,8 @@ class KubernetesExecutor:
     def __init__(
         self, cluster: Cluster, owner: UUID, *, namespace: str | None = None, builder: Builder | None = None
     ) -> None:
-        self.cluster, self._owner, self._given, self._builder = cluster, owner, namespace, builder
-        self._views = Views(cluster)
-        self._ensured: set[str] = set()
+        self.cluster, self._owner, self._builder = cluster, owner, builder
+        self._namespaces, self._views = Namespaces(cluster, owner, namespace), Views(cluster)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -99,11 +99,20 @@ class KubernetesExecutor:
                     raise StepFailed(why)
                 image = self._image(request)
                 if not attempt.state.has_begun:
-                    await self._ensure_namespace(request.environment)
-                    await attempt.begin(image)
+                    await self._begin(attempt, request, image)
             await attempt.follower.follow(image)
         except ClusterError as error:
             raise StepFailed(str(error)) from error
+
+    async def _begin(self, attempt: Attempt, request: StepRequest, image: str) -> None:
+        await self._namespaces.ensure(request.environment)
+        try:
+            await attempt.begin(image)
+        except ClusterError as error:
+            if error.status != 404 or not self._namespaces.forget(request.environment):
+                raise
+            await self._namespaces.ensure(request.environment)  # somebody has deleted it since
+            await attempt.begin(image)
 
     def _image(self, request: StepRequest) -> str:
         if request.spec.image is not None:
@@ -138,7 +147,7 @@ class KubernetesExecutor:
         return await persist(self.cluster, lambda: self._outputs(request))
 
     async def _outputs(self, request: StepRequest) -> tuple[Output, ...]:
-        path = workload.PODS.format(self._namespace(request.environment))
+        path = workload.PODS.format(self._namespaces.of(request.environment))
         selector = label.selector(attempt=label.digest(request))
         found, _ = await self.cluster.list(path, Pod, labelSelector=selector)
         status = found[0].container if found else None
@@ -163,14 +172,14 @@ class KubernetesExecutor:
         async with self._place(request.environment) as place, self._locks[label.digest(request)]:
             attempt = Attempt(place, request, NoOutput())
             if not attempt.state.is_settled:
-                await self._ensure_namespace(request.environment)
+                await self._namespaces.ensure(request.environment)
                 await attempt.fail("it was cancelled")
 
     async def restart_old(self, request: StepRequest) -> OldInstance | None:
         return await persist(self.cluster, lambda: self._restart_old(request))
 
     async def _restart_old(self, request: StepRequest) -> OldInstance | None:
-        found = await verdict.find(self.cluster, self._namespace(request.environment), request)
+        found = await verdict.find(self.cluster, self._namespaces.of(request.environment), request)
         old = None if found is None else verdict.previous(found)
         if old is None:
             return None
@@ -201,7 +210,7 @@ class KubernetesExecutor:
                     await place.apply_workload(replace(record, is_stopped=True, is_settled=settled, previous=None))
             for job in list(place.view.jobs.values()):
                 if job.metadata.labels.get(label.SERVICE) == str(request.service) and not job.has_ended:
-                    path = workload.JOBS.format(self._namespace(request.environment))
+                    path = workload.JOBS.format(self._namespaces.of(request.environment))
                     await self.cluster.delete(f"{path}/{job.metadata.name}")
             left = await place.until_ended(request.service, None, grace)
         if left:
@@ -211,7 +220,7 @@ class KubernetesExecutor:
         await persist(self.cluster, lambda: self._delete(environment, service))
 
     async def _delete(self, environment: UUID, service: UUID) -> None:
-        namespace = self._namespace(environment)
+        namespace = self._namespaces.of(environment)
         selector = label.selector(environment=environment, service=service)
         for kind in (
             workload.DEPLOYMENTS,
@@ -236,7 +245,7 @@ class KubernetesExecutor:
     async def delete_volume(self, environment: UUID, name: str) -> str | None:
         return await persist(
             self.cluster,
-            lambda: claims.delete(self.cluster, self._namespace(environment), environment, label.claim(name)),
+            lambda: claims.delete(self.cluster, self._namespaces.of(environment), environment, label.claim(name)),
         )
 
     async def sweep(self, keep: Collection[UUID]) -> None:
@@ -248,8 +257,9 @@ class KubernetesExecutor:
             workload.SERVICES,
             workload.CONFIG_MAPS,
         ):
-            path = kind.replace("/namespaces/{}", "") if self._given is None else kind.format(self._given)
-            objects, _ = await self.cluster.list(path, Named, labelSelector=label.selector(owner=self._owner))
+            objects, _ = await self.cluster.list(
+                self._namespaces.paths(kind), Named, labelSelector=label.selector(owner=self._owner)
+            )
             for each in objects:
                 found.add((UUID(each.labels[label.ENVIRONMENT]), UUID(each.labels[label.SERVICE])))
         for environment, service in found:
@@ -258,28 +268,11 @@ class KubernetesExecutor:
 
     # The cluster
 
-    def _namespace(self, environment: UUID) -> str:
-        return self._given or label.namespace(environment)
-
     @asynccontextmanager
     async def _place(self, environment: UUID) -> AsyncIterator[Place]:
-        namespace = self._namespace(environment)
+        namespace = self._namespaces.of(environment)
         async with self._views.of(environment, namespace) as view:
             yield Place(self.cluster, view, namespace, self._owner)
-
-    async def _ensure_namespace(self, environment: UUID) -> None:
-        """Create the namespace of *environment*, unless it is a given one, or this server has done so."""
-        namespace = self._namespace(environment)
-        async with self._locks[namespace]:  # services of one stage begin at once
-            if self._given is None and namespace not in self._ensured:
-                labels = {
-                    label.MANAGED: "stageline",
-                    label.ENVIRONMENT: str(environment),
-                    label.OWNER: str(self._owner),
-                }
-                body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
-                await self.cluster.create("/api/v1/namespaces", body)
-                self._ensured.add(namespace)
 
 
 class NoOutput:
