@@ -287,12 +287,12 @@ class KubernetesPlace:
             binding = {
                 "apiVersion": f"{group}/v1",
                 "kind": "ClusterRoleBinding",
-                "metadata": {"name": name},
+                "metadata": {"name": f"{name}-test"},
                 "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
                 "subjects": [{"apiGroup": group, "kind": "User", "name": "stageline"}],
             }
             await self.cluster.apply(f"{path}/clusterroles/{name}", role)
-            await self.cluster.apply(f"{path}/clusterrolebindings/{name}", binding)
+            await self.cluster.apply(f"{path}/clusterrolebindings/{name}-test", binding)
 
     async def scale(self, path: str, replicas: int) -> None:
         """Change a workload as somebody else."""

@@ -16,8 +16,9 @@ from domain.project import EnvironmentId
 from domain.spec import Variable
 from runner.cluster_log import ClusterContainers
 from runner.container_log import ContainerLogs
+from runner.targets.contract import StepFailed
 from runner.targets.kubernetes import access, label
-from runner.targets.kubernetes.cluster import Cluster, ClusterError
+from runner.targets.kubernetes.cluster import Cluster
 from runner.targets.kubernetes.executor import KubernetesExecutor
 from tests.runner.target import ENVIRONMENT, SERVICE, Printed, fixed_port
 from tests.targets.cluster import CONTEXT, RESTRICTED
@@ -148,7 +149,7 @@ async def test_a_worker_in_a_pod_deploys_and_a_server_in_a_pod_reads_the_output(
 
     logs = ContainerLogs(ClusterContainers(server), here)
     assert (await logs.last(EnvironmentId(ENVIRONMENT), ServiceId(SERVICE), 10, None)).lines == ("up",)
-    with pytest.raises(ClusterError, match="forbidden"):
+    with pytest.raises(StepFailed, match="forbidden"):
         await KubernetesExecutor(server, OWNER).delete(ENVIRONMENT, SERVICE)
     await executor.delete(ENVIRONMENT, SERVICE)
 
@@ -175,7 +176,7 @@ async def test_in_a_given_namespace_the_role_is_enough_there_alone(
         await executor.deploy(step, printed := Printed())
         await executor.deploy(job(cluster, "echo done", service=UUID(int=7)), done := Printed())
         assert (printed.lines, done.lines) == (["up"], ["done"])
-        with pytest.raises(ClusterError, match="forbidden"):
+        with pytest.raises(StepFailed, match="forbidden"):
             await KubernetesExecutor(client, OWNER).delete(ENVIRONMENT, SERVICE)
         await executor.sweep(keep=())
     finally:

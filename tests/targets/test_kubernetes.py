@@ -175,16 +175,16 @@ async def test_an_image_is_pulled_with_the_credentials_of_its_registry(
         assert said.startswith(f"image {name} can't be pulled: ")
         logins = (RegistryLogin(host=host, user=USER, password=PASSWORD),)
         await cluster.executor.deploy(
-            replace(deploy(cluster, cluster.server, 2, image=name), logins=logins), printed := Printed()
+            replace(deploy(cluster, cluster.server, 2, image=name, ports=(0,)), logins=logins), printed := Printed()
         )
     assert printed.image is not None
     assert printed.image.digest.startswith(f"{host}/private@sha256:")
-    await cluster.executor.deploy(deploy(cluster, cluster.server, 3), Printed())
+    await cluster.executor.deploy(deploy(cluster, cluster.server, 3, ports=(0,)), Printed())
     assert await secrets(cluster) == []
 
 
 async def test_a_namespace_that_somebody_has_deleted_is_created_again(cluster: KubernetesPlace) -> None:
-    await cluster.executor.deploy(deploy(cluster, cluster.server, ports=(0,)), Printed())
+    await cluster.executor.abort(deploy(cluster, cluster.server))  # creates the namespace, and nothing that runs
     path = f"/api/v1/namespaces/{NAMESPACE}"
     await cluster.cluster.delete(path)
     async with asyncio.timeout(COLLECTING):
