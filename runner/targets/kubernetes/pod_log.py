@@ -1,8 +1,8 @@
 """The output of one attempt, from the log of its first Pod."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from runner.targets.kubernetes import label, workload
 from runner.targets.kubernetes.cluster import ClusterError
@@ -32,15 +32,15 @@ class PodLog:
         if pod is None:
             yield _nothing()
             return
-        status = pod.container
-        is_first_run = status is None or status.restart_count == 0
-        path = f"{workload.PODS.format(self._state.place.namespace)}/{pod.metadata.name}/log"
-        query = {
-            "container": label.container(self._state.digest),
-            "follow": "true" if follow and is_first_run else None,
-        }
-        async with self._state.place.cluster.read(path, **query, previous=None if is_first_run else "true") as pieces:
+        is_first_run = pod.container is None or pod.container.restart_count == 0
+        query = {"follow": "true" if follow and is_first_run else None, "previous": None if is_first_run else "true"}
+        async with self._open(pod, query) as pieces:
             yield pieces
+
+    def _open(self, pod: Pod, query: Mapping[str, object]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        place = self._state.place
+        path = f"{workload.PODS.format(place.namespace)}/{pod.metadata.name}/log"
+        return place.cluster.read(path, container=label.container(self._state.digest), **query)
 
     def _may_print(self) -> bool | None:
         """Return True if the cluster knows whether the container has started; None if the node may not have said so."""
@@ -64,7 +64,27 @@ class PodLog:
                     written += piece
         except ClusterError:  # the container never started, or its node is gone
             return written
-        return written
+        return await self._read_again(written) or written
+
+    async def _read_again(self, written: bytes) -> bytes | None:
+        """Return the output of the ended container, if *written* is that of the next one, which has started since.
+
+        The cluster keeps the last lines of a failed container, so these tell the two apart.
+        """
+        pod = None if self._state.is_job else self._state.pod
+        ended = None if pod is None or pod.container is None else pod.container.state.terminated
+        if pod is None or ended is None or not ended.message or _ends_so(written, ended.message):
+            return None
+        before = b""
+        with suppress(ClusterError):
+            async with self._open(pod, {"previous": "true"}) as pieces:
+                async for piece in pieces:
+                    before += piece
+        return before if _ends_so(before, ended.message) else None
+
+
+def _ends_so(log: bytes, message: str) -> bool:
+    return log.decode(errors="replace").rstrip().endswith(message.rstrip())
 
 
 async def _nothing() -> AsyncIterator[bytes]:
