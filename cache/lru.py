@@ -18,7 +18,7 @@ from weakref import WeakSet
 import msgspec
 from msgspec import Struct
 
-BUDGET = 16 * 1024 * 1024
+BUDGET = 8 * 1024 * 1024
 """Maximum size of all caches of a process, in bytes, beside what the operator allows for answers."""
 
 PARTS = 4

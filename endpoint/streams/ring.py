@@ -10,7 +10,7 @@ ENTRIES = 1000
 BYTES = 1024 * 1024
 """Maximum size of a ring, in bytes."""
 
-NODE_BYTES = 16 * 1024 * 1024
+NODE_BYTES = 8 * 1024 * 1024
 """Maximum size of all rings of a node, in bytes."""
 
 ENTRY = 250

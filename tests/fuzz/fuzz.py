@@ -45,8 +45,8 @@ GROWTH = 1.5
 OPENED = 2 * (log.READERS + views.READERS)
 """Maximum number of files that the server opens when it first needs them, and keeps: each reading thread has two."""
 
-SETTLING = 60.0
-"""Seconds that memory and connections may take to be given back."""
+SETTLING = 90.0
+"""Seconds that memory and connections may take to be given back: broadcasts without followers linger for 60."""
 
 PAUSE = 0.1
 """Seconds between two looks at the server's memory."""
