@@ -112,6 +112,8 @@ class ExplainedDeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=Tru
             yield f"  usually {duration(found.usual_seconds)}: the median of {count}"
         if found.wait_seconds is not None:
             yield f"  waited {duration(found.wait_seconds)} for its start"
+        if not found.stages:
+            yield "  no stage has started"
         rows = list(self._rows())
         for (_, colour, notes), line in zip(rows, columns([cells for cells, _, _ in rows]), strict=True):
             yield painted(line, colour)

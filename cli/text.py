@@ -94,6 +94,8 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     If the columns don't fit, the widest ones get less. A cell that is wider than its column has a line of its own. The
     first row has the headers, which always fit.
     """
+    if not rows:
+        return []
     lines = [[plain(cell) for cell in row] for row in rows]
     sizes = [[width(cell) for cell in column] for column in zip(*lines, strict=True)]
     most = _fitted([max(column) for column in sizes])

@@ -6,6 +6,7 @@ from msgspec import convert
 
 from cli.explain import ExplainedDeploymentJson
 from tests.cli.shell import Shell
+from tests.cli.test_text import of
 
 
 def test_a_deployment_is_explained_and_compared(staging: Shell) -> None:
@@ -42,3 +43,13 @@ def test_a_deployment_is_explained_and_compared(staging: Shell) -> None:
     found["explanation"]["criticalPath"] = path * 6
     *_, last = convert(found, ExplainedDeploymentJson, strict=False).lines()
     assert last.endswith(" → and 4 more")
+
+
+def test_a_deployment_that_waits_for_a_worker_is_explained() -> None:
+    waits = {"waitSeconds": None, "usualSeconds": None, "compared": 0, "stages": [], "steps": [], "criticalPath": []}
+    place = {"id": "environment_1", "name": "staging"}
+    given = of(ExplainedDeploymentJson, environment=place, number=1, status="QUEUED", explanation=waits)
+    given |= {"id": "deployment_1", "action": "DEPLOY", "requestedBy": {"id": "admin", "name": None}}
+    given |= {"pipelineVersion": 1, "requestedAt": "2026-01-31T12:00:00Z", "isHeld": False, "hasTimedOut": False}
+    shown = convert(given, ExplainedDeploymentJson)
+    assert list(shown.lines()) == ["Deployment 1 of staging: queued", "  no stage has started"]
