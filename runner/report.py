@@ -53,7 +53,8 @@ class InstanceReporter:
                 except Exception:
                     logger.exception("Reporting instances failed", {"environment": environment})
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._woken.wait()
 
     def _due(self) -> tuple[dict[EnvironmentId, list[ReportInstance]], float | None]:
         """Take the reports that may be recorded now; return them with the time until the next one, in seconds."""

@@ -109,7 +109,8 @@ class SharedProjector(Projector):
             else:
                 self._is_wanted.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._is_wanted.wait(), IDLE_INTERVAL)
+                    async with asyncio.timeout(IDLE_INTERVAL):
+                        await self._is_wanted.wait()
 
     async def _update(self, found: dict[str, Checkpoint]) -> None:
         """Accept checkpoints of good rows that only moved forward; review all others."""

@@ -97,7 +97,8 @@ class Courier:
                     await self._reconcile({})
                     last = log_once("Webhooks can't be sent; retrying: %(reason)s", error, last)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), POLL)
+                    async with asyncio.timeout(POLL):
+                        await self._changed.wait()
         finally:
             await self._reconcile({})
 

@@ -76,4 +76,5 @@ class Listener:
                 logger.info("Connection for notifications restored")
             self._is_lost = False
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), self._probe)
+                async with asyncio.timeout(self._probe):
+                    await self._lost.wait()

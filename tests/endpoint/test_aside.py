@@ -48,7 +48,8 @@ PATIENCE = 10.0
 async def aside() -> AsyncIterator[Aside[str]]:
     made = Aside[str](lambda context: THERE)
     yield made
-    await asyncio.wait_for(made.stop(), PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        await made.stop()
 
 
 async def test_other_requests_run_while_a_long_query_runs(aside: Aside[str]) -> None:
@@ -119,7 +120,8 @@ async def test_a_running_query_is_cancelled_at_the_stop() -> None:
     long = asyncio.create_task(aside.run(HERE, work))
     while not begun.is_set():
         await asyncio.sleep(0)
-    await asyncio.wait_for(aside.stop(), PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        await aside.stop()
     with pytest.raises(asyncio.CancelledError):
         await long
 
@@ -134,7 +136,8 @@ async def test_a_waiting_query_does_not_start_after_the_stop() -> None:
     waiting = [asyncio.create_task(aside.run(HERE, work)) for _ in range(AT_ONCE + 2)]
     for _ in range(AT_ONCE):
         assert await asyncio.to_thread(begun.acquire, timeout=PATIENCE)
-    await asyncio.wait_for(aside.stop(), PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        await aside.stop()
     async with asyncio.timeout(PATIENCE):
         told = await asyncio.gather(*waiting, aside.run(HERE, work), return_exceptions=True)
     assert {type(each) for each in told} == {asyncio.CancelledError}

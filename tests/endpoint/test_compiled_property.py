@@ -114,7 +114,7 @@ class Real:
             self.mutate("addService", environment=environment, name=name, type="JOB", spec=spec)
         self.mutate("skipService", environment=environment, service="api")
         self.ids["deployment"] = self.mutate("deploy", environment=environment)["id"]
-        loop.run_until_complete(asyncio.wait_for(_over(application, self.ids["deployment"]), PATIENCE))
+        loop.run_until_complete(_over(application, self.ids["deployment"]))
 
     def mutate(self, field: str, **arguments: object) -> Any:
         return subject(self.executed(document("mutation", field, *arguments), arguments)[field])
@@ -142,7 +142,7 @@ class Real:
 
 async def _over(application: Application, deployment: str) -> None:
     stream = uuid_of("deployment", deployment)
-    async with aclosing(application.log.follow(0, stream)) as following:
+    async with asyncio.timeout(PATIENCE), aclosing(application.log.follow(0, stream)) as following:
         async for batch in following:
             if any(isinstance(recorded.event, DeploymentSucceeded) for recorded in batch):
                 return
@@ -242,7 +242,7 @@ def test_an_answer_after_a_change_is_made_of_the_unchanged_parts_and_of_the_chan
         changed = real.mutate(field, **arguments)
         if field == "deploy":
             application = real.context.application
-            real.loop.run_until_complete(asyncio.wait_for(_over(application, changed["id"]), PATIENCE))
+            real.loop.run_until_complete(_over(application, changed["id"]))
         assert msgspec.json.encode(real.compiled(KEPT, {})) == msgspec.json.encode(real.executed(KEPT, {}))
     assert len({msgspec.json.encode(each) for each in answers}) == len(answers)
     assert 0 < COMPILED.parts.weight <= COMPILED.parts.limit

@@ -350,7 +350,8 @@ async def test_an_operation_cancelled_while_it_loads_a_name_leaves_the_others_th
     await asyncio.sleep(0)  # the load has started, and has no result yet
     cancelled.cancel()
     await asyncio.wait([cancelled])
-    assert await asyncio.wait_for(context.together(names, "ann"), PATIENCE) == "Ann"
+    async with asyncio.timeout(PATIENCE):
+        assert await context.together(names, "ann") == "Ann"
 
 
 def test_the_connection_of_a_client_that_answers_no_ping_is_closed(

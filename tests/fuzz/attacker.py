@@ -172,7 +172,8 @@ class _Client:
         loop = asyncio.get_running_loop()
         reading: asyncio.Task[None] | None = None
         try:
-            await asyncio.wait_for(loop.sock_connect(self._connection, address), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await loop.sock_connect(self._connection, address)
             if self._attack.end is not End.DEAF:
                 reading = asyncio.create_task(self._read())
             for step in self._attack.steps:
@@ -209,7 +210,8 @@ class _Client:
         match step:
             case Send(data=data):
                 seconds = SHORT if self._attack.end is End.DEAF else PATIENCE
-                await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(self._connection, data), seconds)
+                async with asyncio.timeout(seconds):
+                    await asyncio.get_running_loop().sock_sendall(self._connection, data)
             case Pause(seconds=seconds):
                 await asyncio.sleep(seconds)
             case Await(marker=marker):
@@ -240,4 +242,5 @@ class _Client:
         while not is_so() and not self._is_closed and (left := deadline - time.monotonic()) > 0:
             self._news.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._news.wait()

@@ -174,7 +174,8 @@ async def kill_until_over(data: Path, chance: random.Random) -> int:
     for kills in range(KILLS):
         async with Server(data) as server:
             with suppress(TimeoutError):
-                await asyncio.wait_for(server.wait(), chance.uniform(0, LONGEST))
+                async with asyncio.timeout(chance.uniform(0, LONGEST)):
+                    await server.wait()
                 return kills
     async with Server(data) as server:
         assert await server.wait() == 0

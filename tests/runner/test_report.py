@@ -121,3 +121,22 @@ async def test_all_instances_that_a_restart_of_the_machine_ended_are_one_append(
     times = {each.recorded_at for each in await reported.log.read(instances.stream(ENVIRONMENT))}
     assert len(times) == 1
     await until(lambda: not reported.reporter._waiting)
+
+
+async def test_a_reporter_ends_when_it_is_cancelled_while_a_report_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "MAX_REPORTS", 1)
+    for steps in range(5):  # of the loop, between the report and the cancellation
+        given = Reported()
+        running = asyncio.create_task(given.reporter.run())
+        given.report(0)
+        given.report(1)
+        async with asyncio.timeout(10):
+            await given.ends(1)
+        given.report(2)  # it waits for the end of the window
+        for _ in range(10):
+            await asyncio.sleep(0)
+        given.report(3)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        assert await asyncio.wait([running], timeout=1) == ({running}, set())

@@ -420,7 +420,8 @@ async def test_a_supervisor_that_ends_at_any_moment_is_followed_by_one_that_coun
     with crashing_after(count, monkeypatch) as done:
         running = asyncio.create_task(watch.run())
         with suppress(asyncio.TimeoutError, Crash):
-            await asyncio.wait_for(running, 1)
+            async with asyncio.timeout(1):
+                await running
     assert done == ["write", "write", "begin", "write"][:count]
     async with supervised(executor) as reports:
         state = await reports.status(InstanceStatus.RUNNING, exits=1)

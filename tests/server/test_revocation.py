@@ -137,7 +137,6 @@ async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once()
     with revocations.notify(robot, lambda _: ended.append("robot")):
         with revocations.notify(laptop, lambda _: ended.append("laptop")):
             assert ended == ["laptop"]
-        await asyncio.wait_for(
-            Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(robot.token)), BY), PATIENCE
-        )
+        async with asyncio.timeout(PATIENCE):
+            await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(robot.token)), BY)
     assert ended == ["laptop", "robot"]

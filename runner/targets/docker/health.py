@@ -105,8 +105,9 @@ def _has_bridge(endpoint: Endpoint) -> bool:
 async def _reach_proxied(hosts: Sequence[str], port: int) -> None:
     reader, writer = await health.connect(hosts, port)
     try:
-        if not await asyncio.wait_for(reader.read(1), GREETING):
-            raise health.Unhealthy(f"connection closed on port {port}")
+        async with asyncio.timeout(GREETING):
+            if not await reader.read(1):
+                raise health.Unhealthy(f"connection closed on port {port}")
     except TimeoutError:
         pass  # it waits for what the client says
     except OSError:
