@@ -41,9 +41,6 @@ HANDSHAKE = 1.0
 SHORT = 1.0
 """Seconds that a client which doesn't read tries to send."""
 
-KEPT = 8 * 1024 * 1024
-"""Bytes of an answer that are looked at."""
-
 PART = 64 * 1024
 SMALL = 4096
 """Bytes that a client that doesn't read has room for."""
@@ -193,12 +190,10 @@ class _Client:
             self._connection.close()
 
     async def _read(self) -> None:
-        loop, size = asyncio.get_running_loop(), 0
+        loop = asyncio.get_running_loop()
         try:
             while data := await loop.sock_recv(self._connection, PART):
-                size += len(data)
-                if size <= KEPT:
-                    self.answers.feed(data)
+                self.answers.feed(data)
                 self._news.set()
         except OSError:
             self.is_reset = True

@@ -25,6 +25,9 @@ INTERNAL = '"code":"INTERNAL"'
 TEXTS = ("json", "text/plain", "event-stream", "multipart/mixed")
 """Components of the media types of what the server says itself, rather than its pages."""
 
+KEPT = 8 * 1024 * 1024
+"""Bytes of the answers on a connection that are looked at."""
+
 INTERNAL_ERROR = 1011
 """RFC 6455, 7.4.1: the server has met what it didn't expect."""
 
@@ -34,6 +37,8 @@ class Response(Struct):
     headers: dict[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
     is_whole: bool = False
+    is_cut: bool = False
+    """Whether only its first part was kept."""
 
 
 class Answers:
@@ -44,12 +49,13 @@ class Answers:
         self.frames = bytearray()
         self.is_upgraded = False
         self.fault: str | None = None
+        self._size = 0
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
 
     def feed(self, data: bytes) -> None:
         if self.is_upgraded:
-            self.frames += data
+            self._keep(data, self.frames)
             return
         try:
             self._parser.feed_data(data)
@@ -58,6 +64,14 @@ class Answers:
             self.frames += data[upgrade.args[0] :]
         except httptools.HttpParserError as fault:
             self.fault = self.fault or f"the answer is no HTTP: {fault}"
+
+    def _keep(self, data: bytes, to: bytearray) -> bool:
+        """Whether there was room for *data*."""
+        self._size += len(data)
+        if self._size > KEPT:
+            return False
+        to += data
+        return True
 
     @property
     def is_answered(self) -> bool:
@@ -77,7 +91,8 @@ class Answers:
         self._headers = {}
 
     def on_body(self, body: bytes) -> None:
-        self.responses[-1].body += body
+        response = self.responses[-1]
+        response.is_cut |= not self._keep(body, response.body)
 
     def on_message_complete(self) -> None:
         self.responses[-1].is_whole = True
@@ -106,7 +121,7 @@ def _of_response(response: Response, sent: bytes) -> Iterator[str]:
         return
     body = bytes(response.body)
     if response.headers.get("content-encoding") == "gzip":
-        if not response.is_whole:
+        if not response.is_whole or response.is_cut:
             return
         try:
             body = gzip.decompress(body)
@@ -114,7 +129,7 @@ def _of_response(response: Response, sent: bytes) -> Iterator[str]:
             yield f"the answer is no gzip: {fault}"
             return
     yield from _of_text(body, sent)
-    if not response.is_whole or not body:
+    if not response.is_whole or response.is_cut or not body:
         return
     if "event-stream" in media:
         for line in body.splitlines():

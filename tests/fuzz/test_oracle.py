@@ -10,7 +10,7 @@ from tests.fuzz import attacks
 from tests.fuzz.attacker import Outcome
 from tests.fuzz.fuzz import ENTRY, FAULT, of_pulse, summary
 from tests.fuzz.heartbeat import Beat, Pulse, quantile
-from tests.fuzz.oracle import Answers, findings
+from tests.fuzz.oracle import KEPT, Answers, findings
 from tests.fuzz.world import World
 
 WORLD = World(
@@ -75,6 +75,14 @@ def test_what_a_server_should_answer_is_no_finding(data: bytes) -> None:
 )
 def test_what_a_server_should_not_answer_is_found(data: bytes, why: str) -> None:
     assert any(why in finding for finding in found(data)), found(data)
+
+
+def test_an_answer_that_is_too_long_to_be_kept_is_an_answer() -> None:
+    answers = Answers()
+    answers.feed(response(200, b'{"data":"' + KEPT * b"x" + b'"}'))
+    assert answers.is_answered
+    assert list(findings(answers, b"")) == []
+    assert len(answers.responses[0].body) <= KEPT
 
 
 def test_what_was_sent_may_be_said_back() -> None:
