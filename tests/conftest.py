@@ -6,6 +6,7 @@ time; storms and series of crashes are brief; and of each file of GraphQL's test
 `--long` all of it is tried.
 """
 
+import gc
 import signal
 
 import pytest
@@ -19,6 +20,9 @@ __all__ = ["browser", "database", "postgres", "postgres_server"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as nohup and a shell's & leave it; programs would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+gc.disable()  # until all tests are collected: collections of what stays would take nearly half of that time
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +39,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--long"):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+def pytest_collection_finish() -> None:
+    """Exclude modules and tests from later collections, which are many: tests count what is left of a connection."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
