@@ -1,7 +1,7 @@
 """
 Deployments that wait, while servers are killed at each point of the wait.
 
-The server is a process of its own; run as a program this module is that server. It kills itself at an append that
+The server is a process of its own. It kills itself at an append that
 changes more than its worker: before it is stored, or after. It also does so when it has lived for a moment, so that
 each wait is interrupted several times. People are in it, too: they hold and release, and approve.
 """
@@ -9,9 +9,8 @@ each wait is interrupted several times. People are in it, too: they hold and rel
 import asyncio
 import os
 import signal
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -44,7 +43,6 @@ from tests.runner.world import ANN, World
 
 pytestmark = pytest.mark.long
 
-MODULE = "tests.runner.test_wait_crash"
 GATED = "stage 1"
 HANGING = 240.0
 """Seconds after which a story is not going to end."""
@@ -121,11 +119,11 @@ async def people(here: World, id_: DeploymentId, folder: Path, *, holds: bool) -
         await asyncio.sleep(0.02)
 
 
-async def serve(data: Path, story: str, moment: str, life: float) -> None:
+async def serve(data: Path, drives: Callable[[], None], story: str, moment: str, life: float) -> None:
     if moment != "never":
         be_mortal(moment)
     async with running(Settings(data=data)) as parts:
-        print("driving", flush=True)
+        drives()
         if moment != "never":
             asyncio.get_running_loop().call_later(life, die)
         here = World(parts.application.log, parts.application.output)
@@ -193,7 +191,7 @@ async def told(story: str, folder: Path, moment: str) -> tuple[Outcome, int]:
         environment, id_ = await begin(story, folder, f"http://127.0.0.1:{checked.sockets[0].getsockname()[1]}/")
         kills = 0
         while True:
-            async with Server(folder, story, moment, f"{LIFE + LONGER * kills:g}", module=MODULE) as server:
+            async with Server(folder, story, moment, LIFE + LONGER * kills, serve=serve) as server:
                 code = await server.wait()
             if code == 0:
                 break
@@ -241,12 +239,12 @@ async def test_a_deployment_that_waits_goes_on_after_a_restart_of_the_machine(
 ) -> None:
     """The server and all processes of steps and services end at the same moment."""
     environment, id_ = await begin(story, data, "")
-    async with asyncio.timeout(HANGING), Server(data, story, "never", "0", module=MODULE):
+    async with asyncio.timeout(HANGING), Server(data, story, "never", 0.0, serve=serve):
         while not test_gate.recorded(data, event):
             await asyncio.sleep(0.02)
     for each in stamped(data):
         each.kill()
-    async with asyncio.timeout(HANGING), Server(data, story, "never", "0", module=MODULE) as server:
+    async with asyncio.timeout(HANGING), Server(data, story, "never", 0.0, serve=serve) as server:
         assert await server.wait() == 0
     async with test_crash.world(data) as here:
         over = await here.deployment(id_)
@@ -255,7 +253,3 @@ async def test_a_deployment_that_waits_goes_on_after_a_restart_of_the_machine(
     assert over.status is Status.SUCCEEDED
     assert queue[-1] == "DeploymentClosed"
     assert sorted(running) == ["api", "db"]
-
-
-if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4])))
