@@ -3,9 +3,10 @@
 import json
 import re
 import subprocess
+from functools import cache
 
 import pytest
-from graphql import build_schema, parse, validate
+from graphql import GraphQLSchema, build_schema, parse, validate
 
 from tests.serving import PATIENCE, ROOT
 
@@ -27,11 +28,14 @@ console.log(JSON.stringify([...asked, ...tabs.map((tab) => tab.query)]));
 """
 """A program that prints the documents of the tabs, and those by which they are filled in."""
 
-SCHEMA = build_schema((ROOT / "gql/schema.graphql").read_text())
+
+@cache
+def schema() -> GraphQLSchema:
+    return build_schema((ROOT / "gql/schema.graphql").read_text())
 
 
 def flaws(text: str) -> list[str]:
-    return [error.message for error in validate(SCHEMA, parse(text))]
+    return [error.message for error in validate(schema(), parse(text))]
 
 
 @pytest.mark.parametrize("text", [text for _, text in BLOCKS], ids=[guide for guide, _ in BLOCKS])
