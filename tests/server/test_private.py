@@ -1,6 +1,7 @@
 """Others on the machine, or on the way to it, learn nothing, or the operator is warned."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IMODE
@@ -50,7 +51,10 @@ def test_all_that_it_makes_is_its_owners_alone_whatever_the_folder_and_the_umask
         "log",
     } <= {path.name for path in made}
 
-    assert told.splitlines().count("0000") == 3  # services have the user's umask
+    assert (
+        told.splitlines().count("0000") >= 3
+    )  # services have the user's umask; the check is repeated until it is over
+    assert not re.search(r"^0[0-7]*[1-7][0-7]*$", told, re.MULTILINE)
     assert S_IMODE((work / "made").stat().st_mode) == 0o666
     opened = {line.partition(" -> ")[2] for line in told.splitlines() if " -> " in line}
     assert {"/dev/null"} < opened
