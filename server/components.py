@@ -48,12 +48,11 @@ from runner.runner import Runner
 from runner.secret import SecretOpener
 from runner.targets.process.supervisor import Supervisor
 from runner.wait import WaitRecorder
-from runner.webhook.allow_list import AllowList
 from runner.webhook.courier import Courier, CursorDeliveries
 from runner.webhook.message import Narrator
 from runner.webhook.sender import Sender
 from runner.worker import WorkerEngine
-from server import restored, retention, signing
+from server import certificate, restored, retention, signing
 from server.auth import Tokens
 from server.feed import LogFeed
 from server.oidc.federation import Federation
@@ -96,7 +95,7 @@ class Components:
 async def running(settings: Settings) -> AsyncIterator[Components]:
     """Open the stores, run the projections and the engine, and close everything in reverse order."""
     _make_folder(settings.data)
-    signing_key = signing.key(settings)
+    signing_key, tls = signing.key(settings), certificate.trusted()
     opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
     async with exporting(settings.traces, settings.trace_ratio), opened as stores, AsyncExitStack() as stack:
         handler = Handler(stores.log)
@@ -140,7 +139,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
                     _run(stack, watch)
             _run(stack, FreezeEnds(handler, rows.open_deployments).run())
             if settings.webhooks is not None:
-                _run(stack, _courier(settings.webhooks, application, stores, worker).run())
+                sender = Sender(settings.webhooks, tls)
+                _run(stack, _courier(sender, application, stores, worker).run())
 
         if restored.is_held(settings.data):
             _run(stack, restored.when_taken_over(settings.data, begin))
@@ -155,7 +155,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         tokens = Tokens(handler, application.refusals, application.uses)
         backend = _backend(settings, application, aside)
         federation = Federation(
-            settings.providers, handler, application.profiles, tokens.throttle, application.refusals
+            settings.providers, tls, handler, application.profiles, tokens.throttle, application.refusals
         )
         sessions = Sessions(handler, tokens, federation, signing_key)
         sign_ins = SignIns(federation, tokens.throttle, application.refusals, signing_key, settings.public_url)
@@ -271,10 +271,10 @@ def _application(
     )
 
 
-def _courier(allowed: AllowList, application: Application, stores: Stores, worker: str) -> Courier:
+def _courier(sender: Sender, application: Application, stores: Stores, worker: str) -> Courier:
     handler = application.handler
     narrator = Narrator(stores.log, handler.states, application.places, type_name)
-    return Courier(handler, application.vault, stores.cursors, Sender(allowed), narrator, worker)
+    return Courier(handler, application.vault, stores.cursors, sender, narrator, worker)
 
 
 def _engine(

@@ -23,6 +23,7 @@ from runner.targets.process.executor import ProcessExecutor
 from server import journal, secret
 from server.app import app
 from server.auth import AdminTokenUnusable, KeyringUnusable
+from server.certificate import CertificatesUnusable
 from server.connection import Connections, backlog, raise_file_limit
 from server.garbage import collect_rarely, return_free_memory, set_up_malloc
 from server.http import HttpProtocol
@@ -61,6 +62,7 @@ UNUSABLE = (
     AccountUnusable,
     AddressInvalid,
     AdminTokenUnusable,
+    CertificatesUnusable,
     ClientSecretUnusable,
     KeyringUnusable,
     ListenerUnusable,

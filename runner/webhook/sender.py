@@ -81,7 +81,18 @@ class Sender:
         except httpx.ProtocolError as error:  # its text has what was answered, which no user may read
             raise DeliveryFailed("the answer is not HTTP/1.1") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            if untrusted := _certificate_error(error):
+                raise DeliveryFailed(
+                    f"the server does not trust its certificate: {untrusted.verify_message.rstrip('.')}"
+                ) from error
             raise DeliveryFailed(f"no answer: {str(error) or type(error).__name__}") from error
         if not answer.is_success:
             redirect = ", a redirect, which is not followed" if answer.is_redirect else ""
             raise DeliveryFailed(f"answered {answer.status_code}{redirect}", gone=answer.status_code == 410)
+
+
+def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """Return the error of a certificate that caused *error*, if one did."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error

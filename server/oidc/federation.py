@@ -7,6 +7,7 @@ subject and the rules that applied then. The roles are those that the rules give
 
 import logging
 import math
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -59,12 +60,13 @@ class Federation:
     def __init__(
         self,
         providers: Sequence[ProviderSettings],
+        tls: ssl.SSLContext,
         handler: Handler,
         profiles: Profiles,
         throttle: TokenThrottle,
         refusals: Refusals,
     ) -> None:
-        self.providers = {each.issuer: Provider(each) for each in providers}
+        self.providers = {each.issuer: Provider(each, tls) for each in providers}
         self._handler = handler
         self._profiles = profiles
         self._throttle = throttle

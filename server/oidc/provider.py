@@ -7,6 +7,7 @@ provider is away. Redirects are not followed, and proxies are not used.
 
 import asyncio
 import logging
+import ssl
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -75,12 +76,12 @@ class Key(Struct, frozen=True):
 
 
 class Provider:
-    """An identity provider. *edition* grows with each change of its keys."""
+    """An identity provider, verified by *tls*. *edition* grows with each change of its keys."""
 
-    def __init__(self, settings: ProviderSettings) -> None:
+    def __init__(self, settings: ProviderSettings, tls: ssl.SSLContext) -> None:
         self.settings = settings
         self.edition = 0
-        self._tls = httpx.create_ssl_context(trust_env=False)
+        self._tls = tls
         self._keys: Mapping[str, Key] = {}
         self._document: Document | None = None
         self._read_at = 0.0
