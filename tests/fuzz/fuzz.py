@@ -119,10 +119,10 @@ def fuzz(
         seconds = time.monotonic() - began
         is_alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         if is_alive:
-            _settle(process, watch)
+            settle(process, watch)
         outcomes = sorted((each for report in reports for each in report.outcomes), key=lambda each: each.began)
-        findings = [*_of_process(server, watch, is_alive), *(_of_history(server) if is_alive else ())]
-        findings += [*_of_log(server, log_at_start, seconds), *of_pulse(pulse, outcomes, is_alone)]
+        findings = [*of_process(server, watch, is_alive), *(of_history(server) if is_alive else ())]
+        findings += [*of_log(server, log_at_start, seconds), *of_pulse(pulse, outcomes, is_alone)]
         attacks_found = {each.number: each.findings for each in outcomes if each.findings}
     statuses = sum((report.statuses for report in reports), Counter[str]())
     findings += [f"attack {number}: {found[0]}" for number, found in attacks_found.items()]
@@ -173,7 +173,7 @@ def _started(work: object, *arguments: object) -> tuple[ForkServerProcess, Conne
     return process, ours
 
 
-def _settle(process: psutil.Process, watch: Watch) -> None:
+def settle(process: psutil.Process, watch: Watch) -> None:
     """Waits until memory and files are given back, as long as that may take."""
     deadline = time.monotonic() + SETTLING
     while True:
@@ -188,7 +188,7 @@ def _settle(process: psutil.Process, watch: Watch) -> None:
 # What may be found
 
 
-def _of_process(server: Serving, watch: Watch, is_alive: bool) -> Iterator[str]:
+def of_process(server: Serving, watch: Watch, is_alive: bool) -> Iterator[str]:
     if not is_alive:
         yield f"the server is dead: {server.ended()}"
         return
@@ -198,7 +198,7 @@ def _of_process(server: Serving, watch: Watch, is_alive: bool) -> Iterator[str]:
         yield f"open files: {watch.files} at the start, {watch.files_at_end} in the end"
 
 
-def _of_log(server: Serving, start: int, seconds: float) -> Iterator[str]:
+def of_log(server: Serving, start: int, seconds: float) -> Iterator[str]:
     with server.log.open("rb") as log:
         log.seek(start)
         text = log.read().decode(errors="replace")
@@ -229,7 +229,7 @@ def of_pulse(pulse: Pulse, outcomes: Sequence[Outcome], is_alone: bool) -> Itera
         yield f"heartbeat: {1000 * stall.own:.0f} of {1000 * stall.seconds:.0f} ms were the server's, with {meanwhile}"
 
 
-def _of_history(server: Serving) -> Iterator[str]:
+def of_history(server: Serving) -> Iterator[str]:
     """Asks the server, then ends it and looks at its files."""
     for command in (["audit", "verify", "--live"], ["fsck", "--data", str(server.data)]):
         if command[0] == "fsck":

@@ -103,7 +103,7 @@ def findings(answers: Answers, sent: bytes) -> Iterator[str]:
     if answers.fault is not None:
         yield answers.fault
     for response in answers.responses:
-        yield from _of_response(response, sent)
+        yield from of_response(response, sent)
     if answers.is_upgraded:
         yield from _of_frames(bytes(answers.frames), sent)
 
@@ -113,7 +113,7 @@ def is_refusal(response: Response) -> bool:
     return response.status == 503 and "retry-after" in response.headers
 
 
-def _of_response(response: Response, sent: bytes) -> Iterator[str]:
+def of_response(response: Response, sent: bytes) -> Iterator[str]:
     if response.status >= 500 and not is_refusal(response):
         yield f"status {response.status}: {_start(response.body)}"
     media = response.headers.get("content-type", "")
