@@ -12,7 +12,8 @@ import logging
 import struct
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -132,17 +133,15 @@ class SignIns:
 
     async def begin(self, issuer: str, client: str) -> Flow:
         """Return a new flow; raise `Unauthenticated` for an unknown issuer, and `ProviderAway`."""
-        provider = self._providers.get(issuer)
-        if provider is None:
-            raise Unauthenticated(NO_ISSUER)
-        try:
-            if provider.document is None:
-                with self._throttle.attempt(client):  # it costs requests to the provider
-                    await provider.read_keys()
-            endpoint, _ = endpoints(provider)
-        except ProviderUnusable as fault:
-            self._log(provider, fault)
-            raise ProviderAway(provider) from fault
+        with self._refusals_logged(client):
+            provider = self._providers.get(issuer)
+            if provider is None:
+                raise Unauthenticated(NO_ISSUER)
+            with self._faults_logged(provider):
+                if provider.document is None:
+                    with self._throttle.attempt(client):  # it costs requests to the provider
+                        await provider.read_keys()
+                endpoint, _ = endpoints(provider)
         statement = STATEMENT.pack(uuid4().bytes, int((datetime.now(UTC) + FLOW).timestamp())) + issuer.encode()
         state = self._states.mac(statement)
         parameters = {
@@ -162,20 +161,10 @@ class SignIns:
 
         Raises `Unauthenticated`, `NoRole` and `ProviderAway`.
         """
-        try:
+        with self._refusals_logged(client):
             statement, provider = self._flow(cookie, callback.state)
-        except Unauthenticated as refused:
-            self._throttle.log_failure(client, refused)
-            raise
-        try:
-            with self._throttle.attempt(client):  # it costs a request to the provider
+            with self._faults_logged(provider), self._throttle.attempt(client):  # it costs a request to the provider
                 claims = await self._claims(provider, statement, callback)
-        except Unauthenticated as refused:
-            self._throttle.log_failure(client, refused)
-            raise
-        except ProviderUnusable as fault:
-            self._log(provider, fault)
-            raise ProviderAway(provider) from fault
         settings = provider.settings
         expires_at = datetime.now(UTC) + timedelta(minutes=settings.session_minutes)
         identity = await self._federation.identity(provider, claims, expires_at)
@@ -195,11 +184,9 @@ class SignIns:
         provider = None if identity.assertion is None else self._providers.get(identity.assertion.issuer)
         if provider is None or not provider.settings.provider_sign_out:
             return None
-        try:
+        with suppress(ProviderAway), self._faults_logged(provider):
             if provider.document is None:
                 await provider.read_keys()
-        except ProviderUnusable as fault:
-            self._log(provider, fault)
         document = provider.document
         if document is None or document.end_session_endpoint is None or not is_safe(document.end_session_endpoint):
             return None
@@ -264,12 +251,29 @@ class SignIns:
             raise provider.unusable(f"it answered {status} for the code: {_word(answer.error)}")
         return answer.id_token
 
-    def _log(self, provider: Provider, fault: ProviderUnusable) -> None:
-        """Log why a provider can't be used, at most once a minute for each: strangers cause these lines."""
-        issuer, now = provider.settings.issuer, time.monotonic()
-        if now - self._fault_lines.get(issuer, -FAULT_LINES) >= FAULT_LINES:
-            self._fault_lines[issuer] = now
-            logger.warning("Sign-in failed: %(fault)s", {"fault": fault})
+    @contextmanager
+    def _refusals_logged(self, client: str) -> Iterator[None]:
+        """Log and record a refusal of the block."""
+        try:
+            yield
+        except Unauthenticated as refused:
+            self._throttle.log_failure(client, refused)
+            raise
+
+    @contextmanager
+    def _faults_logged(self, provider: Provider) -> Iterator[None]:
+        """Raise `ProviderAway` if the block can't use the provider.
+
+        Log why, at most once a minute for each provider: strangers cause these lines.
+        """
+        try:
+            yield
+        except ProviderUnusable as fault:
+            issuer, now = provider.settings.issuer, time.monotonic()
+            if now - self._fault_lines.get(issuer, -FAULT_LINES) >= FAULT_LINES:
+                self._fault_lines[issuer] = now
+                logger.warning("Sign-in failed: %(fault)s", {"fault": fault})
+            raise ProviderAway(provider) from fault
 
 
 def endpoints(provider: Provider) -> tuple[str, str]:

@@ -231,6 +231,21 @@ def test_a_callback_is_not_replayed(stageline: Stageline, provider: IdentityProv
     assert refusal(browser.complete(callback)) == sign_in.CODE  # also by somebody who kept the cookie
 
 
+def test_a_node_completes_what_another_began(tmp_path: Path, stageline: Stageline, provider: IdentityProvider) -> None:
+    shared = {"providers": (settings_of(provider, tmp_path),), "public_url": HERE}
+    key = stageline.data / "signing-key.pem"
+    with served(tmp_path, signing_key=key, **shared) as other:
+        browser = Browser(stageline)
+        callback = provider.sign_in(browser.begin(provider.issuer), "ann")
+        browser.stageline = other
+        assert viewer(other, browser.session(browser.complete(callback)))["roles"] == [{"role": "ADMIN"}]
+    with served(tmp_path / "stranger", **shared) as stranger:  # it has another key
+        browser = Browser(stageline)
+        callback = provider.sign_in(browser.begin(provider.issuer), "ann")
+        browser.stageline = stranger
+        assert refusal(browser.complete(callback)) == sign_in.NO_FLOW
+
+
 def test_a_sign_in_ends_after_ten_minutes(stageline: Stageline, provider: IdentityProvider) -> None:
     key = load_pem_private_key((stageline.data / "signing-key.pem").read_bytes(), None)
     assert isinstance(key, Ed25519PrivateKey)
