@@ -131,8 +131,6 @@ async def take_up(
     instances, last_runs, secrets = tuple[Instance, ...](), tuple[LastRun, ...](), tuple[SecretVersion, ...]()
     if loaded.state.status is Status.QUEUED:
         instances = await present_instances(transaction, queue.state)
-        if queue.state.last is not None:
-            transaction.release(queue.state.last)  # the next deployment begins with the instances of this one
         secrets = await _secrets(transaction, loaded.state)
         plan = loaded.state.plan
         if plan is not None and plan.effect.is_start:

@@ -11,7 +11,7 @@ so fast that it would starve those who have to read.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
@@ -41,6 +41,9 @@ Three nodes that write to one stream lose two races out of three each; with 20 a
 
 STATES_BYTES = 16 * 1024 * 1024
 """Maximum size of the cached states, in bytes."""
+
+RESULT_BYTES = 8 * 1024 * 1024
+"""Maximum size of the cached results of ended streams, in bytes."""
 
 PENDING_BYTES = 16 * 1024 * 1024
 """Maximum size of the pending events of all streams, in bytes."""
@@ -119,6 +122,7 @@ class Transaction:
     """
 
     def __init__(self, states: "States", cached: bool = False, held: StreamState[Any] | None = None) -> None:
+        self.states = states
         self._load = states.cached if cached else states.load
         self._held = held
         self._read: dict[UUID, int] = {}
@@ -126,7 +130,6 @@ class Transaction:
         if cached and held is not None and held.version:
             self._read[held.stream], self._now[held.stream] = held.version, held
         self._events: dict[UUID, list[Event]] = {}
-        self._released: set[UUID] = set()
         self.cause: UUID | None = None  # an event, for the envelope
 
     async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
@@ -148,10 +151,6 @@ class Transaction:
         after = StreamState(stream, loaded.version + len(events), state)
         self._now[stream] = after
         return after
-
-    def release(self, stream: UUID) -> None:
-        """Drop the state of *stream* from the cache after the append: it is not read again soon."""
-        self._released.add(stream)
 
     def events(self, stream: UUID) -> tuple[Event, ...]:
         """Return the events that were decided on *stream* so far."""
@@ -177,14 +176,9 @@ class Transaction:
 
     @property
     def loaded(self) -> list[StreamState[Any]]:
-        """The states to cache, after the decided events: all that were read but the released ones and the held one."""
+        """The states to cache, after the decided events: all that were read but the held one."""
         held = None if self._held is None else self._held.stream
-        return [each for stream, each in self._now.items() if stream != held and stream not in self._released]
-
-    @property
-    def released(self) -> Collection[UUID]:
-        """The streams whose states are dropped from the cache."""
-        return self._released
+        return [each for stream, each in self._now.items() if stream != held]
 
 
 class States:
@@ -197,6 +191,8 @@ class States:
         self._log = log
         self._states: Versions[UUID, StreamState[Any]] = Versions(STATES_BYTES, _weight)
         self._pending: Cache[UUID, tuple[RecordedEvent, ...]] = Cache(PENDING_BYTES)
+        self.results: Cache[UUID, bytes] = Cache(RESULT_BYTES)
+        """What is asked for again of streams that have ended, and so never change, as its reader encodes it."""
 
     async def load(
         self, decider: Decider[State, Command, EventT], stream: UUID, *, has_asked: bool = False
@@ -272,10 +268,6 @@ class States:
             self._states.put(loaded.stream, loaded, loaded.version)
             self._pending.pop(loaded.stream)
 
-    def drop(self, stream: UUID) -> None:
-        """Drop the state of *stream* from the cache."""
-        self._states.pop(stream)
-
 
 class Handler:
     """Runs transactions against the log."""
@@ -348,8 +340,6 @@ class Handler:
             return await self._again(answer, receipt, by)
         for each in transaction.loaded:
             self.states.keep(each)
-        for stream in transaction.released:
-            self.states.drop(stream)
         return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject), last=transaction.last)
 
     async def _append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None) -> Receipt:

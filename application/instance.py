@@ -2,20 +2,44 @@
 
 from collections.abc import Iterable
 
-from application.handler import Transaction
+import msgspec
+
+from application.handler import States, Transaction
 from domain import deployment as deployments
 from domain.deployment import action as actions
 from domain.deployment import converge
 from domain.deployment.instance import Instance, LastRun
-from domain.deployment.queue import Queue
+from domain.deployment.queue import DeploymentId, Queue
 from domain.spec import ServiceType
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[Instance, ...]).decode
 
 
 async def present_instances(transaction: Transaction, queue: Queue) -> tuple[Instance, ...]:
-    """Return the instances after the last deployment of *queue* that has run."""
+    """Return the instances after the last deployment of *queue* that has run.
+
+    It has ended, so its stream never changes, and the append need not check that.
+    """
     if queue.last is None:
         return ()
-    return converge.instances((await transaction.load(deployments.decider, queue.last)).state, queue.last)
+    known = transaction.states.results.get(queue.last)
+    if known is not None:
+        return _decode(known)
+    ended = await transaction.states.load(deployments.decider, queue.last)
+    return keep_instances(transaction.states, queue.last, ended.state)
+
+
+def keep_instances(states: States, id_: DeploymentId, ended: deployments.Deployment) -> tuple[Instance, ...]:
+    """Cache the instances after a deployment that has *ended*, and return them.
+
+    They take a tenth of the state of the deployment. Without them the next deployment of its environment reads all its
+    events, which takes a fifth of the worker's time for that deployment.
+    """
+    found = converge.instances(ended, id_)
+    encoded = _encode(found)
+    states.results.put(id_, encoded, len(encoded))
+    return found
 
 
 async def latest_runs(transaction: Transaction, instances: Iterable[Instance]) -> tuple[LastRun, ...]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from application import deployment as writing
 from application.handler import Handler, StreamState, Transaction
+from application.instance import keep_instances
 from domain import deployment as deployments
 from domain.access import ENGINE
 from domain.deployment import queue as queues
@@ -152,7 +153,7 @@ class DeploymentExecution:
         try:
             while not (deployment := await self._reconcile()).status.is_final:
                 await self._woken.wait()
-            self._runner.handler.states.keep(self._now)  # the next deployment of its environment begins with it
+            keep_instances(self._runner.handler.states, self._id, deployment)  # its environment's next one needs them
             return deployment
         finally:
             for timer in (*self._waits.values(), *([self._deadline] if self._deadline else [])):

@@ -11,6 +11,7 @@ import application.pipeline
 from application import deployment as writing
 from application import request as requests
 from application.handler import Handler, Outcome, Transaction
+from application.instance import present_instances
 from application.pipeline import ALL_TARGETS, Targets
 from domain import deployment as deployments
 from domain import pipeline as pipelines
@@ -296,6 +297,21 @@ async def test_a_deployment_inherits_the_instances_of_the_last_one_that_ran(
     again = await take_up(handler, second)
     assert not again.events
     assert again.state.inherited == state.inherited
+
+
+async def test_the_instances_are_the_same_with_and_without_a_cache(
+    handler: Handler, environment: EnvironmentId
+) -> None:
+    first, second, third = [await request(handler, environment, actor) for actor in ("ann", "bob", "eve")]
+    await succeed(handler, first)
+    await succeed(handler, second)
+    queue = (await handler.states.load(queues.decider, queues.stream(environment))).state
+    assert (queue.last, queue.admitted is not None and queue.admitted.deployment) == (second, third)
+    new_states, known_states = Handler(handler.log).states, handler.states
+    read = await present_instances(Transaction(new_states), queue)
+    assert [(second, (8000,))] == [(each.deployment, each.ports) for each in read]
+    for states in (new_states, known_states, known_states):
+        assert read == await present_instances(Transaction(states), queue)
 
 
 async def test_requests_for_two_revisions_do_not_merge(handler: Handler, environment: EnvironmentId) -> None:

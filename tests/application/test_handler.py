@@ -148,19 +148,6 @@ async def test_a_state_that_its_caller_holds_is_not_cached(handler: Handler) -> 
         await other.states.cached(pipeline.decider, A)
 
 
-async def test_a_state_that_is_released_is_not_cached_any_more(handler: Handler) -> None:
-    async def work(transaction: Transaction) -> UUID:
-        await transaction.load(pipeline.decider, B)
-        transaction.release(B)
-        return await on(A, stage("new"))(transaction)
-
-    handled = await handler.transact(work, pipeline.decider, ANN)
-    await handler.log.close()  # from now on nothing can be read
-    assert await handler.states.cached(pipeline.decider, A) == handled.subject
-    with pytest.raises(LogUnavailable):
-        await handler.states.cached(pipeline.decider, B)
-
-
 async def test_who_holds_a_stale_state_decides_on_what_others_did_since(handler: Handler) -> None:
     held = await handler.states.load(pipeline.decider, A)
     await handler.handle(pipeline.decider, A, stage("new"), ANN)
