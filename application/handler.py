@@ -27,7 +27,7 @@ from domain.decider import Decider
 from domain.errors import Refused, VersionMismatch
 from store import codec, ids
 from store.log import Author, Event, EventLog, IdempotencyKey, Receipt, RecordedEvent, StreamChange, StreamMoved
-from tracing.span import annotate, child
+from tracing.span import annotate, child, is_traced
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -346,7 +346,7 @@ class Handler:
         """Append *changes*, and show new events in the trace."""
         with child("append"):
             receipt = await self.log.append(changes, by, key)
-            if receipt.recorded:
+            if receipt.recorded and is_traced():
                 annotate(events=[each.name for each in receipt.recorded], position=receipt.position)
             return receipt
 

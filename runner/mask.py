@@ -96,6 +96,10 @@ class Mask:
         return self.shown(hidden.data.decode(errors="replace"))
 
 
+NO_MASK = Mask(())
+"""The mask of a step without secrets."""
+
+
 def _forms(secret: str) -> Iterator[bytes]:
     """Yield the ways in which programs write *secret*."""
     value = secret.encode()

@@ -46,7 +46,7 @@ from runner.targets.contract import Executor, RegistryLogin, StepFailed, StepReq
 from runner.trace import bind_deployment
 from store.log import Author, Event, Origin, RecordedEvent
 from store.output import OutputStore
-from tracing.span import Kind, annotate, child, fail, span
+from tracing.span import Kind, annotate, child, fail, is_traced, span
 
 T = TypeVar("T")
 
@@ -213,9 +213,10 @@ class DeploymentExecution:
         count_steps(ended.values())
         for each in over:
             del self._checks[each]
-        for tasks_of in (self._watches, self._aborts):
-            for step in tasks_of.keys() & ended.keys():
-                tasks_of.pop(step).cancel()
+        for step in ended:
+            for tasks_of in (self._watches, self._aborts):
+                if (task := tasks_of.pop(step, None)) is not None:
+                    task.cancel()
         return self._now.state
 
     def _is_due(self, state: Deployment) -> bool:
@@ -301,6 +302,8 @@ class DeploymentExecution:
 
     async def _watch(self, deployment: Deployment, step: Step) -> StepCommand:
         execution = await self._run_of(deployment, step)
+        if not is_traced():
+            return await execution.watch()
         with child("step"):
             annotate(service=str(step.service), phase=step.phase.lower(), attempt=step.attempt)
             outcome = await execution.watch()

@@ -14,7 +14,7 @@ from domain.deployment.plan import Output
 from domain.deployment.step import AbortStep, FailStep, KeepStep, OldInstance, Phase, Step, StepCommand, SucceedStep
 from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceType
-from runner.mask import Mask
+from runner.mask import NO_MASK, Mask
 from runner.output import BufferedOutput
 from runner.retry import backoff
 from runner.targets.contract import Executor, StepFailed, StepOutput, StepRequest
@@ -45,7 +45,7 @@ class StepExecution:
     ) -> None:
         self._request, self._executor, self._store, self._worker = request, executor, store, worker
         self._unmet = unmet
-        self._mask = Mask(request.secrets)
+        self._mask = Mask(request.secrets) if request.secrets else NO_MASK
         self._step = Step(service=ServiceId(request.service), phase=request.phase, attempt=request.attempt)
 
     async def watch(self) -> StepCommand:

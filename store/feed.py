@@ -103,15 +103,28 @@ class Feed:
         new = [event for event in recorded if event.position > end]
         if not new or new[0].position != end + 1 or new[-1].position != end + len(new):
             return
+        if self._observers and self.wanted is not None:  # a worker's: nobody follows, so a tail would cost for nothing
+            self._restart(new[-1].position)
+        else:
+            self._extend(new)
+        self.ends.update(new)
+        self._call_observers(new)
+        self._notifier.notify(chain([None], (event.stream for event in new)))
+
+    def _extend(self, new: Sequence[RecordedEvent]) -> None:
+        """Add *new* events to the tail."""
         self._tail += new
         weights = [weight(event.event) + RECORDED for event in new]
         self._weights += weights
         self._weight += sum(weights)
         if len(self._tail) > TAIL_SIZE or self._weight > TAIL_BYTES:
             self._cut()
-        self.ends.update(new)
-        self._call_observers(new)
-        self._notifier.notify(chain([None], (event.stream for event in new)))
+
+    def _restart(self, position: int) -> None:
+        """Begin an empty tail after *position*; later followers read the events before it."""
+        if self._tail:
+            self._tail, self._weights, self._weight = [], [], 0
+        self._first = position + 1
 
     def _cut(self) -> None:
         """Drop the older half of the tail, by number or by bytes."""
@@ -136,8 +149,7 @@ class Feed:
         """Advance to *position* while nobody follows; *events* are all wanted events up to there."""
         end = self.position
         if position > end:
-            self._tail, self._weights, self._weight = [], [], 0
-            self._first = position + 1  # later followers read the missing events
+            self._restart(position)
             self.ends.clear()  # the skipped events may be of any stream
             self._call_observers([event for event in events if event.position > end])
 

@@ -73,6 +73,11 @@ def child(name: str) -> AbstractContextManager[object]:
     return _NONE if _tracer is None or _tracer.context() is None else _tracer.span(name, Kind.INTERNAL, None)
 
 
+def is_traced() -> bool:
+    """Return whether a tracer is set. Ask before making attributes that cost something."""
+    return _tracer is not None
+
+
 def annotate(**attributes: Attribute) -> None:
     """Add *attributes* to the present span; their keys get the prefix `stageline.`."""
     if _tracer is not None:

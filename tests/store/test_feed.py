@@ -374,3 +374,21 @@ def test_events_that_are_passed_over_leave_nothing_in_the_tail(shelf: Shelf, mon
     made.publish([event(position) for position in range(21, 24)])
     assert made.position == 23
     assert [each.position for each in made._tail] == [21, 22, 23]
+
+
+async def test_no_tail_is_kept_while_nobody_follows_and_observers_want_few_kinds(shelf: Shelf) -> None:
+    made = Feed(shelf.fetch, 0, NEVER)
+    told: list[RecordedEvent] = []
+    made.watch(told.extend, {EnvironmentRenamed})
+    made.publish(shelf.write(3))
+    assert (made.position, made._tail) == (3, [])
+    follower = made.follow(1)
+    batches = [await anext(follower)]
+    made.publish(shelf.write(2))
+    batches.append(await anext(follower))
+    assert [[each.position for each in batch] for batch in batches] == [[2, 3], [4, 5]]
+    assert len(made._tail) == 2
+    await follower.aclose()
+    made.publish(shelf.write(1))
+    assert (made.position, made._tail) == (6, [])
+    assert [each.position for each in told] == [1, 2, 3, 4, 5, 6]
