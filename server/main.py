@@ -28,7 +28,7 @@ from server.connection import Connections, backlog, raise_file_limit
 from server.garbage import collect_rarely, return_free_memory, set_up_malloc
 from server.http import HttpProtocol
 from server.listener import ListenerUnusable
-from server.oidc.sign_in import ClientSecretUnusable
+from server.oidc.client import ClientSecretUnusable
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from server.targets import docker_target

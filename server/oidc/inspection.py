@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from server.oidc.client import ClientSecretUnusable, client_secret, endpoints
 from server.oidc.configuration import ProviderSettings
 from server.oidc.provider import Provider, ProviderUnusable
-from server.oidc.sign_in import ClientSecretUnusable, client_secret, endpoints
 
 
 class Finding(Struct, frozen=True):

@@ -11,16 +11,13 @@ The server talks to the provider; neither its tokens nor the client's secret rea
 import logging
 import struct
 import time
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 from uuid import uuid4
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
@@ -28,9 +25,10 @@ from application.refusal import RefusalReason, Refusals, RefusedAccess
 from domain.claim import Claims
 from endpoint.identity import Identity, Unauthenticated
 from server.oidc import token as tokens
+from server.oidc.client import client_secret, endpoints, exchange
 from server.oidc.configuration import SIGN_IN, ProviderSettings, is_safe
 from server.oidc.federation import Federation
-from server.oidc.provider import Document, Provider, ProviderUnusable
+from server.oidc.provider import Provider, ProviderUnusable
 from server.statement import Signer, StatementInvalid, text_of
 from server.throttle import TokenThrottle
 
@@ -40,9 +38,6 @@ FLOW = timedelta(minutes=10)
 STATEMENT = struct.Struct(">16sQ")
 """The id of a flow, and when it ends, in seconds since 1970. The issuer follows."""
 
-MAX_SECRET = 1_000
-"""Maximum length of a client's secret, in characters."""
-
 FAULT_LINES = 60.0
 """Time between two log lines about a provider that can't be used, in seconds."""
 
@@ -50,18 +45,10 @@ NO_FLOW = "Unknown sign-in: it was begun in another browser, or is over. Sign in
 FLOW_OVER = f"The sign-in took longer than {FLOW // timedelta(minutes=1)} minutes. Sign in again."
 NO_ISSUER = "Unknown identity provider. Load the page again."
 ISSUER = "Wrong issuer of the sign-in: the answer came from another identity provider. Sign in again."
-CODE = "Invalid code: the identity provider does not accept it, or not any more. Sign in again."
 NONCE = "Wrong nonce of the identity token: it is of another sign-in. Sign in again."
 PARTY = "Wrong party of the identity token: it was issued to another client."
 
-BASIC, POST = "client_secret_basic", "client_secret_post"
-"""The ways to send the client's secret (OpenID Connect Core 1.0, 9)."""
-
 logger = logging.getLogger("stageline")
-
-
-class ClientSecretUnusable(Exception):
-    """The file with a client's secret can't be read, or holds none; the message says which."""
 
 
 class ProviderAway(Exception):
@@ -92,13 +79,6 @@ class Callback(Struct, frozen=True):
     code: str
     state: str
     iss: str | None = None
-
-
-class _Answer(Struct, frozen=True):
-    """The answer of a token endpoint, as far as it is used."""
-
-    id_token: str | None = None
-    error: str | None = None
 
 
 class SignIns:
@@ -216,7 +196,9 @@ class SignIns:
         needs_issuer = document is not None and document.authorization_response_iss_parameter_supported
         if callback.iss != settings.issuer and (needs_issuer or callback.iss is not None):
             raise Unauthenticated(ISSUER)
-        token = await self._exchange(provider, callback.code, self._verifiers.mac(statement))
+        token = await exchange(
+            provider, self._secrets[settings.issuer], self._redirect_uri, callback.code, self._verifiers.mac(statement)
+        )
         if provider.key(tokens.key_id(token)) is None:
             await provider.read_keys()
         claims = tokens.verified(provider, token, settings.client_id)
@@ -226,30 +208,6 @@ class SignIns:
         if claims.get("azp", None if is_shared else settings.client_id) != settings.client_id:
             raise Unauthenticated(PARTY)
         return claims
-
-    async def _exchange(self, provider: Provider, code: str, verifier: str) -> str:
-        """Return the ID token for *code*; raise `Unauthenticated` if the provider does not accept it."""
-        _, endpoint = endpoints(provider)
-        settings = provider.settings
-        form = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": self._redirect_uri,
-            "code_verifier": verifier,
-        }
-        more, headers = _client(provider.document, settings, self._secrets[settings.issuer])
-        status, body = await provider.send("POST", endpoint, form | more, headers)
-        try:
-            answer = msgspec.json.decode(body, type=_Answer)
-        except msgspec.DecodeError:  # its text could have a part of a token
-            raise provider.unusable(f"it answered {status} for the code, and something else than a token") from None
-        if answer.error == "invalid_grant":
-            raise Unauthenticated(CODE)
-        if answer.error in ("invalid_client", "unauthorized_client"):
-            raise provider.unusable("it does not accept the client-id with its secret")
-        if status != 200 or answer.id_token is None:
-            raise provider.unusable(f"it answered {status} for the code: {_word(answer.error)}")
-        return answer.id_token
 
     @contextmanager
     def _refusals_logged(self, client: str) -> Iterator[None]:
@@ -276,61 +234,5 @@ class SignIns:
             raise ProviderAway(provider) from fault
 
 
-def endpoints(provider: Provider) -> tuple[str, str]:
-    """Return where a browser signs in, and where the server exchanges its code; raise `ProviderUnusable`."""
-    document = provider.document
-    if document is None:
-        raise provider.unusable("its discovery document is not known yet")
-    return (
-        _endpoint(provider, "authorization_endpoint", document.authorization_endpoint),
-        _endpoint(provider, "token_endpoint", document.token_endpoint),
-    )
-
-
-def _endpoint(provider: Provider, name: str, address: str | None) -> str:
-    if address is None or not is_safe(address) or "#" in address:
-        raise provider.unusable(f"its discovery document has no {name} with TLS")
-    return address
-
-
-def client_secret(settings: ProviderSettings) -> str | None:
-    """Return the secret of a confidential client, None for a public one; raise `ClientSecretUnusable`."""
-    if not settings.client_secret_file:
-        return None
-    path = Path(settings.client_secret_file).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ClientSecretUnusable(
-            f"The client secret of {settings.title}, {path}, can't be read: {reason}."
-        ) from error
-    if not 0 < len(text) <= MAX_SECRET or not text.isprintable():
-        raise ClientSecretUnusable(
-            f"{path} holds no client secret of {settings.title}: "
-            f"it must be one line of at most {MAX_SECRET:,} characters."
-        )
-    return text
-
-
-def _client(
-    document: Document | None, settings: ProviderSettings, secret: str | None
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the part of the form and the headers that authenticate the client."""
-    if secret is None:
-        return {"client_id": settings.client_id}, {}
-    methods = (document and document.token_endpoint_auth_methods_supported) or (BASIC,)
-    if BASIC not in methods and POST in methods:
-        return {"client_id": settings.client_id, "client_secret": secret}, {}
-    pair = f"{quote_plus(settings.client_id)}:{quote_plus(secret)}"  # RFC 6749, 2.3.1
-    return {}, {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
-
-
 def _with_query(address: str, parameters: Mapping[str, str]) -> str:
     return f"{address}{'&' if '?' in address else '?'}{urlencode(parameters)}"
-
-
-def _word(error: str | None) -> str:
-    """Return an error code of a provider if it is one, since the rest of an answer may be a secret."""
-    is_code = error is not None and len(error) <= 60 and error.replace("_", "").isalnum() and error.isascii()
-    return error if is_code and error is not None else "without an ID token"

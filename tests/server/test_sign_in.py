@@ -24,6 +24,7 @@ from msgspec import structs
 
 from domain.claim import ClaimRule
 from endpoint.identity import ASSERTION_EXPIRED
+from server.oidc import client as clients
 from server.oidc import sign_in, token
 from server.oidc.configuration import ProviderSettings
 from server.oidc.inspection import inspect
@@ -212,7 +213,7 @@ def test_a_callback_counts_only_in_the_browser_that_began(stageline: Stageline, 
         browser.complete(callback | {"state": ""}),
         browser.complete(callback | {"state": "ü" * 43}),
     ]
-    assert [refusal(each) for each in wrong] == [sign_in.NO_FLOW] * 2 + [sign_in.CODE] + [sign_in.NO_FLOW] * 3
+    assert [refusal(each) for each in wrong] == [sign_in.NO_FLOW] * 2 + [clients.CODE] + [sign_in.NO_FLOW] * 3
     for broken in (browser.cookie[:-1], browser.cookie.replace("=", "=A", 1), browser.cookie + "A" * 4000):
         assert refusal(browser.post(CALLBACK, callback, cookie=broken)) == sign_in.NO_FLOW
     session = stageline.send("POST", "/graphql/session", headers={"authorization": f"Bearer {stageline.token}"})
@@ -228,7 +229,7 @@ def test_a_callback_is_not_replayed(stageline: Stageline, provider: IdentityProv
     browser.session(opened)
     dropped = next(each for each in opened.headers.get_list("set-cookie") if "_sign_in" in each)
     assert "Max-Age=0" in dropped
-    assert refusal(browser.complete(callback)) == sign_in.CODE  # also by somebody who kept the cookie
+    assert refusal(browser.complete(callback)) == clients.CODE  # also by somebody who kept the cookie
 
 
 def test_a_node_completes_what_another_began(tmp_path: Path, stageline: Stageline, provider: IdentityProvider) -> None:
@@ -249,7 +250,7 @@ def test_a_node_completes_what_another_began(tmp_path: Path, stageline: Stagelin
 def test_a_sign_in_ends_after_ten_minutes(stageline: Stageline, provider: IdentityProvider) -> None:
     key = load_pem_private_key((stageline.data / "signing-key.pem").read_bytes(), None)
     assert isinstance(key, Ed25519PrivateKey)
-    for left, message in ((5, sign_in.CODE), (-1, sign_in.FLOW_OVER)):
+    for left, message in ((5, clients.CODE), (-1, sign_in.FLOW_OVER)):
         made = sign_in.STATEMENT.pack(b"x" * 16, int(time.time()) + left) + provider.issuer.encode()
         browser = Browser(stageline)
         browser.cookie = f"stageline_sign_in={Signer(key, 'sign-in cookie').sign(made)}"
@@ -342,8 +343,8 @@ def test_an_unusable_secret_stops_the_start(tmp_path: Path, provider: IdentityPr
             (tmp_path / "secret").unlink()
         else:
             (tmp_path / "secret").write_bytes(content)
-        with pytest.raises(sign_in.ClientSecretUnusable, match=why):
-            sign_in.client_secret(settings)
+        with pytest.raises(clients.ClientSecretUnusable, match=why):
+            clients.client_secret(settings)
 
 
 def test_nothing_in_the_log_has_a_code_or_a_token(
@@ -353,7 +354,7 @@ def test_nothing_in_the_log_has_a_code_or_a_token(
     browser = Browser(stageline)
     callback = provider.sign_in(browser.begin(provider.issuer), "ann")
     opened = browser.complete(callback)
-    assert refusal(browser.complete(callback)) == sign_in.CODE
+    assert refusal(browser.complete(callback)) == clients.CODE
     here = threading.current_thread().name
     lines = [each for each in caplog.records if each.threadName != here]  # of the server, not of this client
     written = "".join(f"{each.getMessage()} {each.__dict__}\n" for each in lines)
