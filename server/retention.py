@@ -151,6 +151,6 @@ async def _reading(data: Path) -> AsyncIterator[tuple[PrunableOutput, PrunableKe
     output = await SqliteOutput.open(data / OUTPUT)
     try:
         with read_only(data / LOG) as log:
-            yield output, SqliteSnapshot(log)
+            yield output, SqliteSnapshot(log, data)
     finally:
         await output.close()

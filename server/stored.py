@@ -65,7 +65,7 @@ async def open_snapshot(settings: Settings, name: str | None = None) -> AsyncIte
             yield StoreSnapshot(stored.name, stored, PostgresRowReader(stored.connection))
     else:
         with read_only(settings.data / VIEWS) as views, read_only(settings.data / LOG) as log:
-            yield StoreSnapshot(None, SqliteSnapshot(log), SqliteRowReader(views))
+            yield StoreSnapshot(None, SqliteSnapshot(log, settings.data), SqliteRowReader(views))
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def _on_sqlite(data: Path) -> Iterator[StoredData]:
         is_locked = _lock(data, stack)
         # Output and read models follow the log, so they are read before it.
         deployments, views = _deployments(data, findings), _views(data, findings, stack)
-        log = SqliteSnapshot(stack.enter_context(read_only(data / LOG)))
+        log = SqliteSnapshot(stack.enter_context(read_only(data / LOG)), data)
         lost = [each for each in deployments if not log.has_stream(each)]
         if lost:
             findings.append(f"the log lacks deployments that have output: {len(lost)}, such as {lost[0]}")

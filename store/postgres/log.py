@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from uuid import UUID
 
 from store import codec
+from store.archive import Archive
 from store.batch import Clock, now
 from store.feed import BATCH, POLL, Feed, Kinds, Observer
 from store.log import Author, Event, ExportPage, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent, StreamChange
@@ -52,11 +54,19 @@ class PostgresLog:
     is_shared = True
 
     def __init__(
-        self, dsn: str, epoch: str, position: int, readers: Pool, witness: Witness, clock: Clock, probe: float
+        self,
+        dsn: str,
+        epoch: str,
+        position: int,
+        readers: Pool,
+        witness: Witness,
+        clock: Clock,
+        probe: float,
+        archive: Archive,
     ) -> None:
         self.epoch = epoch
         self.witness = witness
-        self._reader = EventReader(readers, witness, self._check_open)
+        self._reader = EventReader(readers, witness, self._check_open, archive)
         self._feed = Feed(self._fetch_patiently, position)
         self._catch_up = SingleFlight(self._read_news)
         self._notified = asyncio.Event()  # other nodes may have written
@@ -69,11 +79,18 @@ class PostgresLog:
 
     @classmethod
     async def open(
-        cls, dsn: str, clock: Clock = now, *, patience: float = PATIENCE, probe: float = PROBE_INTERVAL
+        cls,
+        dsn: str,
+        clock: Clock = now,
+        *,
+        patience: float = PATIENCE,
+        probe: float = PROBE_INTERVAL,
+        archive: Path | None = None,
     ) -> "PostgresLog":
         """Open the log in the database *dsn*, and migrate its tables.
 
         Retries for *patience* seconds while the database can't be reached; *probe* is the interval of the `Listener`.
+        *archive* is the folder of archived events.
         Raises `LogUnavailable`, also if a newer version of Stageline has migrated the tables.
         """
         epoch = await migrate(dsn, patience)
@@ -82,7 +99,7 @@ class PostgresLog:
         position = 0
         for position, hash_ in await readers.fetch(LAST):
             witness.observe(position, hash_)
-        return cls(dsn, epoch, position, readers, witness, clock, probe)
+        return cls(dsn, epoch, position, readers, witness, clock, probe, Archive(archive))
 
     async def append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None = None) -> Receipt:
         self._check_open()

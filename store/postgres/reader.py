@@ -2,17 +2,28 @@
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from store import codec
+from store.archive import Archive, ArchivedEvents
 from store.batch import KeyRecord
 from store.feed import Kinds
 from store.log import Event, ExportPage, RecordedEvent
 from store.postgres.connection import Pool, Record
 from store.postgres.errors import InDoubt
-from store.postgres.rows import ANSWERS, COLUMNS, event_from_row, export_line_from_row, key_record_from_row
+from store.postgres.rows import (
+    ANSWERS,
+    COLUMNS,
+    bodies_from_rows,
+    events_from_rows,
+    export_lines_from_rows,
+    key_record_from_row,
+    with_archived,
+)
 from store.postgres.witness import Witness
+
+T = TypeVar("T")
 
 OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
 
@@ -50,9 +61,9 @@ HALVING = """
 """
 """Binary search for a stream's last version up to a position: the one row where `low` is not below `high`."""
 VERSION = "(SELECT low FROM halving WHERE low >= high)"
+"""The result of a binary search."""
 
-
-EXPIRED_KEYS = """
+BEFORE = """
     WITH RECURSIVE halving (low, high) AS (
         SELECT 0::bigint, coalesce(max(notification_id), 0) FROM stored_events
         UNION ALL
@@ -62,50 +73,57 @@ EXPIRED_KEYS = """
             SELECT * FROM stored_events WHERE notification_id = (low + high + 1) / 2 LIMIT 1
         ) AS middle WHERE low < high
     )
-    SELECT key FROM keys WHERE position <= (SELECT low FROM halving WHERE low >= high)
+"""
+"""Binary search for the last position of an event before a time: the one row where `low` is not below `high`."""
+
+EXPIRED_KEYS = f"""
+    {BEFORE} SELECT key FROM keys WHERE position <= {VERSION}
         OR position <= (SELECT position FROM keys ORDER BY position DESC LIMIT 1 OFFSET $2::bigint)
 """
-"""The keys of events before a time, which binary search finds, and those beyond a number of keys."""
+"""The keys of events before a time, and those beyond a number of keys."""
 
 
 class EventReader:
-    """Reads events over a pool of connections; *check* raises `LogUnavailable` if the log must not be read."""
+    """Reads events over a pool of connections, and those in the *archive* from its files.
 
-    def __init__(self, pool: Pool, witness: Witness, check: Callable[[], None]) -> None:
+    *check* raises `LogUnavailable` if the log must not be read.
+    """
+
+    def __init__(self, pool: Pool, witness: Witness, check: Callable[[], None], archive: Archive) -> None:
         self._pool = pool
+        self._archive = archive
         self._witness = witness
         self._check = check
 
     async def stream(self, stream: UUID, after: int, until: int) -> Sequence[RecordedEvent]:
         """Return the stream's events with versions above *after*, up to and including *until*."""
         statement = f"SELECT {COLUMNS} FROM stored_events WHERE {OF_STREAM}"
-        return [event_from_row(row) for row in await self._events(statement, stream, after, until)]
+        return await self._converted(events_from_rows, statement, stream, after, until)
 
     async def stream_events(self, stream: UUID, after: int, until: int) -> Sequence[Event]:
         """Return the events of `stream` without their envelopes."""
         statement = f"SELECT topic, state, notification_id, hash FROM stored_events WHERE {OF_STREAM}"
-        return [codec.decode(row[0], row[1]) for row in await self._events(statement, stream, after, until)]
+        return await self._converted(bodies_from_rows, statement, stream, after, until)
 
     async def page(self, after: int, limit: int, stream: UUID | None) -> Sequence[RecordedEvent]:
         """Return at most *limit* events with positions above *after*, of *stream* or of all."""
         if stream is None:
-            rows = await self._events(ALL, after, limit)
-        else:
-            of_stream = f"originator_id = $1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT $3"
-            statement = f"{HALVING} SELECT {COLUMNS} FROM stored_events WHERE {of_stream}"
-            rows = await self._events(statement, stream, after, limit)
-        return [event_from_row(row) for row in rows]
+            return await self._converted(events_from_rows, ALL, after, limit)
+        of_stream = f"originator_id = $1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT $3"
+        statement = f"{HALVING} SELECT {COLUMNS} FROM stored_events WHERE {of_stream}"
+        return await self._converted(events_from_rows, statement, stream, after, limit)
 
     async def page_of_kinds(self, after: int, window: int, kinds: Kinds) -> Sequence[RecordedEvent]:
         """Return those of *kinds* among the next *window* events, and the last event of the window."""
-        rows = await self._events(SOME, after, window, [codec.NAMES[kind] for kind in kinds])
-        return [event_from_row(row) for row in rows]
+        names = [codec.NAMES[kind] for kind in kinds]
+        return await self._converted(events_from_rows, SOME, after, window, names)
 
     async def export(self, after: int, limit: int) -> ExportPage:
         """See `EventLog.export`."""
         rows = await self._events(ALL, after, limit)
         position = rows[-1]["notification_id"] if rows else 0
-        return ExportPage(position=position, lines=b"".join(map(export_line_from_row, rows)))
+        lines = await with_archived(self._rows, self._archive, rows, export_lines_from_rows)
+        return ExportPage(position=position, lines=b"".join(lines))
 
     async def version(self, stream: UUID, position: int) -> int:
         """Return the stream's version when the log was at *position*."""
@@ -127,6 +145,12 @@ class EventReader:
 
     async def close(self) -> None:
         await self._pool.close()
+
+    async def _converted(
+        self, convert: Callable[[Sequence[Record], ArchivedEvents], list[T]], statement: str, *parameters: Any
+    ) -> Sequence[T]:
+        rows = await self._events(statement, *parameters)
+        return await with_archived(self._rows, self._archive, rows, convert)
 
     async def _events(self, statement: str, *parameters: Any) -> Sequence[Record]:
         """Return rows with the positions and hashes of events, in order of position."""

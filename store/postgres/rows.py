@@ -1,18 +1,23 @@
 """Conversion of batches to parameters of PostgreSQL, and of rows to events and receipts."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from store import audit, codec
+from store import archive, audit, codec
+from store.archive import Archive, ArchivedEvents, Segment
 from store.batch import EventRow, KeyRecord, StreamHead
-from store.log import Author, IdempotencyKey, Origin, Receipt, RecordedEvent, StreamChange, StreamMoved
+from store.log import Author, Event, IdempotencyKey, Origin, Receipt, RecordedEvent, StreamChange, StreamMoved
 from store.postgres.connection import Record
+
+T = TypeVar("T")
+Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Record]]]
 
 APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::stored_events[], $4::timestamptz)"
 
@@ -32,6 +37,9 @@ WRITTEN = """
     GROUP BY e.command
 """
 """The commands that were written already, with the positions of their last events."""
+
+SEGMENTS = "SELECT number, digest, first, last, events, size FROM segments WHERE number = ANY ($1::bigint[])"
+"""The segments of the archive with some numbers; the first archiving creates the table."""
 
 COMMAND, STREAM, VERSION, ID = 0, 1, 2, 5
 """Indexes of the columns of an event's row."""
@@ -115,6 +123,50 @@ class AppendRequest:
 def key_record_from_row(key: str, request: str, subject: UUID, version: int, position: int) -> KeyRecord:
     """Return the record of a row of the table of keys."""
     return KeyRecord(IdempotencyKey(key=key, request=request, subject=subject), version, position)
+
+
+def events_from_rows(rows: Sequence[Record], archived: ArchivedEvents) -> list[RecordedEvent]:
+    """Return the events of rows of the table of events; *archived* are those that are in the archive."""
+    return [
+        archived.recorded(row["state"], row["notification_id"], row["hash"])
+        if archive.is_archived(row["state"])
+        else event_from_row(row)
+        for row in rows
+    ]
+
+
+def bodies_from_rows(rows: Sequence[Record], archived: ArchivedEvents) -> list[Event]:
+    """Return the events of rows with topic and state first, without their envelopes."""
+    return [
+        archived.event(row["state"], row["notification_id"], row["hash"])
+        if archive.is_archived(row["state"])
+        else codec.decode(row[0], row[1])
+        for row in rows
+    ]
+
+
+def export_lines_from_rows(rows: Sequence[Record], archived: ArchivedEvents) -> list[bytes]:
+    """Return the export lines of rows of the table of events, without verifying them."""
+    return [
+        archived.line(row["state"], row["notification_id"], row["hash"])
+        if archive.is_archived(row["state"])
+        else export_line_from_row(row)
+        for row in rows
+    ]
+
+
+async def with_archived(
+    fetch: Fetch, files: Archive, rows: Sequence[Record], convert: Callable[[Sequence[Record], ArchivedEvents], T]
+) -> T:
+    """Return *convert* of *rows* and of their archived events; raises `SegmentUnreadable`.
+
+    *fetch* queries the database for the segments.
+    """
+    numbers = archive.numbers(row["state"] for row in rows)
+    if not numbers:
+        return convert(rows, archive.NOTHING)
+    segments = [Segment(**row) for row in await fetch(SEGMENTS, numbers)]
+    return await asyncio.to_thread(lambda: convert(rows, files.load(segments)))
 
 
 def event_from_row(row: Record) -> RecordedEvent:

@@ -8,20 +8,21 @@ Readers have their own threads and read-only connections, so the event loop neve
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import starmap
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
-from store import codec, writes
+from store import archive, codec, writes
+from store.archive import Archive, ArchivedEvents
 from store.batch import AppendBatch, Clock, PendingAppend, StreamHead, now
 from store.feed import Feed, Kinds, Observer
 from store.log import Author, Event, ExportPage, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent, StreamChange
@@ -57,6 +58,17 @@ FAULTS = (sqlite3.Error, PersistenceError)
 
 T = TypeVar("T")
 
+ConvertRows = Callable[[Sequence[tuple[Any, ...]], ArchivedEvents], list[T]]
+"""Converts rows of events, whose body is at `tables.STATE`."""
+
+
+def _bodies(rows: Sequence[tuple[Any, ...]], archived: ArchivedEvents) -> list[Event]:
+    """Return the events of rows with position, name, hash, version and body."""
+    return [
+        archived.event(state, position, hash_) if archive.is_archived(state) else codec.decode(name, state)
+        for position, name, hash_, _, state in rows
+    ]
+
 
 class SqliteLog:
     """The log in a file; see `EventLog`. Only one process at a time can open it."""
@@ -70,6 +82,7 @@ class SqliteLog:
         self._lock = lock
         self._clock = clock
         self._heads: dict[UUID, StreamHead] = {}
+        self._archive = Archive(path.with_name(archive.FOLDER))
         self._datastore = Datastore(path, size=READERS, mode="ro")
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
@@ -116,13 +129,13 @@ class SqliteLog:
         if self.ends_at(stream, after):
             return ()
         statement = f"SELECT * FROM stored_events WHERE {OF_STREAM}"
-        return await self._of_stream(tables.event_from_row, statement, stream, after, until)
+        return await self._of_stream(tables.events_from_rows, statement, stream, after, until)
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
         if self.ends_at(stream, after):
             return ()
-        statement = f"SELECT topic, state FROM stored_events WHERE {OF_STREAM}"
-        return await self._of_stream(codec.decode, statement, stream, after, until)
+        statement = f"SELECT rowid, topic, hash, originator_version, state FROM stored_events WHERE {OF_STREAM}"
+        return await self._of_stream(_bodies, statement, stream, after, until)
 
     def ends_at(self, stream: UUID, version: int) -> bool:
         self._check_open()
@@ -135,7 +148,7 @@ class SqliteLog:
 
     async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
         statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        rows = await self._select(tables.export_line_from_row, statement, after, limit)
+        rows = await self._select_events(tables.export_lines_from_rows, statement, after, limit)
         return ExportPage(position=rows[-1][0] if rows else 0, lines=b"".join(line for _, line in rows))
 
     async def expired_keys(self, before: datetime, count: int) -> Sequence[str]:
@@ -188,12 +201,12 @@ class SqliteLog:
             raise LogUnavailable("The log is closed.")
 
     async def _of_stream(
-        self, convert: Callable[..., T], statement: str, stream: UUID, after: int, until: int | None
+        self, convert: ConvertRows[T], statement: str, stream: UUID, after: int, until: int | None
     ) -> list[T]:
         if until is not None:
-            return await self._select(convert, statement, stream.hex, after, until)
+            return await self._select_events(convert, statement, stream.hex, after, until)
         end = self._feed.ends.track(stream)
-        rows = await self._select(convert, statement, stream.hex, after, NEWEST)
+        rows = await self._select_events(convert, statement, stream.hex, after, NEWEST)
         end.advance(after + len(rows))
         return rows
 
@@ -244,19 +257,40 @@ class SqliteLog:
     async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[RecordedEvent]:
         if stream is None:
             statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
-            return await self._select(tables.event_from_row, statement, after, limit)
+            return await self._select_events(tables.events_from_rows, statement, after, limit)
         of_stream = f"originator_id = ?1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT ?3"
         statement = f"{HALVING} SELECT * FROM stored_events WHERE {of_stream}"
-        return await self._select(tables.event_from_row, statement, stream.hex, after, limit)
+        return await self._select_events(tables.events_from_rows, statement, stream.hex, after, limit)
 
     async def _select(self, convert: Callable[..., T], statement: str, *parameters: object) -> list[T]:
         """Return *convert* of each row, in a reader's thread."""
         self._check_open()
 
         def select() -> list[T]:
-            with disk.translate_errors(self._path), self._datastore.transaction(commit=False) as cursor:
-                cursor.sqlite_cursor.row_factory = None
-                cursor.execute(statement, parameters)
-                return list(starmap(convert, cursor.fetchall()))
+            with self._reading() as execute:
+                return list(starmap(convert, execute(statement, parameters)))
 
         return await in_thread(self._readers, select)
+
+    async def _select_events(self, convert: ConvertRows[T], statement: str, *parameters: object) -> list[T]:
+        """Return *convert* of rows of events and of those that are archived, in a reader's thread."""
+        self._check_open()
+
+        def select() -> list[T]:
+            with self._reading() as execute:
+                rows = execute(statement, parameters)
+                return convert(rows, tables.archived_events(execute, self._archive, rows))
+
+        return await in_thread(self._readers, select)
+
+    @contextmanager
+    def _reading(self) -> Iterator[tables.Execute]:
+        """Return a function that executes a statement of one read transaction, in a reader's thread."""
+        with disk.translate_errors(self._path), self._datastore.transaction(commit=False) as cursor:
+            cursor.sqlite_cursor.row_factory = None
+
+            def execute(statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+                cursor.execute(statement, parameters)
+                return list(cursor.fetchall())
+
+            yield execute

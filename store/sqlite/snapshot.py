@@ -2,19 +2,23 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
-from itertools import starmap
 from pathlib import Path
+from typing import Any, TypeVar
 from uuid import UUID
 
+from store import archive
+from store.archive import Archive, ArchivedEvents
 from store.log import ExportPage, LogUnavailable, RecordedEvent
-from store.sqlite import disk
-from store.sqlite.tables import EXPIRED_KEYS, event_from_row, expiry, export_line_from_row
+from store.sqlite import disk, tables
+from store.sqlite.tables import EXPIRED_KEYS, expiry
 
 LOG = "log.db"
 OUTPUT = "output.db"
+
+T = TypeVar("T")
 
 EVENTS = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
 
@@ -22,22 +26,35 @@ EVENTS = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
 class SqliteSnapshot:
     """See `LogSnapshot` and `ExportSource`."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, folder: Path) -> None:
         self._database = database
+        self._folder = folder
+        self._archive = Archive(folder / archive.FOLDER)
         (self.epoch,) = database.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
 
     async def events(self, after: int, limit: int) -> Sequence[RecordedEvent]:
-        rows = self._database.execute(EVENTS, (after, limit))
-        return await asyncio.to_thread(lambda: list(starmap(event_from_row, rows)))
+        return await asyncio.to_thread(self._select, tables.events_from_rows, after, limit)
 
     async def position(self) -> int:
         (position,) = self._database.execute("SELECT coalesce(max(rowid), 0) FROM stored_events").fetchone()
         return int(position)
 
     async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
-        found = self._database.execute(EVENTS, (after, limit))
-        rows = await asyncio.to_thread(lambda: list(starmap(export_line_from_row, found)))
+        rows = await asyncio.to_thread(self._select, tables.export_lines_from_rows, after, limit)
         return ExportPage(position=rows[-1][0] if rows else 0, lines=b"".join(line for _, line in rows))
+
+    def _select(
+        self, convert: Callable[[Sequence[tuple[Any, ...]], ArchivedEvents], list[T]], after: int, limit: int
+    ) -> list[T]:
+        rows = self._execute(EVENTS, (after, limit))
+        return convert(rows, tables.archived_events(self._execute, self._archive, rows))
+
+    def _execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._database.execute(statement, parameters).fetchall()
+
+    def archive_findings(self) -> list[str]:
+        """Return what is wrong with the files of the archive; the events in them are not read."""
+        return archive.findings(self._folder / archive.FOLDER, tables.segments(self._execute))
 
     async def expired_keys(self, before: datetime, count: int) -> Sequence[str]:
         """See `PrunableKeys`."""

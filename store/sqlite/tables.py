@@ -6,7 +6,7 @@ So a program that uses the library can read and follow the log.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,8 @@ from eventsourcing.sqlite import (
     SQLiteDatastore,
 )
 
-from store import audit, codec
+from store import archive, audit, codec
+from store.archive import Archive, ArchivedEvents, Segment
 from store.batch import AppendBatch, EventRow, KeyRecord, StreamHead, Tip
 from store.log import Author, IdempotencyKey, LogUnavailable, Origin, RecordedEvent
 
@@ -66,7 +67,30 @@ TABLES = [
 PRAGMAS = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", "cache_size = -500")
 """Settings of a connection: durable commits, on macOS too, and at most 500 KiB of pages."""
 
-EXPIRED_KEYS = """
+SEGMENTS = """CREATE TABLE segments (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, first INTEGER NOT NULL,
+    last INTEGER NOT NULL, events INTEGER NOT NULL, size INTEGER NOT NULL)"""
+ARCHIVING = [
+    SEGMENTS,
+    """CREATE TRIGGER segments_update BEFORE UPDATE ON segments
+    BEGIN SELECT RAISE(ABORT, 'segments are never updated'); END""",
+    """CREATE TRIGGER segments_delete BEFORE DELETE ON segments
+    BEGIN SELECT RAISE(ABORT, 'segments are never deleted'); END""",
+    "DROP TRIGGER stored_events_update",
+    """CREATE TRIGGER stored_events_update BEFORE UPDATE ON stored_events
+    WHEN (NEW.rowid, NEW.originator_id, NEW.originator_version, NEW.topic, NEW.recorded_at, NEW.hash)
+        IS NOT (OLD.rowid, OLD.originator_id, OLD.originator_version, OLD.topic, OLD.recorded_at, OLD.hash)
+    OR substr(OLD.state, 1, 1) IS NOT x'7b'
+    OR NOT EXISTS (SELECT 1 FROM segments
+                   WHERE number = CAST(NEW.state AS INTEGER) AND NEW.state = CAST(CAST(number AS TEXT) AS BLOB)
+                   AND OLD.rowid BETWEEN first AND last)
+    BEGIN SELECT RAISE(ABORT, 'events are never updated'); END""",
+]
+"""What the first archiving adds. Earlier versions can use the file until then, and the events that stay afterwards."""
+
+HAS_SEGMENTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'segments'"
+SEGMENT = "SELECT number, digest, first, last, events, size FROM segments"
+
+BEFORE = """
     WITH RECURSIVE halving (low, high) AS (
         SELECT 0, coalesce(max(rowid), 0) FROM stored_events
         UNION ALL
@@ -74,10 +98,21 @@ EXPIRED_KEYS = """
             CASE WHEN recorded_at < ?1 THEN high ELSE rowid - 1 END
         FROM halving JOIN stored_events ON rowid = (low + high + 1) / 2 WHERE low < high
     )
-    SELECT key FROM keys WHERE position <= (SELECT low FROM halving WHERE low >= high)
+"""
+"""Binary search for the last position of an event before a time: the one row where `low` is not below `high`."""
+LAST_BEFORE = "(SELECT low FROM halving WHERE low >= high)"
+
+EXPIRED_KEYS = f"""
+    {BEFORE} SELECT key FROM keys WHERE position <= {LAST_BEFORE}
         OR position <= (SELECT position FROM keys ORDER BY position DESC LIMIT 1 OFFSET ?2)
 """
-"""The keys of events before a time, which binary search finds, and those beyond a number of keys; see `expiry`."""
+"""The keys of events before a time, and those beyond a number of keys; see `expiry`."""
+
+STATE = 4
+"""Index of the body in a row of the table of events."""
+
+Execute = Callable[..., list[tuple[Any, ...]]]
+"""Executes a statement with its parameters, if any, and returns the rows."""
 
 _uuid = lru_cache(10_000)(UUID)  # streams and tokens repeat
 
@@ -187,9 +222,47 @@ def _row(row: EventRow) -> tuple[Any, ...]:
     )
 
 
+def stored_time(at: datetime) -> str:
+    """Return a time as rows have it."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def expiry(before: datetime, count: int) -> tuple[str, int]:
     """Return the parameters of `EXPIRED_KEYS`."""
-    return before.astimezone(UTC).isoformat(timespec="microseconds"), count
+    return stored_time(before), count
+
+
+def segments(execute: Execute, numbers: Collection[int] | None = None) -> list[Segment]:
+    """Return the segments that the log lists, or those with *numbers*."""
+    if not execute(HAS_SEGMENTS):
+        return []
+    where = "" if numbers is None else f" WHERE number IN ({', '.join(map(str, numbers))})"
+    columns = "number", "digest", "first", "last", "events", "size"
+    return [Segment(**dict(zip(columns, row, strict=True))) for row in execute(SEGMENT + where)]
+
+
+def archived_events(execute: Execute, files: Archive, rows: Sequence[tuple[Any, ...]]) -> ArchivedEvents:
+    """Return the archived events of *rows*; raises `SegmentUnreadable`."""
+    numbers = archive.numbers(row[STATE] for row in rows)
+    return files.load(segments(execute, numbers)) if numbers else archive.NOTHING
+
+
+def events_from_rows(rows: Sequence[tuple[Any, ...]], archived: ArchivedEvents) -> list[RecordedEvent]:
+    """Return the events of rows of the table of events; *archived* are those that are in the archive."""
+    return [
+        archived.recorded(row[STATE], row[0], row[-1]) if archive.is_archived(row[STATE]) else event_from_row(*row)
+        for row in rows
+    ]
+
+
+def export_lines_from_rows(rows: Sequence[tuple[Any, ...]], archived: ArchivedEvents) -> list[tuple[int, bytes]]:
+    """Return the positions and the export lines of rows of the table of events, without verifying them."""
+    return [
+        (row[0], archived.line(row[STATE], row[0], row[-1]))
+        if archive.is_archived(row[STATE])
+        else export_line_from_row(*row)
+        for row in rows
+    ]
 
 
 def key_record_from_row(key: str, request: str, subject: str, version: int, position: int) -> KeyRecord:
