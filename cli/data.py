@@ -86,6 +86,26 @@ Database = Annotated[str | None, _database("SQLite, in the folder")]
 SharedDatabase = Annotated[str | None, _database(False)]
 
 
+Archive = Annotated[
+    Path | None,
+    typer.Option(
+        "--archive",
+        envvar="STAGELINE_ARCHIVE",
+        metavar="DIR",
+        file_okay=False,
+        show_default="`archive` in the data folder, with SQLite",
+        help="With PostgreSQL: the folder of archived events, which all servers and workers see.",
+    ),
+]
+
+
+def archive_folder(archive: Path | None, database: str | None) -> Path | None:
+    """Return the folder of archived events; raise `Misused` if it is named for SQLite."""
+    if archive is not None and database is None:
+        raise Misused("With SQLite the archive is in the data folder: leave out --archive, or link that folder.")
+    return None if archive is None else absolute(archive)
+
+
 def signing_key_option(otherwise: str, help: str) -> Any:
     """Return the option of the key that signs audit heads."""
     return typer.Option(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from cli import lazy
+from cli.data import Archive, archive_folder
 from cli.errors import Misused
 
 
@@ -39,8 +40,9 @@ def _collector(named: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """The targets of deployments, the listener for metrics, the collector of traces, and the log."""
+    """The archive, the targets of deployments, the listener for metrics, the collector of traces, and the log."""
 
+    archive: Archive = None
     gone_after: Annotated[
         float,
         typer.Option(
@@ -187,6 +189,7 @@ class WorkerOptions:
         return lazy.settings.Settings(
             data=folder,
             database=database,
+            archive=archive_folder(self.archive, database),
             gone=self.gone_after,
             run_as=tuple(self.run_as or ()),
             step_limits=lazy.settings.step_limits(self.step_memory, self.step_processes, self.step_files),

@@ -96,7 +96,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     """Open the stores, run the projections and the engine, and close everything in reverse order."""
     _make_folder(settings.data)
     signing_key, tls = signing.key(settings), certificate.trusted()
-    opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
+    database = settings.database
+    opened = on_sqlite(settings.data) if database is None else on_postgres(database, settings.archive)
     async with exporting(settings.traces, settings.trace_ratio), opened as stores, AsyncExitStack() as stack:
         handler = Handler(stores.log)
         secrets = SecretOpener(handler.states, Vault(handler.states, stores.keys))

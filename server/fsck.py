@@ -30,6 +30,7 @@ from server.settings import Settings
 from server.spill import Spill
 from server.stored import StoredData, StoreSnapshot, open_data, open_snapshot
 from server.stores import PROJECTIONS
+from store.archive import SegmentUnreadable
 from store.audit import Verifier
 from store.codec import DamagedEvent, UnknownEvent
 from store.log import LogUnavailable, RecordedEvent
@@ -235,6 +236,8 @@ async def check_links(log: ExportSource, counter: EventCounter) -> list[str]:
             part = await _read(log.export, after, min(BATCH, end - after))
         except EventUnreadable as fault:
             damaged.append(f"the log, {fault}")
+            if isinstance(fault.__cause__, SegmentUnreadable):  # as many events as the segment has
+                break
             after = fault.position
             continue
         if not part.lines:

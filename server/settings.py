@@ -31,6 +31,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *admin_token*: a file with an admin token, which is issued if it is unknown; nothing is saved for the command line
     - *signing_key*: the file of the key that signs heads of the log; None for the server's own key, in *data*
     - *database*: the address of a PostgreSQL database; None for SQLite, in *data*
+    - *archive*: the folder of archived events, which all nodes see; None for the one in *data*, on SQLite
     - *works*: run deployments of that database, as one of any number of workers
     - *run_as*: the user of the machine that steps run as, and `ENVIRONMENT=USER` for one environment; see
       `runner.targets.process.confinement`; empty for the server's own user
@@ -66,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     admin_token: Path | None = None
     signing_key: Path | None = None
     database: str | None = None
+    archive: Path | None = None
     works: bool = True
     run_as: tuple[str, ...] = ()
     step_limits: Limits = Limits()

@@ -13,6 +13,7 @@ from projections.postgres.rows import PostgresRowReader
 from projections.sqlite.rows import SqliteRowReader
 from server.settings import Settings
 from store.log import LogUnavailable
+from store.postgres.archive import archive_findings
 from store.postgres.log import PostgresLog
 from store.postgres.snapshot import snapshot
 from store.snapshot import ExportSource, LogSnapshot
@@ -49,10 +50,12 @@ async def open_data(settings: Settings) -> AsyncIterator[StoredData]:
         with _on_sqlite(settings.data) as data:
             yield data
         return
-    log = await PostgresLog.open(settings.database)
+    log = await PostgresLog.open(settings.database, archive=settings.archive)
     try:
-        async with open_snapshot(settings) as stored:
-            yield StoredData(log, stored, is_shared=True, findings=())
+        async with snapshot(settings.database, None, settings.archive) as found:
+            stored = StoreSnapshot(found.name, found, PostgresRowReader(found.connection))
+            findings = await archive_findings(found.connection, settings.archive)
+            yield StoredData(log, stored, is_shared=True, findings=findings)
     finally:
         await log.close()
 
@@ -61,7 +64,7 @@ async def open_data(settings: Settings) -> AsyncIterator[StoredData]:
 async def open_snapshot(settings: Settings, name: str | None = None) -> AsyncIterator[StoreSnapshot]:
     """Open the snapshot *name*, or a new one; raise `LogUnavailable`."""
     if settings.database is not None:
-        async with snapshot(settings.database, name) as stored:
+        async with snapshot(settings.database, name, settings.archive) as stored:
             yield StoreSnapshot(stored.name, stored, PostgresRowReader(stored.connection))
     else:
         with read_only(settings.data / VIEWS) as views, read_only(settings.data / LOG) as log:
@@ -80,6 +83,7 @@ def _on_sqlite(data: Path) -> Iterator[StoredData]:
         lost = [each for each in deployments if not log.has_stream(each)]
         if lost:
             findings.append(f"the log lacks deployments that have output: {len(lost)}, such as {lost[0]}")
+        findings += log.archive_findings()
         stored = None if views is None else StoreSnapshot(None, log, views)
         yield StoredData(log, stored, is_shared=is_locked, findings=findings)
 

@@ -88,10 +88,13 @@ async def on_sqlite(data: Path) -> AsyncIterator[Stores]:
 
 
 @asynccontextmanager
-async def on_postgres(dsn: str) -> AsyncIterator[Stores]:
-    """Open the stores in the database *dsn*, and create or update its tables; raise `LogUnavailable`."""
+async def on_postgres(dsn: str, archive: Path | None = None) -> AsyncIterator[Stores]:
+    """Open the stores in the database *dsn*, and create or update its tables; raise `LogUnavailable`.
+
+    *archive* is the folder of archived events.
+    """
     async with AsyncExitStack() as stack:
-        log = await PostgresLog.open(dsn)
+        log = await PostgresLog.open(dsn, archive=archive)
         check = log.witness.check
         stack.push_async_callback(log.close)
         await jobs.prepare(dsn)

@@ -19,7 +19,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
-from zlib import error as ZlibError  # noqa: N812 (an exception, named as one)
 
 import msgspec
 from msgspec import Struct
@@ -200,47 +199,44 @@ class Archive:
                     "Old events of deployments are archived, and their folder is not named: give it with --archive, or "
                     "in STAGELINE_ARCHIVE."
                 )
-            lines = read(self._folder, segment).splitlines(keepends=True)
+            lines = gzip.decompress(read(self._folder, segment)).splitlines(keepends=True)
             found = {int(line[12 : line.index(b",")]): line for line in lines}  # after {"position":
             self._cached.put(segment.digest, found, sum(len(line) + LINE for line in lines))
         return found
 
 
 def read(folder: Path, segment: Segment) -> bytes:
-    """Return the lines of *segment*; raises `SegmentUnreadable` if it is missing or altered."""
+    """Return the file of *segment*; raises `SegmentUnreadable` if it is missing or altered."""
     path, name = folder / segment.name, f"Segment {segment.number} of the archive"
-    restore = "copy it there from a backup"
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise SegmentUnreadable(f"{name} is missing: there is no {path}; {restore}.") from None
+        raise SegmentUnreadable(f"{name} is missing: copy {path} from a backup.") from None
     except OSError as error:
         raise SegmentUnreadable(f"{name} can't be read: {path}: {error.strerror or error}.") from error
-    try:
-        if sha256(content).hexdigest() == segment.digest:
-            return gzip.decompress(content)
-    except (OSError, EOFError, ZlibError):  # no gzip file
-        pass
-    raise SegmentUnreadable(f"{name} was altered: the SHA-256 of {path} is not its name; {restore}.")
+    if sha256(content).hexdigest() != segment.digest:
+        raise SegmentUnreadable(f"{name} was altered: copy {path} from a backup. Its SHA-256 is its name there.")
+    return content
 
 
 def findings(folder: Path | None, segments: Collection[Segment]) -> list[str]:
-    """Return what is wrong with the files of *segments*, which are all that a log lists; the content is not read."""
+    """Return what is wrong with the files of *segments*, which are all that a log lists."""
     if folder is None:
-        return (
-            ["the archive can't be checked: name its folder with --archive, or in STAGELINE_ARCHIVE"]
-            if segments
-            else []
-        )
+        unknown = "the archive can't be checked: name its folder with --archive, or in STAGELINE_ARCHIVE"
+        return [unknown] if segments else []
+    found = []
+    for segment in segments:
+        try:
+            read(folder, segment)
+        except SegmentUnreadable as fault:
+            found.append(str(fault))
     files = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
-    listed = {segment.name for segment in segments}
-    missing = [f"the archive lacks the file {name} in {folder}" for name in sorted(listed - files)]
-    unlisted = [
-        f"the archive has a file that the log does not list: {folder / name}. An archiving was interrupted, or the log "
-        "was restored to an earlier state"
-        for name in sorted(files - listed)
+    found += [
+        f"The log does not list the file {folder / name} of its archive: an archiving was interrupted, or the log was "
+        "restored to an earlier state. Remove it if no other log has it."
+        for name in sorted(files - {segment.name for segment in segments})
     ]
-    return missing + unlisted
+    return found
 
 
 class ArchivableEvent(Struct, frozen=True, kw_only=True):
@@ -261,6 +257,10 @@ class SealedFile(Struct, frozen=True, kw_only=True):
 
 class ArchivableLog(Protocol):
     """A log whose events can be archived. Methods raise `LogUnavailable`."""
+
+    async def segments(self) -> Sequence[Segment]:
+        """Return the segments that the log lists."""
+        ...
 
     async def end(self, before: datetime) -> int:
         """Return the last position of an event that was recorded before that time; 0 if there is none."""
@@ -304,8 +304,11 @@ def archivable(position: int, version: int, hash_: bytes, line: bytes, size: int
 async def archive(log: ArchivableLog, folder: Path | None, before: datetime, report: ReportProgress) -> Archived:
     """Archive the deployments that ended before that time in *folder*; without a folder, only count them.
 
-    *report* is called after each step. Everything that was archived until an interruption stays so.
+    *report* is called after each step. Everything that was archived until an interruption stays so. Raises
+    `LogUnavailable`, also if *folder* lacks earlier segments.
     """
+    if folder is not None:
+        _check_folder(folder, await log.segments())
     archived, pending, end = Archived(), list[ArchivableEvent](), await log.end(before)
     for after in range(0, end, WINDOW):
         for stream in await log.closed(after, min(after + WINDOW, end)):
@@ -323,6 +326,15 @@ async def archive(log: ArchivableLog, folder: Path | None, before: datetime, rep
         await _seal(log, folder, pending, archived)
     report(1)
     return archived
+
+
+def _check_folder(folder: Path, segments: Collection[Segment]) -> None:
+    lost = [segment for segment in segments if not (folder / segment.name).exists()]
+    if lost:
+        raise LogUnavailable(
+            f"{folder} lacks {len(lost)} of the {len(segments)} files of the archive, such as {lost[0].name}: name the "
+            "folder that has them, or copy them there from a backup."
+        )
 
 
 def _full(pending: Sequence[ArchivableEvent]) -> int | None:

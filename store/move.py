@@ -2,8 +2,8 @@
 The move of a log from the SQLite files of a data folder to an empty PostgreSQL.
 
 Every event keeps its position, its id and its hash, and the log its epoch: cursors, exports and signed heads stay
-valid. Idempotency keys, the encryption keys of actors' profiles and the output of steps move, too. Read models are
-rebuilt there.
+valid. Archived events move into the database, too. So do idempotency keys, the encryption keys of actors' profiles and
+the output of steps. Read models are rebuilt there.
 """
 
 import os
@@ -17,6 +17,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from store import archive
+from store.archive import Archive, is_archived
 from store.log import LogUnavailable
 from store.postgres import meta
 from store.postgres.connection import Connection
@@ -25,7 +27,7 @@ from store.postgres.meta import Meta
 from store.postgres.reader import LAST
 from store.postgres.rows import COLUMNS
 from store.sqlite import cursors, disk, keys, output
-from store.sqlite.tables import Datastore, SqliteRecorder
+from store.sqlite.tables import STATE, Datastore, SqliteRecorder, archived_events
 
 ROWS_PER_REPORT = 1000
 """Number of rows between two reports of the progress."""
@@ -118,6 +120,7 @@ class DataFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, sqlite3.Connection] = {}
+        self._archive = Archive(folder / archive.FOLDER)
         self._resources = ExitStack()
         self.epoch = ""
 
@@ -156,7 +159,18 @@ class DataFolder:
         """Yield the converted rows of *table*."""
         with disk.translate_errors(self._folder / table.file):
             for row in self._files[table.file].execute(table.query):
-                yield table.row(*row)
+                yield self._archived(row) if table.row is _event and is_archived(row[STATE]) else table.row(*row)
+
+    def _archived(self, row: Row) -> Row:
+        """Return an archived event as a row with all its columns; its body is in the database afterwards."""
+        link = archived_events(self._execute, self._archive, [row]).link(row[STATE], row[0], row[-1])
+        author = link.actor, link.origin.value, link.token, link.correlation, link.causation, link.reason
+        hashes = bytes.fromhex(link.previous), row[-1]
+        state = link.state.encode()
+        return row[0], link.stream, link.version, link.name, state, link.id, link.recorded_at, *author, *hashes
+
+    def _execute(self, statement: str) -> list[Row]:
+        return self._files["log.db"].execute(statement).fetchall()
 
     def retire(self, where: str) -> None:
         """Mark the log as moved to *where*, so that no server opens it, and delete the keys of actors' profiles.

@@ -98,6 +98,9 @@ class PostgresArchiving:
         self._connection = connection
         self._dsn = dsn
 
+    async def segments(self) -> Sequence[Segment]:
+        return await _segments(self._connection)
+
     async def end(self, before: datetime) -> int:
         return int(await self._connection.fetchval(f"{BEFORE} SELECT {VERSION}", before))
 
@@ -138,10 +141,13 @@ async def archiving(dsn: str) -> AsyncIterator[PostgresArchiving]:
 
 
 async def archive_findings(connection: Connection, folder: Path | None) -> list[str]:
-    """Return what is wrong with the files of the archive in *folder*; the events in them are not read."""
+    """Return what is wrong with the files of the archive in *folder*."""
+    return archive.findings(folder, await _segments(connection))
+
+
+async def _segments(connection: Connection) -> list[Segment]:
     is_used = await connection.fetchval(HAS_TABLES)
-    segments = [Segment(**row) for row in await connection.fetch(LISTED)] if is_used else []
-    return archive.findings(folder, segments)
+    return [Segment(**row) for row in await connection.fetch(LISTED)] if is_used else []
 
 
 def _archivable(row: Record) -> ArchivableEvent:

@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from store import archive
-from store.archive import ArchivableEvent, SealedFile
+from store.archive import ArchivableEvent, SealedFile, Segment
+from store.log import LogUnavailable
 from store.sqlite import disk, tables
 from store.sqlite.snapshot import LOG, check_folder, read_only
 from store.sqlite.tables import Datastore, SqliteRecorder
@@ -40,6 +41,9 @@ class SqliteArchiving:
     def __init__(self, database: sqlite3.Connection, path: Path) -> None:
         self._database = database
         self._path = path
+
+    async def segments(self) -> Sequence[Segment]:
+        return tables.segments(lambda statement: self._database.execute(statement).fetchall())
 
     async def end(self, before: datetime) -> int:
         return self._one(f"{tables.BEFORE} SELECT {tables.LAST_BEFORE}", tables.stored_time(before))
@@ -91,7 +95,10 @@ def archiving(data: Path, *, is_dry_run: bool) -> Iterator[SqliteArchiving]:
             database = stack.enter_context(read_only(path))
         else:
             stack.enter_context(disk.translate_errors(path))
-            stack.callback(os.close, disk.lock(path.with_name(f"{LOG}-lock")))
+            try:
+                stack.callback(os.close, disk.lock(path.with_name(f"{LOG}-lock")))
+            except LogUnavailable as fault:
+                raise LogUnavailable(f"{fault} A dry run needs no stop.") from fault
             recorder = SqliteRecorder(Datastore(path, size=1))
             stack.callback(recorder.datastore.close)
             recorder.begin(path)

@@ -2,7 +2,8 @@
 A consistent copy of a data folder, also while a server uses it: to back it up, and to restore a backup.
 
 Copying the files themselves loses the events in the write-ahead log. This copies through SQLite: each file as it stood
-in one read transaction. The output of steps is read before the log, so the copied log has every deployment with output.
+in one read transaction, and the segments of the archive that the log lists then. The output of steps is read before the
+log, so the copied log has every deployment with output.
 """
 
 import os
@@ -13,8 +14,9 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
+from store import archive
 from store.log import LogUnavailable
-from store.sqlite import disk
+from store.sqlite import disk, tables
 from store.sqlite.snapshot import LOG, OUTPUT, check_folder
 
 CURSORS = "cursors.db"
@@ -61,12 +63,14 @@ def copy(
             if signing_key is not None or key.exists():
                 copied.append(SIGNING_KEY)
                 _copy_file(key, target / f"{SIGNING_KEY}{PART}")
+            if (target / archive.FOLDER).exists():
+                copied.append(archive.FOLDER)
             if is_restore:
                 disk.make_file(target / RESTORED)
             _complete(target, copied)
     except BaseException:
         for path in target.iterdir():
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
     report(1)
     return events, tuple(copied)
@@ -97,6 +101,7 @@ def _copy(data: Path, target: Path, report: ReportProgress) -> tuple[int, list[s
                 source.backup(written, pages=PAGES, progress=partial(_report, report, len(copied) / len(snapshots)))
                 written.execute("PRAGMA journal_mode = DELETE")  # one file each, without a write-ahead log
         with disk.translate_errors(data / LOG):
+            _copy_archive(data, target, snapshots[LOG])
             (events,) = snapshots[LOG].execute("SELECT coalesce(max(rowid), 0) FROM stored_events").fetchone()
         if (data / KEYS).exists():  # after the log: a destroyed key must not come back
             copied.append(KEYS)
@@ -107,6 +112,12 @@ def _copy(data: Path, target: Path, report: ReportProgress) -> tuple[int, list[s
             ):
                 keys.backup(written)
     return int(events), copied
+
+
+def _copy_archive(data: Path, target: Path, log: sqlite3.Connection) -> None:
+    """Copy the segments that *log* lists, each of which is verified."""
+    for segment in tables.segments(lambda statement: log.execute(statement).fetchall()):
+        archive.write(target / archive.FOLDER / segment.name, archive.read(data / archive.FOLDER, segment))
 
 
 @contextmanager
@@ -140,9 +151,10 @@ def _report(report: ReportProgress, share: float, _: int, remaining: int, total:
 
 def _complete(target: Path, names: Sequence[str]) -> None:
     """Give the files their names once they are on the disk."""
-    for name in names:
+    files = [name for name in names if name != archive.FOLDER]  # which is complete
+    for name in files:
         _sync(target / f"{name}{PART}")
-    for name in sorted(names, key=lambda each: each == LOG):
+    for name in sorted(files, key=lambda each: each == LOG):
         (target / f"{name}{PART}").rename(target / name)
     _sync(target)
 

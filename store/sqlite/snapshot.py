@@ -53,7 +53,7 @@ class SqliteSnapshot:
         return self._database.execute(statement, parameters).fetchall()
 
     def archive_findings(self) -> list[str]:
-        """Return what is wrong with the files of the archive; the events in them are not read."""
+        """Return what is wrong with the files of the archive."""
         return archive.findings(self._folder / archive.FOLDER, tables.segments(self._execute))
 
     async def expired_keys(self, before: datetime, count: int) -> Sequence[str]:

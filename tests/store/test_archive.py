@@ -1,9 +1,13 @@
-"""A log whose old deployments are archived reads as before, on both databases."""
+"""A log whose old deployments are archived reads as before, on both databases; also after a crash of the archiving."""
 
+import asyncio
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +15,20 @@ import psycopg
 import pytest
 
 from domain.deployment.state import DeploymentCancelled, DeploymentSucceeded
+from server.fsck import check
+from server.settings import Settings
 from store import archive, ids
-from store.archive import ArchivableLog, Archived
-from store.log import Event, EventLog, IdempotencyKey, StreamChange, StreamMoved
+from store.archive import ArchivableLog, Archived, SegmentUnreadable
+from store.log import Event, EventLog, IdempotencyKey, LogUnavailable, StreamChange, StreamMoved
 from store.postgres import archive as postgres
 from store.postgres.log import PostgresLog
 from store.sqlite import archive as sqlite
+from store.sqlite import backup
 from store.sqlite.log import SqliteLog
+from tests.store.archiving import LATER, POINTS, SMALL
 from tests.store.sample import ANN, BOB, A, B, change, names, take
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LATER = NOON + timedelta(days=400)
+NOON = LATER - timedelta(days=400)
 
 FIRST, SECOND, THIRD, OPEN = (ids.new() for _ in range(4))
 """Deployments: two that ended long ago, one that ended a year later, and one that still runs."""
@@ -33,6 +40,7 @@ class Store:
     def __init__(self, kind: str, folder: Path, dsn: str) -> None:
         self.kind, self.folder, self.dsn, self.archive = kind, folder, dsn, folder / archive.FOLDER
         self.time = NOON
+        self.settings = Settings(data=folder, database=dsn or None, archive=self.archive if dsn else None)
 
     def now(self) -> datetime:
         return self.time
@@ -71,10 +79,13 @@ class Store:
             found = connection.execute(statement.replace("POSITION", "notification_id").encode())
             return found.fetchall() if found.description else []
 
+    def segments(self) -> list[Path]:
+        return sorted(self.archive.iterdir())
+
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(archive, "SEGMENT_BYTES", 4_000)  # a few events
+    monkeypatch.setattr(archive, "SEGMENT_BYTES", SMALL)
     dsn = request.getfixturevalue("database") if request.param == "postgres" else ""
     return Store(request.param, tmp_path, dsn)
 
@@ -134,3 +145,138 @@ async def test_a_log_reads_the_same_with_its_deployments_archived(store: Store) 
     assert await store.archived() == Archived()
     last = await store.archived(LATER + timedelta(days=1))
     assert (last.deployments, last.events) == (1, 2)
+
+
+def run(store: Store, point: str) -> int:
+    """Archive in a process that kills itself at *point* of its first segment; return what it ended with."""
+    command = [sys.executable, "-m", "tests.store.archiving", str(store.folder), store.dsn, point]
+    return subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode
+
+
+async def test_an_archiving_that_is_killed_loses_nothing_and_is_completed(store: Store) -> None:
+    await write(store)
+    async with store.opened() as log:
+        before = await readings(log)
+    for point in POINTS:
+        assert await asyncio.to_thread(run, store, point) == -signal.SIGKILL
+        async with store.opened() as log:
+            assert await readings(log) == before
+        _, findings = await check(store.settings)
+        assert [each for each in findings if "does not list the file" not in each] == []
+    assert await asyncio.to_thread(run, store, "none") == 0
+    assert await store.archived() == Archived()
+    async with store.opened() as log:
+        assert await readings(log) == before
+    assert (await check(store.settings))[1] == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered"])
+async def test_a_segment_that_is_missing_or_altered_is_named(store: Store, damage: str) -> None:
+    await write(store)
+    await store.archived()
+    _, lost, *_ = store.segments()
+    content = bytearray(lost.read_bytes())
+    content[-9] ^= 1
+    if damage == "missing":
+        lost.unlink()
+    else:
+        lost.write_bytes(content)
+    async with store.opened() as log:
+        with pytest.raises(
+            SegmentUnreadable, match=rf"Segment \d of the archive (is|was) {damage}: copy .*{lost.name}"
+        ):
+            await log.read_all()
+        assert names(await log.read(A)) == ["a1", "a2"]
+        assert (await log.append([change(A, 2, "a3")], ANN)).position == await log.position()
+    first, second, *_ = (await check(store.settings))[1]
+    assert f"{damage}: copy {lost} from a backup" in first
+    assert "can't be read: Segment" in second
+    with (
+        pytest.raises(LogUnavailable, match=r"lacks 1 of the \d files") if damage == "missing" else closing(lost.open())
+    ):
+        await store.archived(LATER + timedelta(days=1))
+
+
+async def test_an_event_that_does_not_match_its_hash_is_not_archived(store: Store) -> None:
+    await write(store)
+    if store.kind == "sqlite":
+        store.execute("DROP TRIGGER stored_events_update")
+    else:
+        store.execute("ALTER TABLE stored_events DISABLE TRIGGER USER")
+    store.execute("UPDATE stored_events SET actor = 'eve' WHERE POSITION = 2")
+    with pytest.raises(LogUnavailable, match="position 2 does not match its hash"):
+        await store.archived()
+    async with store.opened() as log:
+        assert names(await log.read(FIRST)) == ["f1", "f2", "f3 – ö\x00"]
+
+
+async def test_an_archived_log_is_only_changed_by_an_archiving(store: Store) -> None:
+    await write(store)
+    await store.archived()
+    for statement in (
+        "UPDATE stored_events SET state = '{}' WHERE POSITION = 1",
+        "UPDATE stored_events SET state = '1', hash = '' WHERE POSITION = 4",
+        "UPDATE stored_events SET state = '1x' WHERE POSITION = 4",
+        "UPDATE stored_events SET state = '{}' WHERE POSITION = 2",
+        "UPDATE stored_events SET state = '2' WHERE POSITION = 2",
+        "DELETE FROM stored_events WHERE POSITION = 2",
+        "UPDATE segments SET first = 1",
+        "DELETE FROM segments",
+    ):
+        with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RaiseException), match=r"are (never|kept)"):
+            store.execute(statement)
+
+
+async def test_a_dry_run_says_what_an_archiving_does(store: Store) -> None:
+    await write(store)
+    found = await store.archived(is_dry_run=True)
+    assert not store.archive.exists()
+    assert found == await store.archived()
+    assert found.size == sum(path.stat().st_size for path in store.segments())
+    assert {path.stat().st_mode & 0o777 for path in store.segments()} == {0o600}
+
+
+async def test_a_file_that_the_log_does_not_list_is_found(store: Store) -> None:
+    await write(store)
+    await store.archived()
+    (store.archive / "stray").touch()
+    (finding,) = (await check(store.settings))[1]
+    assert f"does not list the file {store.archive / 'stray'}" in finding
+
+
+async def test_a_backup_has_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "SEGMENT_BYTES", SMALL)
+    store, restored = Store("sqlite", tmp_path / "data", ""), Store("sqlite", tmp_path / "restored", "")
+    await write(store)
+    await store.archived()
+    (store.archive / "stray").touch()
+    backup.copy(store.folder, tmp_path / "backup", lambda share: None)
+    backup.copy(tmp_path / "backup", restored.folder, lambda share: None, is_restore=True)
+    async with store.opened() as log, restored.opened() as copy:
+        assert await readings(copy) == await readings(log)
+    assert (await check(restored.settings))[1] == []
+    store.segments()[0].unlink()
+    with pytest.raises(SegmentUnreadable, match="is missing"):
+        backup.copy(store.folder, tmp_path / "second", lambda share: None)
+    assert list((tmp_path / "second").iterdir()) == []
+
+
+async def test_a_node_without_the_folder_says_what_it_lacks(database: str, tmp_path: Path) -> None:
+    store = Store("postgres", tmp_path, database)
+    await write(store)
+    await store.archived()
+    log = await PostgresLog.open(database)
+    assert names(await log.read(A)) == ["a1", "a2"]
+    with pytest.raises(LogUnavailable, match="give it with --archive, or in STAGELINE_ARCHIVE"):
+        await log.read(FIRST)
+    await log.close()
+    assert (await check(Settings(data=tmp_path, database=database)))[1][0].startswith("the archive can't be checked")
+
+
+async def test_one_archiving_at_a_time_uses_a_database(database: str, tmp_path: Path) -> None:
+    store = Store("postgres", tmp_path, database)
+    await write(store)
+    async with store.archiving():
+        with pytest.raises(LogUnavailable, match="Another `stageline archive` uses the database"):
+            await store.archived()
+    assert (await store.archived()).deployments == 2

@@ -169,7 +169,7 @@ async def test_a_node_waits_at_an_event_that_only_a_newer_one_knows_and_says_so(
     async with opened(database, database) as (newer, older):
         older.watch(told.extend, kinds)
         with monkeypatch.context() as patch:
-            patch.setattr(reader, "event_from_row", of_an_older_version)
+            patch.setattr("store.postgres.rows.event_from_row", of_an_older_version)
             await newer.append([StreamChange(stream=B, expected=0, events=(revoked,))], ANN)
             with pytest.raises(LogUnavailable, match="A newer one wrote it"):
                 await older.position()
