@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gql.document import format as format
     from gql.document import pipeline as pipeline
     from server import address as address
+    from server import archive as archive
     from server import backup as backup
     from server import collector as collector
     from server import cors as cors
@@ -62,6 +63,7 @@ else:
         "address": "server.address",
         "format": "gql.document.format",
         "pipeline": "gql.document.pipeline",
+        "archive": "server.archive",
         "backup": "server.backup",
         "collector": "server.collector",
         "cors": "server.cors",

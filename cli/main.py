@@ -11,6 +11,7 @@ from typer.main import get_command
 from cli import (
     action,
     actor,
+    archive,
     audit,
     auth,
     backup,
@@ -221,6 +222,12 @@ command(
 )(backup.backup)
 command(app, "take-over", "stageline take-over --data ./restored")(take_over.take_over)
 command(app, "prune", "stageline prune --dry-run", "stageline prune --keep-output 30 --max-output 2")(retention.prune)
+command(
+    app,
+    "archive",
+    "stageline archive --older-than 90d --dry-run",
+    "stageline archive --older-than 90d --database postgresql://stageline@db/stageline --archive /srv/archive",
+)(archive.archive)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 
 
