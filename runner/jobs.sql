@@ -145,7 +145,8 @@ BEGIN
         RETURN;
     END IF;
     UPDATE procrastinate_jobs j SET queue_name = shared_queue(plan_of((j.args ->> 'deployment')::uuid))
-        FROM machines m WHERE j.status = 'todo' AND j.queue_name = queue_of(m.id) AND m.seen_at < now() - gone;
+        FROM machines m WHERE j.status = 'todo' AND j.queue_name = queue_of(m.id) AND m.seen_at < now() - gone
+            AND shared_queue(plan_of((j.args ->> 'deployment')::uuid)) IS NOT NULL; -- it is, once the plan is archived
     RETURN QUERY
         WITH handed_on AS (
             UPDATE procrastinate_jobs j SET status = 'todo', attempts = j.attempts + 1, worker_id = NULL

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -26,9 +27,10 @@ from runner.machine import machine
 from runner.roster import SharedRoster
 from runner.targets.contract import StepOutput, StepRequest
 from runner.worker import WorkerEngine
-from store import ids
+from store import archive, ids
 from store.log import LogUnavailable
 from store.postgres import connection as postgres_connection
+from store.postgres.archive import archiving
 from store.postgres.connection import Connection
 from store.postgres.log import PostgresLog
 from store.postgres.output import PostgresOutput
@@ -427,6 +429,32 @@ async def test_a_worker_that_falls_silent_while_it_hands_on_keeps_no_other_from_
         assert handed_on == [(id_, None)]
         proxy.speak()
         assert await asking == []
+
+
+ENDED_ELSEWHERE = """
+    INSERT INTO machines VALUES ('00000000-0000-0000-0000-000000000001', 'lost', now() - interval '1 hour');
+    INSERT INTO procrastinate_jobs (queue_name, task_name, lock, args)
+        SELECT queue_of('00000000-0000-0000-0000-000000000001'), 'drive', 'any',
+            jsonb_build_object('deployment', originator_id)
+        FROM stored_events WHERE topic = 'deployment.DeploymentPlanned';
+"""
+"""Leaves a job of each deployment in the queue of a lost machine."""
+
+
+async def test_a_job_of_an_archived_deployment_keeps_no_other_from_being_handed_on(
+    world: World, workers: Workers, database: str, tmp_path: Path
+) -> None:
+    environment = await world.environment(["api"])
+    async with workers.one():
+        await world.over(await world.request(environment))
+    async with archiving(database) as log:
+        later = datetime.now(UTC) + timedelta(days=1)
+        assert (await archive.archive(log, tmp_path / "archive", later, lambda share: None)).deployments == 1
+    await workers.after_stop(ENDED_ELSEWHERE)
+    id_ = await world.request(environment)
+    await workers.after_stop("UPDATE procrastinate_jobs SET status = 'doing' WHERE lock <> 'any'")  # of no worker
+    async with Jobs(database, "w", machine(tmp_path / "other"), gone=300.0).open() as other:
+        assert [deployment for deployment, _ in await other.release_stalled()] == [id_]
 
 
 async def test_a_worker_that_was_taken_for_stalled_begins_again(

@@ -129,6 +129,41 @@ def test_deployments_move_between_versions_and_no_event_is_lost(database: str, d
         present.close()
 
 
+def test_an_earlier_version_refuses_archived_events_and_writes_nothing_wrong(database: str, data: Path) -> None:
+    provide()
+    folders = data / "earlier", data / "present"
+    for folder in folders:
+        folder.mkdir()
+    earlier, present = EarlierServing(folders[0]), Serving(folders[1])
+    archive = "--database", database, "--archive", str(data / "archive")
+    try:
+        earlier.start("--database", database)
+        run(earlier, "project", "create", "-n", "Shop")
+        run(earlier, "environment", "create", "-n", "staging", "--project", "Shop")
+        run(earlier, "service", "add", "-n", "job", "-t", "job", "--directory", str(data), "--run", "true", *STAGING)
+        run(earlier, "environment", "deploy", "--watch", *STAGING)
+        run(earlier, "audit", "export", "-o", "before.jsonl")
+        assert "of 1 deployments" in run(present, "archive", "--older-than", "1s", *archive)
+        earlier.stop()
+        earlier.start("--database", database)  # nothing that it needs is archived
+        assert earlier.stageline("deployment", "watch", "1", *STAGING).returncode != 0
+        assert "a newer version of Stageline wrote it" in earlier.log.read_text()
+        run(earlier, "project", "create", "-n", "Other")
+        assert earlier.stageline("redeploy", *STAGING).returncode != 0
+        run(earlier, "environment", "stage", "create", "-n", "extra", *STAGING)
+        earlier.stop()
+        present.start(*archive, "--issue-token")
+        run(present, "deployment", "watch", "1", *STAGING)
+        run(present, "audit", "export", "-o", "after.jsonl")
+        before, after = (folders[0] / "before.jsonl").read_text(), (folders[1] / "after.jsonl").read_text()
+        assert after.startswith(before)
+        run(present, "audit", "verify", "after.jsonl")
+        run(present, "fsck", *archive)
+    finally:
+        earlier.close()
+        present.close()
+
+
 class Tomorrow(msgspec.Struct, frozen=True):
     """An event of a later version."""
 
