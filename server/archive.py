@@ -65,7 +65,7 @@ async def _run(settings: Settings, before: datetime, dry_run: bool) -> ArchiveRe
     async with _opened(settings, dry_run) as log:
         size_before = await log.size()
         archived = await archive.archive(log, folder, before, progress.show)
-        if archived.events and not dry_run:
+        if not dry_run:  # also after a run that was interrupted before it
             await log.shrink()
         return _report(archived, dry_run, size_before, await log.size())
 

@@ -75,10 +75,11 @@ class SqliteArchiving:
         return sum(path.stat().st_size for path in paths if path.exists())
 
     async def shrink(self) -> None:
-        """Return the free space of the file to the disk."""
+        """Return the free space of the file to the disk, if it is a twentieth or more."""
         with disk.translate_errors(self._path):
-            self._database.execute("VACUUM")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self._one("PRAGMA freelist_count") * 20 >= self._one("PRAGMA page_count"):
+                self._database.execute("VACUUM")
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _one(self, statement: str, *parameters: object) -> int:
         (found,) = self._database.execute(statement, parameters).fetchone()
