@@ -6,7 +6,7 @@ The event log's interface and its promises, which hold on every database.
 3. Positions are 1, 2, 3 … in commit order. A reader that has read up to N never finds a later event at or below N.
 4. A repeated idempotency key returns the first receipt, also after a crash between the commit and the response, until
    retention removes the key.
-5. Events are never updated or deleted.
+5. Events are never updated or deleted. The body of an event may move into the archive, and is read from there.
 6. A follower gets every event after its position once and in order, and then stays live.
 """
 
