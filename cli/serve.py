@@ -115,7 +115,7 @@ def serve(
             min=0,
             help="Memory for the cache of answers to compiled documents, in MiB; 0 for no cache.",
         ),
-    ] = 8,
+    ] = 4,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(

@@ -6,8 +6,8 @@ a full collection visits no object for ever: if `MANY` survive it, they are froz
 objects. The objects from the start of the server are frozen, too.
 
 Reference counting frees frozen objects like others. Only a reference cycle that was frozen and dropped later is never
-freed, so old objects must not leave one. A freeze also catches the cycles of the work that it interrupts, such as the
-buffers in which graphql-core prints a value. So it is rare:
+freed, so old objects must not leave one. A freeze also catches the cycles of the work that it interrupts. So
+it is rare:
 
 - Documents keep no tokens, and executions have no reference cycles (see `endpoint.execution.slim`,
   `endpoint.execution.schema`). A closed connection leaves nothing behind.

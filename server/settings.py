@@ -85,7 +85,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     refuses_unlisted: bool = True
     keeps_documents: bool = True
     compiles: bool = True
-    kept_answers: int = 8
+    kept_answers: int = 4
     retention: Retention | None = None
     webhooks: AllowList | None = None
     providers: tuple[ProviderSettings, ...] = ()

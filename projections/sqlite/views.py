@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 MEMORY = ":memory:"
 """Path of a store in memory."""
 
-PAGES_KIB = 1000
+PAGES_KIB = 500
 """Maximum size of the pages that a connection caches, in KiB."""
 
 READERS = 3
