@@ -34,6 +34,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     address: str | None = None
 
 
+_decode = msgspec.json.Decoder(Profile).decode
+
+
 class Profiles:
     """The profiles that the log holds and that there are keys for. Opened profiles are not cached."""
 
@@ -135,7 +138,7 @@ def unseal(key: bytes, actor: ActorId, text: str) -> Profile | None:
         opened = ChaCha20Poly1305(key).decrypt(data[:NONCE], data[NONCE:], actor.encode())
     except InvalidTag:
         return None
-    return msgspec.json.decode(opened, type=Profile)
+    return _decode(opened)
 
 
 def digest(key: bytes, request: str) -> str:

@@ -99,6 +99,9 @@ class RefusalHour(Struct, frozen=True, kw_only=True):
     refusals: tuple[AccessRefusal, ...]
 
 
+_decode = msgspec.json.Decoder(RefusalHour).decode
+
+
 Found = dict[RefusedAccess | None, AccessRefusal]
 """The refusals of an hour, by what was refused."""
 
@@ -208,7 +211,7 @@ def _row(hour: int, slot: int) -> str:
 
 
 def _decoded(row: bytes) -> RefusalHour:
-    return msgspec.json.decode(row, type=RefusalHour)
+    return _decode(row)
 
 
 def network(client: str) -> str:

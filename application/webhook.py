@@ -40,6 +40,9 @@ class WebhookTarget(Struct, frozen=True, kw_only=True):
     secret: str
 
 
+_decode = msgspec.json.Decoder(WebhookTarget).decode
+
+
 class DeliveryState(Struct, frozen=True, kw_only=True):
     """The progress of a webhook: *position* is that of the last event that it got or did not want.
 
@@ -80,7 +83,7 @@ async def opened(vault: Vault, webhook: Webhook) -> WebhookTarget | None:
     """Return the address and the secret of a webhook; None if its key is lost."""
     key = await vault.key(owner(webhook.id), WEBHOOK_KEY, is_kept=False)
     text = unseal(key, owner(webhook.id), TARGET, webhook.sealed)
-    return None if text is None else msgspec.json.decode(text, type=WebhookTarget)
+    return None if text is None else _decode(text)
 
 
 async def edit(

@@ -206,6 +206,10 @@ class PipelineDocument(DocumentPart, frozen=True):
     ) = None
 
 
+msgspec.json.Decoder(PipelineDocument)
+"""Prepares the type while one thread runs: if two convert to it for the first time at once, msgspec 0.22 crashes."""
+
+
 def read(text: str) -> PipelineDocument:
     """Return the document in *text*, which is YAML or JSON; raises `InvalidDocument` with the line of the error."""
     source = Source(text)

@@ -57,9 +57,12 @@ class InstanceState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: str | None = None
 
 
+_decode = msgspec.json.Decoder(InstanceState).decode
+
+
 def read(folder: Path) -> InstanceState | None:
     with suppress(FileNotFoundError, msgspec.DecodeError):
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=InstanceState)
+        return _decode((folder / FILE).read_bytes())
     return None
 
 

@@ -33,6 +33,9 @@ class InstanceStart(Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...]
 
 
+_decode = msgspec.json.Decoder(InstanceStart).decode
+
+
 def begin(
     attempt: ProcessAttempt,
     request: StepRequest,
@@ -73,5 +76,5 @@ def write(file: Path, content: Struct) -> None:
 def read(file: Path) -> InstanceStart | None:
     """Return the stored start, which may need secrets; None if there is none, as of an instance of a former version."""
     with suppress(FileNotFoundError, msgspec.DecodeError):
-        return msgspec.json.decode(file.read_bytes(), type=InstanceStart)
+        return _decode(file.read_bytes())
     return None
