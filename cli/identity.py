@@ -31,10 +31,11 @@ def providers(texts: Sequence[str], public_url: str, root_path: str) -> Any:
 
 def inspected(found: Any) -> tuple[list[dict[str, Any]], str]:
     """Ask the providers, and return what they are like: for programs, and as a table."""
-    findings = [
-        {"issuer": each.issuer, "name": each.name, "keys": each.keys, "fault": each.fault}
-        for each in lazy.inspection.inspect(found)
-    ]
+    try:
+        asked = lazy.inspection.inspect(found)
+    except ValueError as fault:
+        raise Failed(str(fault)) from None
+    findings = [{"issuer": each.issuer, "name": each.name, "keys": each.keys, "fault": each.fault} for each in asked]
     rows = [
         [plain(str("ok" if each[key] is None else each[key])) for key in ("name", "issuer", "keys", "fault")]
         for each in findings

@@ -1,10 +1,12 @@
 """The inspection of identity providers before a start: whether each can be used as it is configured."""
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from server.certificate import trusted
 from server.oidc.client import ClientSecretUnusable, client_secret, endpoints
 from server.oidc.configuration import ProviderSettings
 from server.oidc.provider import Provider, ProviderUnusable
@@ -20,16 +22,20 @@ class Finding(Struct, frozen=True):
 
 
 def inspect(providers: Sequence[ProviderSettings]) -> list[Finding]:
-    """Ask all *providers* at once for their discovery documents and keys, and read the clients' secrets."""
+    """Ask all *providers* at once for their discovery documents and keys, and read the clients' secrets.
+
+    Raises `CertificatesUnusable`, a `ValueError`.
+    """
+    tls = trusted()
 
     async def all_of_them() -> list[Finding]:
-        return await asyncio.gather(*map(_inspected, providers))
+        return await asyncio.gather(*(_inspected(each, tls) for each in providers))
 
     return asyncio.run(all_of_them())
 
 
-async def _inspected(settings: ProviderSettings) -> Finding:
-    provider, fault = Provider(settings), None
+async def _inspected(settings: ProviderSettings, tls: ssl.SSLContext) -> Finding:
+    provider, fault = Provider(settings, tls), None
     try:
         await provider.read_keys()
         if settings.client_id:

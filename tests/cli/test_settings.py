@@ -104,7 +104,7 @@ def inspected(file: Path, capfd: pytest.CaptureFixture[str], text: str) -> tuple
 
 
 def test_a_check_asks_the_providers_only_if_it_is_told_to(
-    file: Path, capfd: pytest.CaptureFixture[str], provider: IdentityProvider
+    file: Path, capfd: pytest.CaptureFixture[str], provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = f'''
         public-url = "https://stageline.example"
@@ -131,6 +131,9 @@ def test_a_check_asks_the_providers_only_if_it_is_told_to(
     out, errors = capfd.readouterr()
     assert "use that as issuer" in out
     assert "1 of 1 identity providers can't be used." in errors
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    assert main.run(["config", "check", str(file), "--online"]) == 1
+    assert "Invalid SSL_CERT_FILE" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("address", [DATABASE, "postgresql://stageline@db/stageline?password=hidden&sslmode=require"])
