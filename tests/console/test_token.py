@@ -60,7 +60,7 @@ def choose(page: Page, name: str, option: str) -> None:
 
 @pytest.mark.parametrize(
     ("project", "environment", "words"),
-    [(None, None, "everything"), ("Shop", None, "Shop"), ("Shop", "its name", "Shop / its name")],
+    [(None, None, "everything"), ("Shop", None, "Shop"), ("Shop", "HERE", "Shop / HERE")],
 )
 def test_a_token_has_the_chosen_role(
     page: Page, world: World, project: str | None, environment: str | None, words: str
@@ -73,7 +73,7 @@ def test_a_token_has_the_chosen_role(
         choose(page, "Environment", world.name if environment else "all of the project")
     page.get_by_role("button", name="Create").click()
     page.get_by_role("button", name="Done").click()
-    held = f"deployer of {words.replace('its name', world.name)}"
+    held = f"deployer of {words.replace('HERE', world.name)}"
     expect(row(page, f"narrow {words}made").get_by_text(held, exact=True)).to_be_visible()
 
 
