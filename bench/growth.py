@@ -35,7 +35,7 @@ def main() -> None:
         print(f"{name:20} {grown / 1000:8.1f} kB a deployment")
     for name, size in archived.items():
         grown = (size - before_archived[name]) / given.deployments
-        print(f"{name + ', archived':20} {grown / 1000:8.1f} kB a deployment")
+        print(f"{name:20} {grown / 1000:8.1f} kB a deployment, archived")
 
 
 def furnish(server: Serving, lines: int) -> None:
