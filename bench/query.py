@@ -1,14 +1,17 @@
 """
 The cost of the pipeline query, compared with other servers: `python -m bench.query`.
 
-Several servers answer the query for a whole pipeline, every field of it, one after the other in each round, at 16
-connections: ours, with its answers kept as bytes and with only the document kept, so that the bytes are made each time
-of what has not changed;
-plain Starlette under the same settings of uvicorn; Apollo Server and mercurius with its JIT on Node, which npm
-installs. Ours and Starlette also answer a dashboard: 20 environments with their newest deployments and the status of
-each service. What is measured is answers in a second, and the CPU time that the server's process takes for each.
+The query asks for every field of a whole pipeline. Each round asks every server in turn, over 16 connections:
 
-With `--store postgres` ours are two nodes on a PostgreSQL of its own, whose processes aren't counted.
+- Stageline with the cache of answers;
+- Stageline with the cache of documents only, so that it encodes each answer again from values that did not change;
+- plain Starlette, with the same settings of uvicorn;
+- Apollo Server, and mercurius with its JIT, on Node.js. npm installs them.
+
+Stageline and Starlette also answer a dashboard: 20 environments with their newest deployments and the status of each
+service. Results are answers per second, and the CPU time of the server's process per answer.
+
+With `--store postgres`, Stageline is two nodes on a PostgreSQL of its own. The CPU time of PostgreSQL is not counted.
 """
 
 import argparse
