@@ -4,11 +4,12 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
+from tests.postgres import created
 from tests.runner import test_crash
 from tests.runner.test_worker_crash import worker
 from tests.serving import Serving, serving
@@ -44,24 +45,30 @@ def prepare(first: Serving, second: Serving) -> None:
         told((first, second)[number % 2], *command)
 
 
-@pytest.fixture
-def nodes(database: str, data: Path) -> Iterator[tuple[Serving, Serving]]:
-    folders = data / "first", data / "second"
-    for folder in folders:
-        folder.mkdir()
-    options = "--database", database, "--no-worker"
-    with serving(folders[0], *options) as first, serving(folders[1], *options, "--issue-token") as second:
-        yield first, second
+class Nodes(NamedTuple):
+    first: Serving
+    second: Serving
+    database: str
+
+
+@pytest.fixture(scope="module")
+def nodes(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    folders = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
+    with created(postgres) as database:
+        options = "--database", database, "--no-worker"
+        with serving(folders[0], *options) as first, serving(folders[1], *options, "--issue-token") as second:
+            yield Nodes(first, second, database)
 
 
 async def test_what_one_node_is_told_is_carried_out_by_any_worker_and_seen_on_the_other(
-    nodes: tuple[Serving, Serving], database: str, data: Path
+    nodes: Nodes, data: Path
 ) -> None:
-    await asyncio.to_thread(prepare, *nodes)
-    assert [statuses(node) for node in nodes] == [{1: "QUEUED"}] * 2  # nobody drives
-    async with worker(database, data / "worker-1"), worker(database, data / "worker-2"):
-        await asyncio.to_thread(told, nodes[1], "environment", "deploy", "--watch", *STAGING)
-    assert [statuses(node) for node in nodes] == [{1: "SUCCEEDED", 2: "SUCCEEDED"}] * 2
+    await asyncio.to_thread(prepare, nodes.first, nodes.second)
+    both = nodes.first, nodes.second
+    assert [statuses(node) for node in both] == [{1: "QUEUED"}] * 2  # nobody drives
+    async with worker(nodes.database, data / "worker-1"), worker(nodes.database, data / "worker-2"):
+        await asyncio.to_thread(told, nodes.second, "environment", "deploy", "--watch", *STAGING)
+    assert [statuses(node) for node in both] == [{1: "SUCCEEDED", 2: "SUCCEEDED"}] * 2
 
 
 @pytest.mark.long
@@ -101,12 +108,10 @@ def asked(node: Serving, token: str, query: str, **variables: object) -> Any:
     return answer["data"]
 
 
-def test_what_was_written_on_one_node_is_read_on_the_other_and_not_written_twice(
-    nodes: tuple[Serving, Serving],
-) -> None:
-    token = nodes[1].token
+def test_what_was_written_on_one_node_is_read_on_the_other_and_not_written_twice(nodes: Nodes) -> None:
+    both, token = (nodes.first, nodes.second), nodes.second.token
     for number in range(20):
-        here, there = nodes[number % 2], nodes[1 - number % 2]
+        here, there = both[number % 2], both[1 - number % 2]
         name, key = f"Project {number}", f"key {number}"
         made = asked(here, token, CREATE, name=name, key=key)["createProject"]["project"]
         read = asked(there, token, READ, id=made["id"], atLeast=made["cursor"])["project"]
