@@ -23,7 +23,13 @@ def inspector() -> None:
     ("old", "new", "code", "word"),
     [
         ("  isDeleted: Boolean!", "  wasDeleted: Boolean!", 1, "breaking: Field 'isDeleted' was removed"),
-        ("dryRun: Boolean! = false", "dryRun: Boolean!", 1, "breaking: 'Mutation.deploy(dryRun)' has to be given"),
+        pytest.param(
+            "dryRun: Boolean! = false",
+            "dryRun: Boolean!",
+            1,
+            "breaking: 'Mutation.deploy(dryRun)' has to be given",
+            marks=pytest.mark.long,
+        ),
         ("enum RunStatus {\n", "enum RunStatus {\n  PAUSED\n", 0, "dangerous: Enum value 'PAUSED' was added"),
         ("type Environment implements Node {\n", "type Environment implements Node {\n  more: String\n", 0, ""),
     ],
@@ -48,7 +54,13 @@ FIELD = next(each for each in PUBLISHED.split("\n\n") if each.endswith("  isDele
             1,
             "breaking: 'Environment.isDeleted'",
         ),
-        (FIELD, f'{FIELD} @deprecated(reason: "It is old.")', 1, "breaking: 'Environment.isDeleted'"),
+        pytest.param(
+            FIELD,
+            f'{FIELD} @deprecated(reason: "It is old.")',
+            1,
+            "breaking: 'Environment.isDeleted'",
+            marks=pytest.mark.long,
+        ),
         (f'{FIELD} @deprecated(reason: "Use it until {{in_100_days}}.")', None, 0, ""),
         (
             f'{FIELD} @deprecated(reason: "Use it until {{in_200_days}}.")',
