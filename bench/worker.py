@@ -1,17 +1,20 @@
 """
-The throughput of workers, beside the engine's own limit: `python -m bench.worker [--count N] [--database URL]`.
+The throughput of workers, beside that of the engine alone: `python -m bench.worker [--count N] [--database URL]`.
 
-Deployments of four stages of seven services, whose steps do nothing, each of an environment of its own that was
-deployed before; and as many jobs of procrastinate that do nothing, by workers as it sets them up, and by such as do as
-many at once as ours. The workers, one or two, each a process, have done as much before; they are held up while all of
-it is asked for. It is timed from when they go on to the last that is done, which is seen by the same look into the
-jobs' table on either side.
+Each deployment has four stages of seven services, whose steps do nothing. Its environment was deployed once before. The
+peer is the same number of empty jobs of procrastinate: one at a time, which is procrastinate's default, and as many at
+once as a worker of Stageline runs. One or two workers run, each a process.
 
-A shared machine's time says little of two cores that all of it needs. So the processor's time is told, too, for one
-deployment and for one job: the workers', and PostgreSQL's where it runs on this machine.
+The workers run the same amount of work once before they are measured. Then they are suspended while all deployments or
+jobs are requested. The clock starts when the workers resume, and stops when the table of jobs is empty.
 
-Last, a hundred deployments at once on two workers: each is timed from its being admitted to its recorded end, by the
-log's own times, and none may be lost. The database has to be empty; without one a PostgreSQL of ours is started.
+The wall time says little on a busy machine. So the benchmark also prints the CPU time of one deployment and of one job:
+that of the workers, and that of PostgreSQL if it runs on this machine.
+
+At the end, two workers run a hundred deployments at once. The benchmark prints how much later each one ends than its
+own steps take, by the times in the log. None may be lost.
+
+The database must be empty. Without `--database` the benchmark starts a PostgreSQL of its own.
 """
 
 import argparse
@@ -67,15 +70,15 @@ RAW_CONNECTIONS = 5
 MANY = 100
 RATIO = 0.5
 LOOK = 0.02
-"""Seconds between two looks at how many jobs are left, which take time of the database's."""
+"""Interval at which the table of jobs is read, in seconds; each read takes CPU time of the database."""
 
 AWAKE = "UPDATE procrastinate_workers SET last_heartbeat = clock_timestamp()"
-"""Keeps workers that were held up from being taken for stalled."""
+"""Prevents that suspended workers count as stalled."""
 
 JOBS = "SELECT EXISTS (SELECT FROM procrastinate_jobs)"
 
 LATE = 1.0
-"""Seconds that a deployment may be later than one that has the workers for itself takes."""
+"""Maximum time that a deployment may take longer than its steps, in seconds."""
 
 
 def raw_app(dsn: str) -> App:
@@ -96,7 +99,7 @@ async def work_raw(dsn: str, concurrency: int) -> None:
 
 
 class Working(Nothing):
-    """A target whose every step takes so many *seconds*, and nothing of the machine."""
+    """A target whose steps take *seconds* each, and no CPU time."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -142,7 +145,7 @@ async def request(handler: Handler, where: EnvironmentId) -> None:
 
 
 class Cost(Struct, frozen=True):
-    """The cost of one of many of a kind: seconds, and the processor's in the workers and in PostgreSQL."""
+    """The cost of one deployment or job: wall time, and CPU time of the workers and of PostgreSQL, in seconds."""
 
     seconds: float
     workers: float
@@ -155,13 +158,13 @@ class Cost(Struct, frozen=True):
 
 
 class Database:
-    """The one that is looked into: how far the jobs are, and what its server has used of the processor."""
+    """A database: whether it has jobs, and the CPU time of its server."""
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
 
     async def used(self) -> float:
-        """Seconds; 0 if it isn't on this machine."""
+        """Return the CPU time of the server, in seconds; 0 if it is on another machine."""
         with suppress(psutil.NoSuchProcess):
             own = psutil.Process(await self._connection.fetchval("SELECT pg_backend_pid()"))
             server = own.parent()
@@ -175,7 +178,7 @@ class Database:
             await asyncio.sleep(LOOK)
 
     async def cost(self, ask: Callable[[], Awaitable[int]], workers: Sequence[psutil.Process]) -> Cost:
-        """Of the jobs that are asked for while *workers* are held up, from then on to the last that is done."""
+        """Return the cost of each job that *ask* requests while *workers* are suspended, from their resumption on."""
         for worker in workers:
             worker.suspend()
         count = await ask()
@@ -190,7 +193,7 @@ class Database:
 
 
 def used(processes: Iterable[psutil.Process]) -> float:
-    """Seconds of the processor."""
+    """Return the CPU time of *processes*, in seconds."""
     total = 0.0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
@@ -245,7 +248,7 @@ async def measured(dsn: str, ask: Callable[[], Awaitable[int]], processes: int, 
 
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncIterator[Handler]:
-    """The log, which is closed again before anything is timed: it would read all that workers write."""
+    """Open the log for the block: an open log would read all that the workers write, and be timed."""
     log = await PostgresLog.open(dsn)
     try:
         yield Handler(log)
@@ -254,7 +257,7 @@ async def opened(dsn: str) -> AsyncIterator[Handler]:
 
 
 async def late(dsn: str, seconds: float) -> list[float]:
-    """How many seconds later than by their own work each of many deployments is over, requested all at once."""
+    """Return how many seconds longer than its steps each of `MANY` deployments takes that are requested at once."""
     log = await PostgresLog.open(dsn)
     try:
         await jobs.prepare(dsn)

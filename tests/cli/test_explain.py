@@ -46,7 +46,8 @@ def test_a_deployment_is_explained_and_compared(staging: Shell) -> None:
 
 
 def test_a_deployment_that_waits_for_a_worker_is_explained() -> None:
-    waits = {"waitSeconds": None, "usualSeconds": None, "compared": 0, "stages": [], "steps": [], "criticalPath": []}
+    waits: dict[str, object] = {"waitSeconds": None, "usualSeconds": None, "compared": 0}
+    waits |= {"stages": [], "steps": [], "criticalPath": []}
     place = {"id": "environment_1", "name": "staging"}
     given = of(ExplainedDeploymentJson, environment=place, number=1, status="QUEUED", explanation=waits)
     given |= {"id": "deployment_1", "action": "DEPLOY", "requestedBy": {"id": "admin", "name": None}}
