@@ -169,7 +169,7 @@ class Provider:
             raise self.unusable(f"it answered {status} for its {title} {url}")
         try:
             return msgspec.json.decode(body, type=type_)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise self.unusable(f"its {title} {url} is invalid: {error}") from error
 
     async def send(

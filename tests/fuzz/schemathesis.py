@@ -15,12 +15,13 @@ import hashlib
 import itertools
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,9 @@ ISSUE = """mutation ($name: String!, $hash: String!, $roles: [RoleInput!]) {
   issueToken(name: $name, hash: $hash, roles: $roles) { __typename ... on Refusal { message } } }"""
 
 ROLES = ("ADMIN", "VIEWER")
+
+FOUND = re.compile(r"^=+ (FAILURES|ERRORS) =+$", re.MULTILINE)
+"""Titles of what Schemathesis found, in its output."""
 
 
 def main() -> None:
@@ -51,15 +55,14 @@ def main() -> None:
         process = psutil.Process(server.pid)
         watch = Watch(process.memory_info().rss, process.num_fds())
         start, began = server.log.stat().st_size, time.monotonic()
-        with suppress(KeyboardInterrupt):
-            for seed, role in ((seed, role) for seed in itertools.count(options.seed) for role in ROLES):
-                if statuses.total() >= options.requests:
-                    break
-                found = _run(folder, server, world, options, seed, role, statuses)
-                print("\n".join(found), end="")
-                findings += found
-                rss = process.memory_info().rss / MIB
-                print(f"seed {seed} as {role}: {statuses.total():,} requests so far, {rss:.0f} MiB", flush=True)
+        for seed, role in ((seed, role) for seed in itertools.count(options.seed) for role in ROLES):
+            found, is_over = _run(folder, server, world, options, seed, role, statuses)
+            print("\n".join(found), end="")
+            findings += found
+            rss = process.memory_info().rss / MIB
+            print(f"seed {seed} as {role}: {statuses.total():,} requests so far, {rss:.0f} MiB", flush=True)
+            if is_over or statuses.total() >= options.requests:
+                break
         seconds = time.monotonic() - began
         settle(process, watch)
         ours = [*of_process(server, watch, process.is_running()), *of_log(server, start, seconds)]
@@ -81,13 +84,13 @@ def _run(
     seed: int,
     role: str,
     statuses: Counter[str],
-) -> list[str]:
-    """Runs Schemathesis once, counts its *statuses*, and returns what it found."""
+) -> tuple[list[str], bool]:
+    """Run Schemathesis once and count its *statuses*; return what it found, and whether Ctrl-C ended it."""
     plan, counted = folder / "plan.json", folder / "statuses.json"
     ids = [each for group in world.ids.values() for each in group]
     plan.write_text(json.dumps({"ids": ids, "statuses": str(counted)}))
     token = _token(server, f"{role.lower()}-{seed}", role)
-    done = subprocess.run(
+    process = subprocess.Popen(
         [
             options.program,
             "run",
@@ -113,13 +116,22 @@ def _run(
             "SCHEMATHESIS_HOOKS": "tests.fuzz.schemathesis_hooks",
             "STAGELINE_FUZZ_PLAN": str(plan),
         },
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        start_new_session=True,  # Ctrl-C reaches it once
     )
+    is_over = False
+    try:
+        output, _ = process.communicate()
+    except KeyboardInterrupt:
+        is_over = True
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate()
     statuses.update(json.loads(counted.read_text()) if counted.exists() else {})
     counted.unlink(missing_ok=True)
-    return [done.stdout + done.stderr] if done.returncode else []
+    is_found = FOUND.search(output) or (process.returncode and not is_over)
+    return [output] if is_found else [], is_over
 
 
 def _token(server: Serving, name: str, role: str) -> str:
