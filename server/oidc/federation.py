@@ -85,7 +85,9 @@ class Federation:
         try:
             known = self._known.get(token)
             if known is None:
-                known = self._known[token] = await self._verified(token, client)
+                known = await self._verified(token, client)
+                if edition == self._edition:  # else it may have a role from before a change
+                    self._known[token] = known
             if known.expires_at is not None and known.expires_at <= datetime.now(UTC):
                 del self._known[token]
                 raise Unauthenticated(ASSERTION_EXPIRED)

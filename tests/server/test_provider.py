@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from domain.claim import ClaimRule
 from server.oidc.configuration import ProviderSettings
 from server.oidc.provider import MAX_BODY, Provider, ProviderUnusable
 
 
 @asynccontextmanager
-async def answering(status: str, keys: bytes) -> AsyncIterator[Provider]:
-    """Yield a provider that answers with a discovery document, and for its keys with a *status* and *keys*."""
+async def answering(status: str, keys: bytes, rules: tuple[ClaimRule, ...] = ()) -> AsyncIterator[ProviderSettings]:
+    """Yield the settings of a provider that answers with a discovery document, and a *status* and *keys*."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
@@ -26,7 +27,7 @@ async def answering(status: str, keys: bytes) -> AsyncIterator[Provider]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     issuer = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
-        yield Provider(ProviderSettings(issuer=issuer, audience="x"), ssl.create_default_context())
+        yield ProviderSettings(issuer=issuer, audience="x", rules=rules)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,8 @@ async def answering(status: str, keys: bytes) -> AsyncIterator[Provider]:
     ids=["endless", "huge", "a secret", "a redirect"],
 )
 async def test_an_answer_that_is_of_no_use_is_an_error(status: str, keys: bytes, why: str) -> None:
-    async with answering(status, keys) as provider:
+    async with answering(status, keys) as settings:
+        provider = Provider(settings, ssl.create_default_context())
         with pytest.raises(ProviderUnusable, match=rf"^The identity provider 127\.0\.0\.1 can't be used: .*{why}"):
             await provider.read_keys()
         assert provider.key(None) is None
