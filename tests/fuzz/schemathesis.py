@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2_000, help="at least so many")
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--examples", type=int, default=60, help="at most, for each root field, seed and role")
+    parser.add_argument("--mode", default="positive", help="positive, negative (mostly refused by validation) or all")
     parser.add_argument("--workers", type=int, default=2, help="requests at once")
     options = parser.parse_args()
     statuses: Counter[str] = Counter()
@@ -100,6 +101,7 @@ def _run(
             f"--max-examples={options.examples}",
             f"--seed={seed}",
             f"--workers={options.workers}",
+            f"--mode={options.mode}",
             "--phases=fuzzing",
             "--checks=broken",
             "--continue-on-failure",

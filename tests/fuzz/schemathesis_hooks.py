@@ -21,6 +21,8 @@ PLAN = json.loads(Path(os.environ["STAGELINE_FUZZ_PLAN"]).read_text())
 """The ids that an argument may name, and the file for the statuses of all answers."""
 
 NUMBER = re.compile(r"[\d,]+|['\"].*")
+"""Parts of a message that differ from request to request."""
+
 MAX_POSITION = 2**53 - 1
 
 statuses: Counter[str] = Counter()
@@ -48,7 +50,8 @@ def _outcome(response: schemathesis.Response) -> str:
         error = json.loads(response.content)["errors"][0]
     except (ValueError, LookupError, TypeError):
         return str(response.status_code)
-    return f"{response.status_code} {error.get('extensions', {}).get('code', NUMBER.sub('…', error['message'])[:60])}"
+    code = error.get("extensions", {}).get("code") or NUMBER.sub("…", error["message"].partition(":")[0])
+    return f"{response.status_code} {code}"
 
 
 atexit.register(lambda: Path(PLAN["statuses"]).write_text(json.dumps(statuses)))
