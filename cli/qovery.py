@@ -1,5 +1,7 @@
 """The JSON of `qovery environment stage list --json` as a pipeline document."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from cli import file as files
+from cli import lazy
 from cli.errors import Misused
 from cli.imported import ImportedPipeline
 from cli.spec import ServiceTypeOption
@@ -37,12 +40,7 @@ class QoveryStages(Struct):
 
 def read(source: Path) -> ImportedPipeline:
     """Return the pipeline in *source*; raise `Misused` if it is something else."""
-    text = files.read(source, MAX_TEXT)
-    try:
-        answer = msgspec.json.decode(text.encode(), type=QoveryStages)
-    except msgspec.MsgspecError as error:
-        hint = "Write it with: qovery environment stage list --json"
-        raise Misused(f"{source} is not Qovery's list of stages: {error}", hint=hint) from None
+    answer = _decoded(source, files.read(source, MAX_TEXT).encode())
     if not answer.stages:
         raise Misused(f"{source} has no stages.")
     notes: list[str] = []
@@ -62,7 +60,24 @@ def read(source: Path) -> ImportedPipeline:
     services: list[dict[str, Any]] = [service for stage in stages for service in stage["services"]]
     names = [service["name"] for service in services]
     summary = [f"Fill in the spec of: {', '.join(names)}"] if names else []
-    return ImportedPipeline({"stages": stages}, summary, notes)
+    document = {"stages": stages}
+    try:
+        lazy.pipeline.read(json.dumps(document))
+    except lazy.errors.InvalidDocument as invalid:
+        why, *_ = str(invalid.details["why"]).split(", first in line")  # of this document, which has one line
+        raise Misused(f"Invalid {source}: {why}.") from None
+    return ImportedPipeline(document, summary, notes)
+
+
+def _decoded(source: Path, content: bytes) -> QoveryStages:
+    try:
+        return msgspec.json.decode(content, type=QoveryStages)
+    except msgspec.MsgspecError as error:
+        place = re.search(r"byte (\d+)", str(error))
+        line = content.count(b"\n", 0, int(place[1])) + 1 if place else 1
+        why = re.sub(r"byte \d+", f"line {line}", str(error))
+        hint = "Write it with: qovery environment stage list --json"
+        raise Misused(f"{source} is not Qovery's list of stages: {why}", hint=hint) from None
 
 
 def _all_services(stage: QoveryStage, answer: QoveryStages) -> list[QoveryService]:

@@ -79,6 +79,7 @@ class Stack:
         for text in paths.texts:
             path = Path(files.absolute(text, included.file.base))
             if path not in self._added:
+                _check_exists(path, included, "include")
                 self.add(path)
         for name in included.value if isinstance(included.value, dict) else ():
             if name != "path":
@@ -139,6 +140,8 @@ class Stack:
         step = (str(path.absolute()), asked.text)
         if step in way or (file is None and asked.text == name):
             raise extends.error(f"extends: {asked.text!r} extends itself")
+        if file is not None:
+            _check_exists(path, extends, "extends")
         services = self._read(path).get("services")
         found = None if services is None else services.get(asked.text)
         if found is None:
@@ -148,6 +151,12 @@ class Stack:
         whole = merged("", base.having({key: each for key, each in base.fields.items() if key != "extends"}), own)
         assert whole is not None, "a service is not reset by its own file"
         return whole
+
+
+def _check_exists(path: Path, named_by: Node, field: str) -> None:
+    """Raise `Misused`, with the line of *named_by*, if the file *path* is not there."""
+    if not files.exists(path):
+        raise named_by.error(f"{field}: {path} is not there")
 
 
 def _normal_services(services: Node) -> Node:

@@ -129,8 +129,18 @@ def test_stages_of_qovery_are_filled_in_later(staging: Shell, tmp_path: Path) ->
     ]
 
 
+TWICE = '{"stages": [{"stage_name": "a", "services": [{"name": "db", "type": "JOB"}, {"name": "db", "type": "JOB"}]}]}'
+
+
 @pytest.mark.parametrize(
-    ("text", "why"), [("{", "is not Qovery's list of stages"), ('{"stages": []}', "has no stages"), ("[]", "is not Qo")]
+    ("text", "why"),
+    [
+        ("{", "is not Qovery's list of stages"),
+        ('{"stages": [\n}', "(line 2)"),
+        ('{"stages": []}', "has no stages"),
+        ("[]", "is not Qo"),
+        (TWICE, "stages.json: the service 'db' occurs twice."),
+    ],
 )
 def test_another_json_is_not_qoverys(text: str, why: str, shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "stages.json"

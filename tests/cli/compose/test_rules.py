@@ -225,6 +225,8 @@ INVALID: dict[str, tuple[str, str]] = {
     "an unknown volume": (WEB % "volumes: [data:/data]", "volumes: the file has no volume 'data'"),
     "an unknown secret": (WEB % "secrets: [key]", "secrets: the file has no 'key'"),
     "extends itself": (WEB % "extends: web", "extends: 'web' extends itself"),
+    "extends no file": (WEB % "extends: {file: gone.yaml, service: web}", "line 1: extends: "),
+    "includes no file": ("x-a: 1\ninclude:\n- gone.yaml\nservices: {}\n", "line 3: include: "),
     "extends nothing": (WEB % "extends: base", "has no service 'base'"),
     "a port": (WEB % "ports: [http]", "'http' is not a port such as 127.0.0.1:8080:80"),
     "ranges": (WEB % "ports: ['1-2:1-3']", "the ranges 1-2 and 1-3 have different lengths"),
