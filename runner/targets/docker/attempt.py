@@ -23,6 +23,7 @@ from runner.targets.docker import container as containers
 from runner.targets.docker.container import Container
 from runner.targets.docker.engine import EngineError
 from runner.targets.docker.instance import Instances
+from runner.targets.docker.verdict import reason_of
 from runner.targets.log import ContainerLog
 from runner.targets.port import ports
 
@@ -43,9 +44,10 @@ class Attempts:
         self._aborted: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def build(self, request: StepRequest, output: StepOutput) -> None:
-        if reason := await self._verdicts.find(request):
+        verdicts = await self._verdicts.list(label.service(request))
+        if reason := reason_of(verdicts, request):
             raise StepFailed(reason)
-        await self._instances.forget_earlier(request)
+        await self._verdicts.forget_earlier(request, verdicts)
         seconds = request.spec.build_timeout
         try:
             async with asyncio.timeout(seconds):
@@ -58,10 +60,15 @@ class Attempts:
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         name = label.attempt(request)
-        found, reason = await self._instances.find(name), await self._verdicts.find(request)
+        listed = await self._instances.list(label.service(request))
+        verdicts = await self._verdicts.list(label.service(request))
+        found = await self._instances.find(name) if any(each.name == name for each in listed) else None
+        reason = reason_of(verdicts, request)
         if found is None:
             if reason:
                 raise StepFailed(reason)
+            await self._instances.forget_earlier(request, listed)
+            await self._verdicts.forget_earlier(request, verdicts)
             found = await self._unless_aborted(request, self._begin(request, output))
         path = f"/containers/{found.id}/logs"
         log = ContainerLog(partial(self._engine.frames, path, stdout=True, stderr=True), output, Mask(request.secrets))
@@ -115,7 +122,6 @@ class Attempts:
             given, seen = request.spec.container, request.shown_spec.container
             if (given.entrypoint, given.command) != (seen.entrypoint, seen.command):
                 raise StepFailed("a secret can't be in an argument of a container, which others see: use env")
-            await self._instances.forget_earlier(request)
             source = await self._image(request, output)
             async with self._networks[request.environment]:
                 await network.ensure(self._engine, request.environment, self._owner)
@@ -239,9 +245,9 @@ class Attempts:
         return found
 
     async def _tell_image(self, request: StepRequest, found: Container, output: StepOutput) -> None:
-        used = await image.find(self._engine, found.image)
-        if used is not None:
-            output.use(UsedImage(digest=used.digest(request.spec.image or "")))
+        name = request.spec.image
+        used = None if name is None else await image.find(self._engine, found.image)
+        output.use(UsedImage(digest=found.image if name is None or used is None else used.digest(name)))
 
 
 async def _note_publications(request: StepRequest, now: Container, output: StepOutput) -> None:

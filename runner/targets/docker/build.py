@@ -45,6 +45,14 @@ class ListedImage(Struct, rename="pascal", frozen=True):
     repo_tags: list[str] | None = None
     labels: dict[str, str] | None = None
 
+    def has(self, tag: str) -> bool:
+        return tag in (self.repo_tags or ())
+
+    @property
+    def content(self) -> str | None:
+        """The digest of what it was built from, if it was built here."""
+        return (self.labels or {}).get(label.DIGEST)
+
 
 class _Id(Struct, rename={"id": "ID"}, frozen=True):
     id: str = ""
@@ -73,19 +81,15 @@ def name_of(request: StepRequest) -> str:
 
 async def build(engine: Engine, request: StepRequest, owner: UUID, output: StepOutput) -> None:
     """Build the image of the deployment, unless it exists; raise `StepFailed`."""
-    if (built := await image.find(engine, name_of(request))) is not None:
-        output.use(UsedImage(digest=built.id))
+    images = await engine.get("/images/json", list[ListedImage], filters=label.service(request))
+    if own := next((each.id for each in images if each.has(name_of(request))), None):
+        output.use(UsedImage(digest=own))
         return  # a server that was killed has built it
     context, digest = await _context(request)
-    arguments = {each.name: each.value for each in request.spec.container.build_args}
-    same = label.service(request)["label"] + label.filters(content=digest)["label"]
-    found = await engine.get("/images/json", list[ListedImage], filters={"label": same})
-    if found:
-        await engine.post(
-            f"/images/{found[0].id}/tag", repo=label.repository(request.service), tag=str(request.deployment)
-        )
-        output.use(UsedImage(digest=found[0].id, is_reused=True))
-        await output.note(f"nothing changed: the image {found[0].id} is used again, and no build is needed")
+    if same := next((each.id for each in images if each.content == digest), None):
+        await engine.post(f"/images/{same}/tag", repo=label.repository(request.service), tag=str(request.deployment))
+        output.use(UsedImage(digest=same, is_reused=True))
+        await output.note(f"nothing changed: the image {same} is used again, and no build is needed")
         return
     for base in await asyncio.to_thread(context.bases) if request.logins else ():
         await image.provide_base(engine, request, base, output)
@@ -95,11 +99,10 @@ async def build(engine: Engine, request: StepRequest, owner: UUID, output: StepO
     writer = LineWriter(output, position, Mask(request.secrets))
     try:
         with await asyncio.to_thread(context.archive) as archive:
-            await _run(engine, request, {**label.of(request, owner), label.DIGEST: digest}, arguments, archive, writer)
+            labels = {**label.of(request, owner), label.DIGEST: digest}
+            output.use(UsedImage(digest=await _run(engine, request, labels, archive, writer)))
     finally:
         await writer.write(b"", rest=True)
-    if (built := await image.find(engine, name_of(request))) is not None:
-        output.use(UsedImage(digest=built.id))
 
 
 async def is_current(engine: Engine, request: StepRequest, own: str) -> bool:
@@ -119,20 +122,16 @@ async def _context(request: StepRequest) -> tuple[BuildContext, str]:
 
 
 async def _run(
-    engine: Engine,
-    request: StepRequest,
-    labels: label.Labels,
-    arguments: dict[str, str],
-    archive: IO[bytes],
-    writer: LineWriter,
-) -> None:
+    engine: Engine, request: StepRequest, labels: label.Labels, archive: IO[bytes], writer: LineWriter
+) -> str:
+    """Build the image, and return its id; raise `StepFailed` with the engine's reason."""
     container, trace, built = request.spec.container, Trace(), ""
     query: dict[str, object] = {
         "version": "2",
         "t": name_of(request),
         "dockerfile": request.spec.dockerfile or "Dockerfile",
         "labels": labels,
-        "buildargs": arguments,
+        "buildargs": {each.name: each.value for each in container.build_args},
         "target": container.build_target,
         "platform": container.platform,
         "rm": True,
@@ -155,6 +154,7 @@ async def _run(
         raise StepFailed(f"the image can't be built: {error.message}") from error
     if not built:
         raise StepFailed("the build ended without an image: the engine was stopped")
+    return built
 
 
 async def _pieces(archive: IO[bytes]) -> AsyncIterator[bytes]:

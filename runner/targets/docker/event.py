@@ -12,7 +12,7 @@ ACTIONS = ("create", "start", "die", "health_status", "update", "destroy")
 
 
 class Info(Struct, rename="pascal", frozen=True):
-    """What the engine says of itself; events are asked for by its clock."""
+    """The engine's own time, by whose clock its events are asked for."""
 
     system_time: str
 

@@ -20,10 +20,10 @@ GREETING = 0.1
 
 
 class ContainerInstance:
-    """The started container *id* of *request*, for its health checks."""
+    """The started container *id* of *request*, for its health checks; *seen* serves for the first try."""
 
-    def __init__(self, engine: Engine, id: str, request: StepRequest) -> None:
-        self._engine, self._id, self._ports = engine, id, ports(request)
+    def __init__(self, engine: Engine, id: str, request: StepRequest, seen: Container | None = None) -> None:
+        self._engine, self._id, self._ports, self._seen = engine, id, ports(request), seen
         self._network = label.network(request.environment)
         self._has_secrets = request.spec.health != request.shown_spec.health
 
@@ -44,6 +44,9 @@ class ContainerInstance:
             await _reach_proxied(*published)
 
     async def _container(self) -> Container:
+        if (seen := self._seen) is not None:
+            self._seen = None
+            return seen
         return await self._engine.get(f"/containers/{self._id}/json", Container)
 
     def _published(self, found: Container, port: int) -> tuple[Sequence[str], int]:
@@ -65,7 +68,7 @@ async def wait_until_up(engine: Engine, container: Container, request: StepReque
         await _wait_for_image(engine, container.id, spec.deploy_timeout - container.age)
     else:
         began = time.monotonic() - container.age
-        await health.wait_until_up(spec, began, lambda: ContainerInstance(engine, container.id, request))
+        await health.wait_until_up(spec, began, lambda: ContainerInstance(engine, container.id, request, container))
 
 
 async def is_up(engine: Engine, container: Container, request: StepRequest) -> bool:

@@ -50,7 +50,7 @@ class Progress(Struct, frozen=True):
 
 
 class Distribution(Struct, frozen=True):
-    """What a registry has under a name now."""
+    """The answer of a registry to a name: the content that it stands for now."""
 
     descriptor: "Descriptor" = field(name="Descriptor")
 
@@ -88,21 +88,16 @@ async def provide(engine: Engine, request: StepRequest, output: StepOutput) -> I
     """Return the image that the specification names, pulled as its policy says; raise `StepFailed`."""
     name, container = request.spec.image, request.spec.container
     assert name is not None
-    found = await find(engine, name)
-    match container.pull:
-        case Pull.NEVER if found is None:
+    found = None if container.pull is Pull.ALWAYS else await find(engine, name)
+    if found is None:
+        if container.pull is Pull.NEVER:
             raise StepFailed(f"the engine has no image {name}, and it is never pulled: pull it there, or build it")
-        case Pull.ALWAYS:
-            await _pull(engine, request, name, output)
-        case Pull.MISSING if found is None:
-            await _pull(engine, request, name, output)
-        case _:
-            pass
-    pulled = await find(engine, name)
-    if pulled is None:
+        await _pull(engine, request, name, output)
+        found = await find(engine, name)
+    if found is None:
         raise StepFailed(f"image {name} is gone since it was pulled")
-    await output.note(f"image {name} is {pulled.digest(name)}")
-    return pulled
+    await output.note(f"image {name} is {found.digest(name)}")
+    return found
 
 
 async def provide_base(engine: Engine, request: StepRequest, name: str, output: StepOutput) -> None:

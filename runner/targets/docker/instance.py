@@ -95,16 +95,13 @@ class Instances:
         await self.end(listed.id)
         await self.engine.delete(f"/containers/{listed.id}", force=True, v=True)
 
-    async def forget_earlier(self, request: StepRequest) -> None:
-        """Remove what ended attempts of earlier deployments left: nothing will adopt them again."""
+    async def forget_earlier(self, request: StepRequest, found: Sequence[ListedContainer]) -> None:
+        """Remove those of *found* that ended attempts of earlier deployments left: nothing will adopt them again."""
         replaced = label.replaced(request)
-        for listed in await self.list(label.service(request)):
+        for listed in found:
             is_earlier = listed.labels.get(label.DEPLOYMENT) != str(request.deployment)
             if is_earlier and listed.state in ("exited", "created") and listed.name != replaced:
                 await self.remove(listed)
-        for verdict in await self.verdicts.list(label.service(request)):
-            if verdict.labels[label.VERDICT] and verdict.labels.get(label.DEPLOYMENT) != str(request.deployment):
-                await self.verdicts.remove(verdict)
 
     async def _set_policy(self, id_: str, policy: Restart) -> None:
         try:

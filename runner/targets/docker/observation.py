@@ -1,4 +1,4 @@
-"""What is known of the instance in a container after its deployment, from what its engine says of it."""
+"""The state of the instance in a container after its deployment, as its engine describes it."""
 
 from datetime import datetime
 

@@ -86,5 +86,17 @@ class Verdicts:
         verdicts = (Verdict(volume.name, volume.labels or {}) for volume in found)
         return [verdict for verdict in verdicts if label.VERDICT in verdict.labels]
 
+    async def forget_earlier(self, request: StepRequest, found: Sequence[Verdict]) -> None:
+        """Remove those of *found* that are on attempts of earlier deployments: nothing will adopt them again."""
+        for verdict in found:
+            if verdict.labels[label.VERDICT] and verdict.labels.get(label.DEPLOYMENT) != str(request.deployment):
+                await self.remove(verdict)
+
     async def remove(self, verdict: Verdict) -> None:
         await self._engine.delete(f"/volumes/{verdict.name}")
+
+
+def reason_of(found: Sequence[Verdict], request: StepRequest) -> str | None:
+    """Return the reason why the attempt must not go on, by the verdicts on its service; None if it may."""
+    name = label.verdict(request)
+    return next((verdict.labels[label.VERDICT] for verdict in found if verdict.name == name), None)
