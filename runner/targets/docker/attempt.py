@@ -226,7 +226,7 @@ class Attempts:
     async def _replace_others(self, request: StepRequest, found: Container, output: StepOutput) -> None:
         """Give the service's name to its new container, and stop the old one, whose log is read until the next deploy.
 
-        What others left is removed.
+        Remove the containers that earlier attempts left.
         """
         if request.type is not ServiceType.JOB:
             found = await self._name(request, found)

@@ -240,7 +240,7 @@ class Observer:
         finally:
             observation.is_being_restarted = False
 
-    # What is not there
+    # Missing containers
 
     async def _compare(self) -> None:
         """Report, again and again, instances that run as far as deployments know, and whose containers are gone."""
