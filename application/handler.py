@@ -11,6 +11,7 @@ so fast that it would starve those who have to read.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -50,6 +51,9 @@ PENDING_BYTES = 16 * 1024 * 1024
 
 PENDING_ENTRY = 1000
 """Size of a stream's entry beside its pending events, in bytes."""
+
+CHUNK = 500
+"""Maximum number of events that are in memory at once while a state is made of them."""
 
 MAX_PENDING = 8
 """Maximum number of events that are kept to bring a cached state up to date."""
@@ -212,10 +216,7 @@ class States:
         """Return the current state of a stream from one that the caller has *kept*, as `load` does."""
         if has_asked and self._log.ends_at(kept.stream, kept.version):
             return kept
-        events = cast("Sequence[EventT]", await self._log.events(kept.stream, after=kept.version))
-        if not events:
-            return kept
-        return StreamState(kept.stream, kept.version + len(events), decider.replay(events, kept.state))
+        return await self._advanced(decider, kept)
 
     async def cached(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
         """Return the cached state, which may be stale; read it if there is none."""
@@ -258,8 +259,21 @@ class States:
         kept = self._states.get(stream)
         if kept is not None and kept.version == version:
             return kept
-        events = await self._log.events(stream, until=version)
-        return StreamState(stream, len(events), decider.replay(cast("Sequence[EventT]", events)))
+        return await self._advanced(decider, StreamState(stream, 0, decider.initial), version)
+
+    async def _advanced(
+        self, decider: Decider[State, Command, EventT], kept: StreamState[State], until: int = sys.maxsize
+    ) -> StreamState[State]:
+        """Fold the events after *kept*, at most `CHUNK` at a time: a stream can have thousands."""
+        while kept.version < until:
+            last = min(kept.version + CHUNK, until)
+            events = cast("Sequence[EventT]", await self._log.events(kept.stream, kept.version, last))
+            if not events:
+                break
+            kept = StreamState(kept.stream, kept.version + len(events), decider.replay(events, kept.state))
+            if kept.version < last:
+                break
+        return kept
 
     def keep(self, loaded: StreamState[Any]) -> None:
         """Cache a state, unless a newer one is cached."""

@@ -8,7 +8,7 @@ version of the pipeline, None for any.
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
-from application.handler import StreamState, Transaction
+from application.handler import CHUNK, StreamState, Transaction
 from application.instance import present_instances
 from domain import pipeline as pipelines
 from domain import project as projects
@@ -105,8 +105,13 @@ async def messages(
     named = versions[:MAX_NAMED]
     before = await views.get(environment, named[0] - 1) if named[0] > 1 else None
     story = PipelineStory(before.pipeline) if before else PipelineStory()
-    events = [story.describe(each) for each in await log.read(environment, named[0] - 1, named[-1])]
-    return [each.message for each in events if each.recorded.version in named]
+    found = []
+    for first in range(named[0] - 1, named[-1], CHUNK):
+        for recorded in await log.read(environment, first, min(first + CHUNK, named[-1])):
+            described = story.describe(recorded)
+            if recorded.version in named:
+                found.append(described.message)
+    return found
 
 
 def joined(texts: Sequence[str], count: int) -> str:

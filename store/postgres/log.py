@@ -118,11 +118,10 @@ class PostgresLog:
         return events
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
-        if until is not None:
-            return await self._reader.stream_events(stream, after, until)
         end = self._feed.ends.track(stream)
-        events = await self._reader.stream_events(stream, after, NEWEST)
-        end.advance(after + len(events))
+        events = await self._reader.stream_events(stream, after, NEWEST if until is None else until)
+        if until is None or after + len(events) < until:  # versions have no gaps, so these are all
+            end.advance(after + len(events))
         return events
 
     def ends_at(self, stream: UUID, version: int) -> bool:
