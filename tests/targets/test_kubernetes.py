@@ -15,16 +15,19 @@ from domain.container import Container, Volume
 from domain.deployment.step import Phase
 from domain.spec import Health, HttpCheck, ServiceSpec, ServiceType, Variable
 from runner.targets.contract import RegistryLogin, StepFailed, StepRequest
+from runner.targets.docker.executor import DockerExecutor
 from runner.targets.kubernetes import label, workload
+from runner.targets.kubernetes.build import RegistryBuilder
 from runner.targets.kubernetes.cluster import ClusterError
+from runner.targets.kubernetes.executor import KubernetesExecutor
 from runner.targets.kubernetes.model import Named, Workload
-from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, fixed_port
+from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, fixed_port, request
 from tests.targets.cluster import CONTEXT, image
 from tests.targets.engine import HOST, IMAGE
 from tests.targets.notary import Notary
 from tests.targets.place import COLLECTING, KubernetesPlace, deploy, job
 from tests.targets.registry import PASSWORD, USER, push, registry
-from tests.targets.shared import shared_engine
+from tests.targets.shared import OWNERS, shared_engine
 
 pytestmark = [
     pytest.mark.long,
@@ -192,6 +195,29 @@ async def test_a_namespace_that_somebody_has_deleted_is_created_again(cluster: K
             await asyncio.sleep(0.1)
     await cluster.executor.deploy(deploy(cluster, cluster.server, 2, ports=(0,)), Printed())
     assert await cluster.running() == ["2"]
+
+
+@pytest.mark.skipif(HOST not in os.environ, reason=f"{HOST} names no engine that could build the image")
+async def test_an_image_is_pushed_with_the_credentials_of_its_registry(
+    cluster: KubernetesPlace, tmp_path: Path
+) -> None:
+    folder, context = tmp_path / "registry", tmp_path / "context"
+    folder.mkdir()
+    context.mkdir()
+    (context / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN echo built > /built\n")
+    with registry(folder, has_login=True) as host:
+        async with shared_engine() as engine:
+            builder = RegistryBuilder(DockerExecutor(engine, OWNERS[0]), f"{host}/shop")
+            executor = KubernetesExecutor(cluster.restricted, UUID(int=1000), builder=builder)
+            logins = (RegistryLogin(host=host, user=USER, password=PASSWORD),)
+            built = replace(request(Phase.BUILD, context=str(context)), logins=logins)
+            with pytest.raises(StepFailed, match="can't be pushed: "):
+                await executor.build(replace(built, logins=()), Printed())
+            await executor.build(built, Printed())
+            step = deploy(cluster, "", image=None, context=str(context), container=Container(command=("cat", "/built")))
+            step = replace(step, type=ServiceType.JOB, logins=logins)
+            await executor.deploy(step, printed := Printed())
+    assert printed.lines == ["built"]
 
 
 async def test_what_somebody_has_changed_is_set_back_and_said(cluster: KubernetesPlace) -> None:

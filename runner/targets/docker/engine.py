@@ -108,10 +108,12 @@ class Engine:
             yield stream.lines(response)
 
     @asynccontextmanager
-    async def push(self, repository: str, tag: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def push(
+        self, repository: str, tag: str, headers: Mapping[str, str] = {}
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Push an image to its registry, and yield the lines of the answer; leaving the block ends the push."""
-        headers = {"X-Registry-Auth": NOBODY}
-        async with self._stream("POST", f"/images/{repository}/push", {"tag": tag}, None, headers) as response:
+        login = {"X-Registry-Auth": NOBODY, **headers}
+        async with self._stream("POST", f"/images/{repository}/push", {"tag": tag}, None, login) as response:
             yield stream.lines(response)
 
     async def load(self, name: str, content: bytes) -> None:

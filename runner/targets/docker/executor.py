@@ -57,7 +57,7 @@ class DockerExecutor:
     async def push(self, request: StepRequest, repository: str) -> None:
         """Push the image that the deployment has built, for another target; its id is the tag."""
         tag = str(request.deployment)
-        await persist(self.engine, lambda: image.push(self.engine, builds.name_of(request), repository, tag))
+        await persist(self.engine, lambda: image.push(self.engine, request, builds.name_of(request), repository, tag))
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         return await persist(self.engine, lambda: self._attempts.deploy(request, output))

@@ -122,11 +122,11 @@ async def _pull(engine: Engine, request: StepRequest, name: str, output: StepOut
         raise StepFailed(f"image {name} can't be pulled: {error.message}") from error
 
 
-async def push(engine: Engine, image: str, repository: str, tag: str) -> None:
+async def push(engine: Engine, request: StepRequest, image: str, repository: str, tag: str) -> None:
     """Push *image* to its registry as *repository* with *tag*; raise `StepFailed` with the registry's reason."""
     try:
         await engine.post(f"/images/{image}/tag", repo=repository, tag=tag)
-        async with engine.push(repository, tag) as lines:
+        async with engine.push(repository, tag, registry.header(request.logins, repository)) as lines:
             async for line in lines:
                 progress = msgspec.json.decode(line, type=Progress)
                 if progress.error:
