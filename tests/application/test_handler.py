@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from application import handler as handling
 from application.handler import ATTEMPTS, Handler, Outcome, States, StreamState, Transaction
 from domain import pipeline
 from domain.errors import IdempotencyKeyReused, InvalidConcurrency, NameTaken, StageNotFound, VersionMismatch
@@ -339,3 +340,13 @@ async def test_a_state_is_read_at_any_version(handler: Handler) -> None:
     assert (old.version, old.state.stages[1].name) == (5, "JOB DEFAULT")
     assert (await states.load_at(pipeline.decider, A, 99)).version == 7
     assert isinstance((await handler.log.events(A, 5, 6))[0], StageRenamed)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7])
+async def test_a_long_stream_is_read_in_parts(handler: Handler, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    await handler.handle(pipeline.decider, A, stage("new"), ANN)
+    whole = await States(handler.log).load(pipeline.decider, A)
+    monkeypatch.setattr(handling, "CHUNK", size)
+    assert await States(handler.log).load(pipeline.decider, A) == whole
+    assert await States(handler.log).load_at(pipeline.decider, A, whole.version) == whole
+    assert (await States(handler.log).load_at(pipeline.decider, A, 4)).version == 4
