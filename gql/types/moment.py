@@ -25,6 +25,10 @@ class PipelineMoment:
     )
 
 
+YEARS = range(2, 9_999)
+"""The years of times that users give: Python has no times beyond 1 and 9999, to which offsets and windows could lead."""
+
+
 async def at_moment(context: Context, environment: EnvironmentId, argument: str, given: PipelineMoment) -> PipelineView:
     """Return the pipeline at a moment; raises `InvalidArgument`, `VersionNotFound` or `DeploymentNotFound`."""
     views = context.application.pipelines
@@ -67,7 +71,9 @@ def is_fixed(given: PipelineMoment) -> bool:
 
 
 def zoned(argument: str, moment: datetime | None) -> datetime | None:
-    """Return *moment*; raises `InvalidArgument` if it has no time zone."""
+    """Return *moment*; raises `InvalidArgument` if it has no time zone, or is at an end of what a time can be."""
     if moment is not None and moment.tzinfo is None:
         raise InvalidArgument(argument=argument, why="it needs a time zone, as in 2026-01-31T12:00:00Z")
+    if moment is not None and moment.year not in YEARS:
+        raise InvalidArgument(argument=argument, why=f"its year must be between {YEARS[0]} and {YEARS[-1]:,}")
     return moment
