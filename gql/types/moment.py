@@ -26,7 +26,7 @@ class PipelineMoment:
 
 
 YEARS = range(2, 9_999)
-"""The years of times that users give: Python has no times beyond 1 and 9999, to which offsets and windows could lead."""
+"""The years of times that users give: those beside them could lead beyond the times that Python has."""
 
 
 async def at_moment(context: Context, environment: EnvironmentId, argument: str, given: PipelineMoment) -> PipelineView:
@@ -75,5 +75,5 @@ def zoned(argument: str, moment: datetime | None) -> datetime | None:
     if moment is not None and moment.tzinfo is None:
         raise InvalidArgument(argument=argument, why="it needs a time zone, as in 2026-01-31T12:00:00Z")
     if moment is not None and moment.year not in YEARS:
-        raise InvalidArgument(argument=argument, why=f"its year must be between {YEARS[0]} and {YEARS[-1]:,}")
+        raise InvalidArgument(argument=argument, why=f"its year must be between {YEARS[0]} and {YEARS[-1]}")
     return moment
