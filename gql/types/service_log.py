@@ -14,6 +14,7 @@ from domain.project import EnvironmentId
 from domain.spec import ServiceType
 from gql.context import Context, Info
 from gql.types.environment import environment_id
+from gql.types.moment import zoned
 from gql.types.ref import EnvironmentArgument, ServiceArgument, to_service
 
 PACE = 0.25
@@ -66,8 +67,7 @@ def _convert(output: ServiceOutput) -> ServiceLogs:
 async def last(context: Context, environment: str, service: str, tail: int, since: datetime | None) -> ServiceLogs:
     if not 0 <= tail <= MAX_TAIL:
         raise InvalidArgument(argument="tail", why=f"{tail} is not between 0 and {MAX_TAIL:,}")
-    if since is not None and since.tzinfo is None:
-        raise InvalidArgument(argument="since", why="it has no time zone")
+    since = zoned("since", since)
     own, found = await _service(context, environment, service)
     return _convert(await context.application.logs.last(own, found, tail, since))
 
