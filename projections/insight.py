@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from domain.errors import InvalidArgument
 from domain.project import EnvironmentId, ProjectId
-from projections import deployment, outcome
+from projections import deployment, outcome, revision
 from projections.engine.projection import Reader
 from projections.engine.views import Slice, SortRange, Views
 from projections.environment import EnvironmentQuery, Environments
@@ -36,6 +36,9 @@ MAX_ENVIRONMENTS = 1_000
 
 PAGE = 200
 """Rows that are read at once."""
+
+KINDS = (deployment.projection.name, revision.projection.name)
+"""The read models whose rows insights are made of: rows of an earlier version would make wrong figures."""
 
 DAY = timedelta(days=1)
 

@@ -18,7 +18,7 @@ from gql.types.moment import zoned
 from gql.types.project import find_ever
 from gql.types.ref import ServiceRef, service_ref
 from gql.types.step import Phase
-from projections.insight import MAX_DAYS, MAX_DEPLOYMENTS, Window, check
+from projections.insight import KINDS, MAX_DAYS, MAX_DEPLOYMENTS, Window, check
 from projections.tally import ServiceTally, Spread, StepTally, Tally, spread
 
 DEFAULT = timedelta(days=30)
@@ -216,5 +216,6 @@ class Query:
         window = Window(since=zoned("since", since) or end - DEFAULT, until=end)
         check(window)
         await context.settled()
+        context.application.projector.check_built(*KINDS)
         owner, environments = await _owner(context, project, environment)
         return _insights(window, owner, environments, await context.application.insights.tally(environments, window))

@@ -50,6 +50,13 @@ class ViewsBehind(ViewsUnavailable):
         self.wanted, self.position = wanted, position
 
 
+class ViewsBuilding(ViewsUnavailable):
+    """The rows of a read model are not those of this version."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"The read model {kind!r} is being built, or a node of another version keeps it; retry later.")
+
+
 class EventsMissed(Exception):
     """The events that were read have a gap, which the log has not."""
 
@@ -119,6 +126,12 @@ class Projector:
         """Return whether the rows of *kind* are good, and contain the log up to *position*."""
         checkpoint = self._live.get(kind)
         return checkpoint is not None and checkpoint.position >= position
+
+    def check_built(self, *kinds: str) -> None:
+        """Raise `ViewsBuilding` unless the rows of *kinds* are good; of others, old rows may be read meanwhile."""
+        for kind in kinds:
+            if kind not in self._live:
+                raise ViewsBuilding(kind)
 
     async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
         """Wait until every read model contains the log up to *position*; raise `ViewsBehind` after *timeout* s.
@@ -232,10 +245,14 @@ class Projector:
                 event.set()
             else:
                 event.clear()
-        self.position = position = min(map(self._position, self._projections), default=0)
+        self.position = position = min(map(self._position, self._kept()), default=0)
         for waiter, wanted in self._waiters.items():
             if wanted <= position and not waiter.done():
                 waiter.set_result(None)
+
+    def _kept(self) -> Iterable[str]:
+        """Return the kinds of the read models that somebody keeps."""
+        return self._projections
 
     # Following
 

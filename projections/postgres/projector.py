@@ -8,7 +8,7 @@ newer version leaves the lease to the nodes of that version, until it is restart
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -58,6 +58,10 @@ class SharedProjector(Projector):
     async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
         self._is_wanted.set()
         await super().wait_for(position, timeout)
+
+    def _kept(self) -> Iterable[str]:
+        """Return the kinds that the node with the lease keeps: an earlier version has no rows of a new read model."""
+        return [kind for kind in self._projections if self.is_active or self._stale.get(kind, ()) is not None]
 
     async def _participate(self) -> None:
         """Watch the checkpoints until this node gets the lease; then run the tasks until it loses the lease."""

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from projections import environment
-from projections.engine.projector import ViewsBehind
+from projections.engine.projector import ViewsBehind, ViewsBuilding
 from projections.engine.views import Advance, Checkpoint
 from projections.postgres.lease import Lease, LeaseLost
 from projections.postgres.projector import SharedProjector
@@ -314,6 +314,32 @@ async def test_one_node_rebuilds_rows_of_a_raised_version_while_another_reads_th
         await older.stop()
         await newer.stop()
         assert rows_of(old.views) == expected(await all_of(old.log), PROJECTIONS)
+
+
+async def test_a_node_with_a_new_read_model_answers_while_an_earlier_version_keeps_the_others(database: str) -> None:
+    others = [each for each in PROJECTIONS if each is not environment.projection]
+    log = await PostgresLog.open(database)
+    views, more = await PostgresViews.open(database), await PostgresViews.open(database)
+    earlier = SharedProjector(log, views, others, pause=0.001)
+    newer = SharedProjector(log, more, PROJECTIONS, pause=0.001)
+    world = RandomWorld(log)
+    await world.begin()
+    await earlier.start()
+    await earlier.wait_for(await world.log.position(), timeout=60)
+    await newer.start()
+    await world.live(20)
+    await newer.wait_for(await world.log.position(), timeout=60)
+    newer.check_built("project")
+    with pytest.raises(ViewsBuilding, match="The read model 'environment' is being built"):
+        newer.check_built("project", "environment")
+    await earlier.stop()
+    while not newer.contains("environment", await world.log.position()):
+        await asyncio.sleep(0.001)
+    newer.check_built("project", "environment")
+    assert rows_of(more) == expected(await all_of(log), PROJECTIONS)
+    await newer.stop()
+    for each in (more, views, log):
+        await each.close()
 
 
 async def test_replaced_rows_are_deleted_while_the_node_runs(database: str) -> None:
