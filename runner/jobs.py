@@ -43,7 +43,10 @@ MAX_DEPLOYMENTS = 200
 """Maximum number of deployments that a worker runs at once."""
 
 VERSION = 11
-"""Version of jobs.sql. Increase it with each change, so that an older Stageline refuses the database."""
+"""Version of jobs.sql.
+
+Increase it with a change that an older Stageline can't work with: it then refuses the database.
+"""
 
 
 class MachineBinding(Struct, frozen=True):

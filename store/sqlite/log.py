@@ -203,11 +203,10 @@ class SqliteLog:
     async def _of_stream(
         self, convert: ConvertRows[T], statement: str, stream: UUID, after: int, until: int | None
     ) -> list[T]:
-        if until is not None:
-            return await self._select_events(convert, statement, stream.hex, after, until)
         end = self._feed.ends.track(stream)
-        rows = await self._select_events(convert, statement, stream.hex, after, NEWEST)
-        end.advance(after + len(rows))
+        rows = await self._select_events(convert, statement, stream.hex, after, NEWEST if until is None else until)
+        if until is None or after + len(rows) < until:  # versions have no gaps, so these are all
+            end.advance(after + len(rows))
         return rows
 
     async def _write(self) -> None:

@@ -298,6 +298,20 @@ async def test_a_service_gets_the_signal_of_its_specification(
     assert (tmp_path / "got").read_text() == f"{number}\n"
 
 
+async def test_a_service_gets_its_signal_although_the_server_was_started_to_ignore_it(tmp_path: Path) -> None:
+    usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as below nohup
+    try:
+        executor = ProcessExecutor(tmp_path / "data")
+        trap = "trap 'echo HUP > got; exit' HUP; : > ready; while :; do :; done"
+        ready = Health(check=CommandCheck(command="test -e ready"))
+        await executor.deploy(service(tmp_path, trap, stop_signal=StopSignal.HUP, health=ready), Printed())
+        os.kill(os.getpid(), signal.SIGHUP)  # this process goes on to ignore it
+        await executor.delete(ENVIRONMENT, SERVICE)
+        assert (tmp_path / "got").read_text() == "HUP\n"
+    finally:
+        signal.signal(signal.SIGHUP, usual)
+
+
 @pytest.mark.parametrize("step", [-7200.0, 7200.0])
 async def test_a_step_of_the_wall_clock_changes_no_wait_and_no_window(
     executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float

@@ -35,7 +35,7 @@ async def answering(status: str, keys: bytes, rules: tuple[ClaimRule, ...] = ())
     [
         ("200 OK", b'{"keys": [{"x": ' + b"[" * 100_000, "is invalid: maximum recursion depth"),
         ("200 OK", b'{"keys": [' + b" " * MAX_BODY, "has more than 262,144 bytes"),
-        ("200 OK", b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "has no public key that signs"),
+        ("200 OK", b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "has no public key for RS256"),
         ("302 Found\r\nLocation: http://169.254.169.254/", b"", "it answered 302"),
     ],
     ids=["endless", "huge", "a secret", "a redirect"],

@@ -28,7 +28,7 @@ from runner.first import first
 from runner.mask import Mask
 from runner.targets import outputs
 from runner.targets.contract import OpenSecrets, StepFailed, StepOutput, StepRequest
-from runner.targets.process import command
+from runner.targets.process import command, ignored
 from runner.targets.process import start as starts
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
 from runner.targets.process.confinement import Confinements
@@ -74,6 +74,7 @@ class ProcessExecutor:
         confinements: Confinements = Confinements(),  # noqa: B008  # it is immutable
         open_secrets: OpenSecrets | None = None,
     ) -> None:
+        ignored.restore()
         self._confinements = confinements
         self._open_secrets = open_secrets
         self._root = data.resolve() / "processes"
