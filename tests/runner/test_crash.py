@@ -105,6 +105,9 @@ async def serve(data: Path, drives: Callable[[], None]) -> None:
                 await here.over(recorded.event.deployment)
 
 
+UNKNOWN = 255
+"""Exit code of a killed process whose end the fork server of multiprocessing could not tell."""
+
 _processes = multiprocessing.get_context("forkserver")
 
 
