@@ -2,12 +2,11 @@
 Thresholds of Python's garbage collector, and the memory that malloc keeps.
 
 The process stops for a collection. It takes up to 0.7 ms for a thousand objects, and 5,000 subscribers have 850,000. So
-a full collection visits no object for ever: if `MANY` survive it, they are frozen, and the next one visits only newer
-objects. The objects from the start of the server are frozen, too.
+a full collection visits no object for ever: if it takes `LONG`, its survivors are frozen, and the next one visits only
+newer objects. The objects from the start of the server are frozen, too.
 
 Reference counting frees frozen objects like others. Only a reference cycle that was frozen and dropped later is never
-freed, so old objects must not leave one. A freeze also catches the cycles of the work that it interrupts. So
-it is rare:
+freed, so old objects must not leave one:
 
 - Documents keep no tokens, and executions have no reference cycles (see `endpoint.execution.slim`,
   `endpoint.execution.schema`). A closed connection leaves nothing behind.
@@ -24,10 +23,10 @@ import platform
 import time
 
 THRESHOLDS = 2_000, 10, 3
-"""Arguments of `gc.set_threshold`: a full collection needs 60,000 new objects that stay."""
+"""Arguments of `gc.set_threshold`: a full collection needs 60,000 new objects that stay, and takes 20 to 60 ms."""
 
-MANY = 100_000
-"""Number of survivors of a full collection from which they are frozen; it takes 10 to 70 ms."""
+LONG = 0.02
+"""CPU time of a full collection from which its survivors are frozen, in seconds."""
 
 FULL = 2
 """Generation of a full collection."""
@@ -84,7 +83,7 @@ class Collections:
             self._start = time.thread_time()
             return
         seconds = time.thread_time() - self._start
-        if info["generation"] == FULL and len(gc.get_objects(FULL)) >= MANY:
+        if info["generation"] == FULL and seconds >= LONG:
             gc.freeze()
         if seconds >= SLOW:
             logger.warning(
