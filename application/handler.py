@@ -196,7 +196,7 @@ class States:
         self._states: Versions[UUID, StreamState[Any]] = Versions(STATES_BYTES, _weight)
         self._pending: Cache[UUID, tuple[RecordedEvent, ...]] = Cache(PENDING_BYTES)
         self.results: Cache[UUID, bytes] = Cache(RESULT_BYTES)
-        """What is asked for again of streams that have ended, and so never change, as its reader encodes it."""
+        """Encoded results about streams that have ended, and so never change; their reader encodes them."""
 
     async def load(
         self, decider: Decider[State, Command, EventT], stream: UUID, *, has_asked: bool = False
@@ -268,9 +268,8 @@ class States:
         while kept.version < until:
             last = min(kept.version + CHUNK, until)
             events = cast("Sequence[EventT]", await self._log.events(kept.stream, kept.version, last))
-            if not events:
-                break
-            kept = StreamState(kept.stream, kept.version + len(events), decider.replay(events, kept.state))
+            if events:
+                kept = StreamState(kept.stream, kept.version + len(events), decider.replay(events, kept.state))
             if kept.version < last:
                 break
         return kept

@@ -283,7 +283,7 @@ class ArchivableLog(Protocol):
 
 
 class Archived(Struct):
-    """What was archived: *bytes* is the size of what went out of the log, *size* that of the *segments*."""
+    """The outcome of an archiving: *bytes* is the size that went out of the log, *size* that of the *segments*."""
 
     deployments: int = 0
     events: int = 0

@@ -50,9 +50,6 @@ class SignedHead(Struct, frozen=True, kw_only=True, rename="camel"):
         return self.key == key_id(key)
 
 
-_decode = msgspec.json.Decoder(SignedHead).decode
-
-
 FORMER = {"position": "logPosition", "at": "signedAt"}
 """The fields of heads that the first versions signed, and their names now: a kept head is evidence for ever."""
 
@@ -60,7 +57,7 @@ FORMER = {"position": "logPosition", "at": "signedAt"}
 def from_json(text: bytes) -> SignedHead:
     """Return the head in *text*, which may be one of an earlier version; raises msgspec's `DecodeError`."""
     fields = msgspec.json.decode(text, type=dict[str, object])
-    return _decode(msgspec.json.encode({FORMER.get(name, name): value for name, value in fields.items()}))
+    return msgspec.convert({FORMER.get(name, name): value for name, value in fields.items()}, SignedHead)
 
 
 def key_id(key: Ed25519PublicKey) -> str:

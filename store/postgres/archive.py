@@ -57,7 +57,7 @@ TABLES = """
     CREATE TRIGGER stored_events_are_not_rewritten BEFORE UPDATE ON stored_events
         FOR EACH ROW EXECUTE FUNCTION refuse_rewrite();
 """
-"""What the first archiving adds. Earlier versions run beside it, and refuse the archived events.
+"""Statements of the first archiving. Earlier versions run beside it, and refuse the archived events.
 
 An event can only be updated in one way: the number of a segment that covers its position takes the place of its body.
 """

@@ -85,7 +85,7 @@ ARCHIVING = [
                    AND OLD.rowid BETWEEN first AND last)
     BEGIN SELECT RAISE(ABORT, 'events are never updated'); END""",
 ]
-"""What the first archiving adds. Earlier versions can use the file until then, and the events that stay afterwards."""
+"""Statements of the first archiving. Earlier versions read the file until then, and later the events that stay."""
 
 HAS_SEGMENTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'segments'"
 SEGMENT = "SELECT number, digest, first, last, events, size FROM segments"

@@ -131,7 +131,7 @@ REQUIRED: dict[str, Data] = {
     "setProjectVariables": {"variables": [{"name": "x", "value": "y"}]},
     "restorePipeline": {"version": 1},
 }
-"""What a field needs beside the arguments of `World`."""
+"""Further arguments that a field needs, beside those of `World`."""
 
 
 @pytest.mark.long

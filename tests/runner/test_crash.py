@@ -126,7 +126,7 @@ class Server:
     async def __aenter__(self) -> "Server":
         _processes.set_forkserver_preload([__name__])
         await asyncio.to_thread(self._process.start)
-        self._drives.close()  # so that the other end is told of its death
+        self._drives.close()  # so that the pipe ends when the server does
         self._ended = asyncio.ensure_future(asyncio.to_thread(self._process.join))
         try:
             await asyncio.to_thread(self._driving.recv)
